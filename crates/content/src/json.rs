@@ -1,0 +1,541 @@
+//! JSON as the image spec wants it: I-JSON (RFC 7493) when reading, one
+//! canonical form (RFC 8785) when writing.
+//!
+//! `serde_json` makes the views. This module looks at the bytes before it,
+//! because two readers that disagree about one document make two images out
+//! of one digest: a member name that stands twice, a name that some readers
+//! take for another one ([`refuse_lookalikes`]), a second value after the
+//! first.
+
+use std::collections::HashSet;
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use crate::{Code, Error, Result, limits};
+
+/// The name under which `serde_json` hides numbers of arbitrary precision;
+/// as a member name it would turn its object into a number.
+const NUMBER_TOKEN: &str = "$serde_json::private::Number";
+
+/// Checks that `bytes` are one I-JSON value: UTF-8 without a byte order
+/// mark, no name twice in an object, no half of a surrogate pair, nesting at
+/// most [`limits::JSON_DEPTH`], nothing after the value.
+///
+/// It does not recurse, and its memory is bounded by the length of the input.
+/// The error tells the JSON pointer and the byte offset.
+pub fn check(what: &str, bytes: &[u8]) -> Result<()> {
+    let mut scanner = Scanner { bytes, at: 0, frames: Vec::new() };
+    scanner.document().map_err(|problem| {
+        Error::new(Code::Malformed, format!("reading {what}"))
+            .found(format!(
+                "{} at {}, byte {}",
+                problem.found,
+                scanner.pointer(),
+                problem.offset.unwrap_or(scanner.at)
+            ))
+            .expected(problem.expected)
+    })
+}
+
+struct Problem {
+    found: String,
+    expected: &'static str,
+    offset: Option<usize>,
+}
+
+fn problem(found: impl Into<String>, expected: &'static str) -> Problem {
+    Problem { found: found.into(), expected, offset: None }
+}
+
+enum Frame {
+    Object { names: HashSet<String>, current: String },
+    Array { index: usize },
+}
+
+struct Scanner<'a> {
+    bytes: &'a [u8],
+    at: usize,
+    frames: Vec<Frame>,
+}
+
+impl Scanner<'_> {
+    fn document(&mut self) -> Result<(), Problem> {
+        if self.bytes.starts_with(b"\xef\xbb\xbf") {
+            return Err(problem("a byte order mark", "UTF-8 text that starts with the value"));
+        }
+        if let Err(error) = std::str::from_utf8(self.bytes) {
+            self.at = error.valid_up_to();
+            return Err(problem("a byte that is not UTF-8", "UTF-8"));
+        }
+        self.space();
+        let mut more = self.value()?;
+        while more || !self.frames.is_empty() {
+            more = if more { self.inside()? } else { self.after()? };
+        }
+        self.space();
+        match self.peek() {
+            None => Ok(()),
+            Some(_) => Err(problem("something after the value", "the end of the document")),
+        }
+    }
+
+    /// Reads the start of a value; `true` if it opened an object or array
+    /// whose first element is to be read.
+    fn value(&mut self) -> Result<bool, Problem> {
+        match self.peek() {
+            Some(open @ (b'{' | b'[')) => {
+                if self.frames.len() == limits::JSON_DEPTH {
+                    return Err(problem("deeper nesting", "at most 64 levels"));
+                }
+                self.at += 1;
+                self.frames.push(if open == b'{' {
+                    Frame::Object { names: HashSet::new(), current: String::new() }
+                } else {
+                    Frame::Array { index: 0 }
+                });
+                Ok(true)
+            }
+            Some(b'"') => self.string().map(|_| false),
+            Some(b't') => self.word("true"),
+            Some(b'f') => self.word("false"),
+            Some(b'n') => self.word("null"),
+            Some(b'-' | b'0'..=b'9') => self.number().map(|()| false),
+            Some(other) => Err(problem(shown(other), "a JSON value")),
+            None => Err(problem("the end", "a JSON value")),
+        }
+    }
+
+    /// The first element after an opening bracket, or its closing.
+    fn inside(&mut self) -> Result<bool, Problem> {
+        self.space();
+        match (self.frames.last(), self.peek()) {
+            (Some(Frame::Object { .. }), Some(b'}')) | (Some(Frame::Array { .. }), Some(b']')) => {
+                self.at += 1;
+                self.frames.pop();
+                Ok(false)
+            }
+            (Some(Frame::Object { .. }), _) => self.member(),
+            _ => self.value(),
+        }
+    }
+
+    /// What follows an element: a comma and the next one, or the closing.
+    fn after(&mut self) -> Result<bool, Problem> {
+        self.space();
+        let byte = self.peek();
+        match self.frames.last_mut() {
+            Some(Frame::Object { .. }) => match byte {
+                Some(b',') => {
+                    self.at += 1;
+                    self.space();
+                    self.member()
+                }
+                Some(b'}') => Ok(self.close()),
+                _ => Err(problem(byte.map_or("the end".into(), shown), "a comma or }")),
+            },
+            Some(Frame::Array { index }) => match byte {
+                Some(b',') => {
+                    *index += 1;
+                    self.at += 1;
+                    self.space();
+                    self.value()
+                }
+                Some(b']') => Ok(self.close()),
+                _ => Err(problem(byte.map_or("the end".into(), shown), "a comma or ]")),
+            },
+            None => Ok(false),
+        }
+    }
+
+    fn close(&mut self) -> bool {
+        self.at += 1;
+        self.frames.pop();
+        false
+    }
+
+    fn member(&mut self) -> Result<bool, Problem> {
+        let start = self.at;
+        if self.peek() != Some(b'"') {
+            return Err(problem(self.peek().map_or("the end".into(), shown), "a member name"));
+        }
+        let name = self.string()?;
+        if let Some(Frame::Object { names, current }) = self.frames.last_mut() {
+            if name == NUMBER_TOKEN {
+                return Err(problem("a reserved member name", "any other name"));
+            }
+            let twice = !names.insert(name.clone());
+            *current = name;
+            if twice {
+                return Err(Problem {
+                    found: "a member name that stands twice".into(),
+                    expected: "each name once in an object (I-JSON)",
+                    offset: Some(start),
+                });
+            }
+        }
+        self.space();
+        if self.peek() != Some(b':') {
+            return Err(problem(self.peek().map_or("the end".into(), shown), "a colon"));
+        }
+        self.at += 1;
+        self.space();
+        self.value()
+    }
+
+    fn string(&mut self) -> Result<String, Problem> {
+        self.at += 1;
+        let mut text = String::new();
+        loop {
+            let start = self.at;
+            while self.peek().is_some_and(|byte| byte != b'"' && byte != b'\\' && byte >= 0x20) {
+                self.at += 1;
+            }
+            // Whole slices between ASCII bytes of valid UTF-8 are valid.
+            text.push_str(&String::from_utf8_lossy(&self.bytes[start..self.at]));
+            match self.peek() {
+                Some(b'"') => {
+                    self.at += 1;
+                    return Ok(text);
+                }
+                Some(b'\\') => {
+                    self.at += 1;
+                    text.push(self.escape()?);
+                }
+                Some(control) => return Err(problem(shown(control), "an escape for it")),
+                None => return Err(problem("the end in a string", "a closing quote")),
+            }
+        }
+    }
+
+    fn escape(&mut self) -> Result<char, Problem> {
+        let byte = self.peek();
+        self.at += 1;
+        Ok(match byte {
+            Some(b'"') => '"',
+            Some(b'\\') => '\\',
+            Some(b'/') => '/',
+            Some(b'b') => '\u{8}',
+            Some(b'f') => '\u{c}',
+            Some(b'n') => '\n',
+            Some(b'r') => '\r',
+            Some(b't') => '\t',
+            Some(b'u') => {
+                let first = self.hex4()?;
+                let code = if (0xD800..0xDC00).contains(&first) {
+                    if !self.bytes[self.at..].starts_with(b"\\u") {
+                        return Err(problem("half of a surrogate pair", "both halves"));
+                    }
+                    self.at += 2;
+                    let second = self.hex4()?;
+                    if !(0xDC00..0xE000).contains(&second) {
+                        return Err(problem("half of a surrogate pair", "both halves"));
+                    }
+                    0x10000 + ((first - 0xD800) << 10) + (second - 0xDC00)
+                } else {
+                    first
+                };
+                char::from_u32(code)
+                    .ok_or_else(|| problem("half of a surrogate pair", "both halves"))?
+            }
+            _ => return Err(problem("an unknown escape", r#"one of \" \\ \/ \b \f \n \r \t \u"#)),
+        })
+    }
+
+    fn hex4(&mut self) -> Result<u32, Problem> {
+        let digits = self.bytes.get(self.at..self.at + 4).unwrap_or_default();
+        if digits.len() != 4 || !digits.iter().all(u8::is_ascii_hexdigit) {
+            return Err(problem("a broken \\u escape", "four hexadecimal digits"));
+        }
+        self.at += 4;
+        Ok(digits.iter().fold(0, |value, digit| {
+            value << 4 | char::from(*digit).to_digit(16).unwrap_or_default()
+        }))
+    }
+
+    fn number(&mut self) -> Result<(), Problem> {
+        let bad = || problem("a broken number", "a number as JSON writes it");
+        if self.peek() == Some(b'-') {
+            self.at += 1;
+        }
+        match self.peek() {
+            Some(b'0') => self.at += 1,
+            Some(b'1'..=b'9') => self.digits()?,
+            _ => return Err(bad()),
+        }
+        if self.peek() == Some(b'.') {
+            self.at += 1;
+            self.digits()?;
+        }
+        if matches!(self.peek(), Some(b'e' | b'E')) {
+            self.at += 1;
+            if matches!(self.peek(), Some(b'+' | b'-')) {
+                self.at += 1;
+            }
+            self.digits()?;
+        }
+        Ok(())
+    }
+
+    fn digits(&mut self) -> Result<(), Problem> {
+        let start = self.at;
+        while self.peek().is_some_and(|byte| byte.is_ascii_digit()) {
+            self.at += 1;
+        }
+        if self.at == start {
+            return Err(problem("a broken number", "a digit"));
+        }
+        Ok(())
+    }
+
+    fn word(&mut self, word: &str) -> Result<bool, Problem> {
+        if !self.bytes[self.at..].starts_with(word.as_bytes()) {
+            return Err(problem("an unknown word", "true, false or null"));
+        }
+        self.at += word.len();
+        Ok(false)
+    }
+
+    fn space(&mut self) {
+        while matches!(self.peek(), Some(b' ' | b'\t' | b'\n' | b'\r')) {
+            self.at += 1;
+        }
+    }
+
+    fn peek(&self) -> Option<u8> {
+        self.bytes.get(self.at).copied()
+    }
+
+    /// Where the scanner stands, as a JSON pointer (RFC 6901).
+    fn pointer(&self) -> String {
+        if self.frames.is_empty() {
+            return "the top".to_owned();
+        }
+        self.frames
+            .iter()
+            .map(|frame| match frame {
+                Frame::Object { current, .. } => {
+                    format!("/{}", current.replace('~', "~0").replace('/', "~1"))
+                }
+                Frame::Array { index } => format!("/{index}"),
+            })
+            .collect::<String>()
+            .escape_debug()
+            .to_string()
+    }
+}
+
+fn shown(byte: u8) -> String {
+    format!("{:?}", char::from(byte))
+}
+
+/// Refuses unknown members whose names some readers take for known ones.
+///
+/// Go's JSON reader ignores case, and folds `ſ` to `s` and `K` (Kelvin) to
+/// `k`; it would read `LAYERS` as `layers`, we would not, and one digest
+/// would name two images (hostile case JS02). `other` are the unknown
+/// members of an object at `pointer`, `known` the names that have a meaning
+/// there.
+pub fn refuse_lookalikes(pointer: &str, other: &Map<String, Value>, known: &[&str]) -> Result<()> {
+    let lookalike = other.keys().find(|name| {
+        let folded = fold(name);
+        known.iter().any(|known| fold(known) == folded)
+    });
+    match lookalike {
+        None => Ok(()),
+        Some(name) => Err(Error::new(Code::Malformed, "reading member names")
+            .found(format!("{name:?} at {:?}", if pointer.is_empty() { "/" } else { pointer }))
+            .expected("no name that some readers take for another one by ignoring case")),
+    }
+}
+
+fn fold(name: &str) -> String {
+    name.chars()
+        .map(|letter| match letter {
+            'ſ' => 's',
+            '\u{212a}' => 'k',
+            letter => letter.to_ascii_lowercase(),
+        })
+        .collect()
+}
+
+/// The canonical form of a value: members sorted by their UTF-16 code units,
+/// no white space, the shortest escapes (RFC 8785).
+///
+/// Numbers are written with the digits they were read with, so unknown
+/// members keep their text; documents made here hold integers only.
+pub fn canonical(value: &impl Serialize) -> Result<Vec<u8>> {
+    let value = serde_json::to_value(value)
+        .map_err(|cause| Error::new(Code::Bug, "writing a document").found(&cause).cause(cause))?;
+    let mut out = Vec::new();
+    write(&value, &mut out);
+    Ok(out)
+}
+
+fn write(value: &Value, out: &mut Vec<u8>) {
+    match value {
+        Value::Object(members) => {
+            let mut members: Vec<_> = members.iter().collect();
+            members.sort_by(|(a, _), (b, _)| a.encode_utf16().cmp(b.encode_utf16()));
+            out.push(b'{');
+            for (n, (name, value)) in members.into_iter().enumerate() {
+                if n > 0 {
+                    out.push(b',');
+                }
+                write_string(name, out);
+                out.push(b':');
+                write(value, out);
+            }
+            out.push(b'}');
+        }
+        Value::Array(elements) => {
+            out.push(b'[');
+            for (n, element) in elements.iter().enumerate() {
+                if n > 0 {
+                    out.push(b',');
+                }
+                write(element, out);
+            }
+            out.push(b']');
+        }
+        Value::String(text) => write_string(text, out),
+        Value::Number(number) => out.extend_from_slice(number.to_string().as_bytes()),
+        Value::Bool(true) => out.extend_from_slice(b"true"),
+        Value::Bool(false) => out.extend_from_slice(b"false"),
+        Value::Null => out.extend_from_slice(b"null"),
+    }
+}
+
+fn write_string(text: &str, out: &mut Vec<u8>) {
+    out.push(b'"');
+    for letter in text.chars() {
+        match letter {
+            '"' => out.extend_from_slice(b"\\\""),
+            '\\' => out.extend_from_slice(b"\\\\"),
+            '\u{8}' => out.extend_from_slice(b"\\b"),
+            '\u{c}' => out.extend_from_slice(b"\\f"),
+            '\n' => out.extend_from_slice(b"\\n"),
+            '\r' => out.extend_from_slice(b"\\r"),
+            '\t' => out.extend_from_slice(b"\\t"),
+            control if control < ' ' => {
+                out.extend_from_slice(format!("\\u{:04x}", u32::from(control)).as_bytes());
+            }
+            letter => out.extend_from_slice(letter.encode_utf8(&mut [0; 4]).as_bytes()),
+        }
+    }
+    out.push(b'"');
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn refusal(bytes: &[u8]) -> String {
+        check("a document", bytes).expect_err("refused").to_string()
+    }
+
+    #[test]
+    fn accepts_what_json_is() {
+        for good in [
+            "{}",
+            "[]",
+            " {\"a\" : [1, -0.5e+3, true, false, null, \"\\u00e9\\ud83d\\ude00\"] }\n",
+            "1",
+            "\"x\"",
+        ] {
+            check("a document", good.as_bytes()).expect(good);
+        }
+    }
+
+    #[test]
+    fn js01_js03_refuses_a_name_that_stands_twice() {
+        assert!(refusal(br#"{"layers":1,"layers":2}"#).contains("twice at /layers, byte 12"));
+        assert!(refusal(br#"{"a":[{},{"b":1,"\u0062":2}]}"#).contains("/a/1/b"));
+        check("a document", br#"[{"a":1},{"a":1}]"#).expect("two objects");
+    }
+
+    #[test]
+    fn js05_refuses_deep_nesting_without_recursion() {
+        assert!(refusal(&b"[".repeat(200_000)).contains("deeper nesting"));
+        let deep = [b"[".repeat(64), b"]".repeat(64)].concat();
+        check("a document", &deep).expect("64 levels");
+    }
+
+    #[test]
+    fn js06_js07_js11_refuses_what_is_no_single_utf8_value() {
+        for bad in [
+            &b"{}{}"[..],
+            b"{} x",
+            b"\xef\xbb\xbf{}",
+            b"\xff\xfe{\0}\0",
+            b"\"\xc3\"",
+            br#""\ud800""#,
+            br#""\ud800A""#,
+            br#""\udc00""#,
+            b"{'a':1}",
+            b"[1,]",
+            b"{\"a\":1,}",
+            b"// x\n{}",
+            b"NaN",
+            b"01",
+            b"1.",
+            b"-",
+            b"+1",
+            b"[1 2]",
+            b"{\"a\" 1}",
+            b"\"a\nb\"",
+            b"",
+            b" ",
+            b"{",
+            b"[",
+            b"\"",
+            b"tru",
+            b"]",
+        ] {
+            assert!(check("a document", bad).is_err(), "{:?}", String::from_utf8_lossy(bad));
+        }
+    }
+
+    #[test]
+    fn js02_refuses_names_that_go_reads_as_known_ones() {
+        for name in ["LAYERS", "Layers", "layer\u{17f}"] {
+            let other = Map::from_iter([(name.to_owned(), Value::Null)]);
+            assert!(refuse_lookalikes("", &other, &["layers"]).is_err(), "{name}");
+        }
+        let other = Map::from_iter([("layer".to_owned(), Value::Null)]);
+        refuse_lookalikes("", &other, &["layers"]).expect("another name");
+    }
+
+    #[test]
+    fn canonical_form_is_sorted_and_keeps_digits() {
+        let text = r#"{"b":1.50,"a":[{"z":null,"y":true}],"n":123456789012345678901234567890,"é":"\u0001\"","€":1e+400}"#;
+        let value: Value = serde_json::from_str(text).expect("json");
+        assert_eq!(
+            String::from_utf8(canonical(&value).expect("written")).expect("UTF-8"),
+            r#"{"a":[{"y":true,"z":null}],"b":1.50,"n":123456789012345678901234567890,"é":"\u0001\"","€":1e+400}"#
+        );
+    }
+
+    proptest! {
+        /// `serde_json` is the oracle for the grammar: whatever passes here
+        /// must parse there, and what parses there must pass here unless it
+        /// holds a name twice.
+        #[test]
+        fn agrees_with_serde_json(bytes in prop::collection::vec(prop::sample::select(br#"{}[]",:\u0dce8n1-.eE tr"#.to_vec()), 0..24)) {
+            let ours = check("a document", &bytes);
+            let theirs = serde_json::from_slice::<Value>(&bytes);
+            match ours {
+                Ok(()) => prop_assert!(theirs.is_ok(), "{:?}", theirs),
+                Err(error) if theirs.is_ok() => prop_assert!(error.to_string().contains("twice"), "{}", error),
+                Err(_) => {}
+            }
+        }
+
+        #[test]
+        fn never_panics(bytes: Vec<u8>) {
+            let _ = check("a document", &bytes);
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! The traits that every kind of place implements: layouts, archives,
+//! stores, registries. Each is small and object-safe; further powers are
+//! further traits, never found by casting.
+
+use std::io::{Read, Write};
+
+use crate::{Descriptor, Digest, Document, Result, Unverified, Verified, Verifying, View};
+
+/// A place that content can be read from.
+pub trait Source: Send + Sync {
+    /// The content of `blob` from byte `from` on, as it lies there: proved
+    /// by nobody. A place that does not have it answers
+    /// [`Code::NotFound`](crate::Code::NotFound).
+    ///
+    /// `from` is for resuming and lazy reading; a part of a blob has no
+    /// proof, so only content from 0 on can be verified.
+    fn fetch(&self, blob: &Descriptor, from: u64) -> Result<Unverified<'_>>;
+
+    /// The content of `blob`, checked against size and digest while it is
+    /// read. Nothing may be done with it that outlives a failing
+    /// [`Verifying::finish`].
+    fn open(&self, blob: &Descriptor) -> Result<Verifying<Box<dyn Read + Send + '_>>> {
+        self.fetch(blob, 0)?.verify(blob)
+    }
+}
+
+impl dyn Source + '_ {
+    /// The whole of a small blob, proved, if it is at most `limit` bytes long.
+    pub fn read(&self, blob: &Descriptor, what: &str, limit: u64) -> Result<Vec<u8>> {
+        blob.within(what, limit)?;
+        if let Some(bytes) = blob.embedded()? {
+            return Ok(bytes);
+        }
+        self.open(blob)?.read_all()
+    }
+
+    /// A document, proved and parsed.
+    pub fn document<T: View>(&self, blob: &Descriptor) -> Result<Document<T>> {
+        let bytes = self.read(blob, T::NAME, T::LIMIT)?;
+        Document::parse(bytes)
+            .map_err(|error| error.context(format!("reading {} {}", T::NAME, blob.digest)))
+    }
+}
+
+/// A place that content can be written to.
+pub trait Sink: Send + Sync {
+    /// Whether the place holds that content, with that size. It says nothing
+    /// about whether the bytes there are still good.
+    fn has(&self, blob: &Descriptor) -> Result<bool>;
+
+    /// Begins to write content. Nothing is visible before
+    /// [`Ingest::commit`]; dropping the ingest leaves nothing behind.
+    fn begin(&self) -> Result<Box<dyn Ingest + '_>>;
+}
+
+impl dyn Sink + '_ {
+    /// Writes a document. It is idempotent.
+    pub fn write(&self, descriptor: &Descriptor, bytes: &[u8]) -> Result<Descriptor> {
+        let mut ingest = self.begin()?;
+        let mut reader = Unverified::new(bytes).tee(&mut *ingest).verify(descriptor)?;
+        std::io::copy(&mut reader, &mut std::io::sink())
+            .map_err(|cause| crate::Error::io("writing blob", &descriptor.digest, cause))?;
+        let (proof, reader) = reader.finish()?;
+        drop(reader);
+        ingest.commit(proof)
+    }
+}
+
+/// Content on its way into a [`Sink`].
+pub trait Ingest: Write + Send {
+    /// Publishes what was written under its digest, durably. It is
+    /// idempotent: `Ok` means that the content is stored, not that this call
+    /// stored it.
+    ///
+    /// The proof must be about the bytes that were written here; the way to
+    /// have that is to put the tee below the verifier ([`Unverified::tee`])
+    /// or to write through a [`Sealing`](crate::Sealing).
+    fn commit(self: Box<Self>, proof: Verified) -> Result<Descriptor>;
+}
+
+/// A place that knows content by name.
+pub trait Resolve: Send + Sync {
+    /// What the name stands for now.
+    fn resolve(&self, name: &str) -> Result<Descriptor>;
+}
+
+/// A place in which names can be given.
+pub trait Tag: Send + Sync {
+    /// Lets `name` stand for `target`, whatever it stood for before.
+    fn tag(&self, name: &str, target: &Descriptor) -> Result<()>;
+
+    /// Takes the name away; the content stays. `false` if there was none.
+    fn untag(&self, name: &str) -> Result<bool>;
+}
+
+/// A place from which content can be removed.
+pub trait Delete: Send + Sync {
+    /// Removes the content. `false` if there was none.
+    fn delete(&self, digest: &Digest) -> Result<bool>;
+}

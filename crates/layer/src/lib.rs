@@ -1,0 +1,19 @@
+//! How a file tree becomes a layer, and back.
+//!
+//! A layer is a tar archive, possibly compressed (`layer.md`). This room
+//! reads and writes such archives ([`tar`]), compresses them ([`codec`]),
+//! applies them to a root filesystem below a directory handle, and makes them
+//! out of a folder or another archive, always with the same bytes for the
+//! same input.
+//!
+//! What does not live here: documents, images, where layers lie. The crate
+//! takes readers, writers and directory handles, so a layer can be applied
+//! without an image.
+
+pub mod entry;
+pub mod limits;
+pub mod path;
+
+pub use entry::{Entry, EntryKind, Timestamp};
+pub use limits::Limits;
+pub use path::RelPath;
