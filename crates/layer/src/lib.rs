@@ -10,10 +10,16 @@
 //! takes readers, writers and directory handles, so a layer can be applied
 //! without an image.
 
+pub mod apply;
+pub mod codec;
 pub mod entry;
 pub mod limits;
+pub mod pack;
 pub mod path;
+pub mod root;
+pub mod tar;
 
 pub use entry::{Entry, EntryKind, Timestamp};
 pub use limits::Limits;
 pub use path::RelPath;
+pub use root::Root;

@@ -2,7 +2,7 @@
 
 use std::borrow::Borrow;
 use std::ffi::OsStr;
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::os::unix::ffi::OsStrExt;
 
 use plimsoll_content::{Code, Error, Result};
@@ -149,7 +149,7 @@ pub fn shown(bytes: &[u8]) -> String {
             }
         }
         for byte in chunk.invalid() {
-            text.push_str(&format!("\\x{byte:02x}"));
+            let _ = write!(text, "\\x{byte:02x}");
         }
     }
     text
