@@ -13,6 +13,7 @@
 pub mod apply;
 pub mod codec;
 pub mod entry;
+pub mod finding;
 pub mod limits;
 pub mod pack;
 pub mod path;
@@ -20,6 +21,7 @@ pub mod root;
 pub mod tar;
 
 pub use entry::{Entry, EntryKind, Timestamp};
+pub use finding::{Finding, Findings};
 pub use limits::Limits;
 pub use path::RelPath;
 pub use root::Root;

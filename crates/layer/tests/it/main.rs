@@ -1,0 +1,1 @@
+//! Behaviour of the layer room through its public API.
