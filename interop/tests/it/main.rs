@@ -1,0 +1,2 @@
+//! The program against other people's tools.
+fn main() {}
