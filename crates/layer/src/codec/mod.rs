@@ -9,6 +9,9 @@
 
 mod decode;
 mod encode;
+mod gzip;
+mod source;
+mod zstandard;
 
 use std::fmt;
 use std::str::FromStr;
@@ -35,8 +38,13 @@ impl Format {
     /// the file is shorter).
     ///
     /// Errors with [`Code::Layer`] and the name of what it looks like.
-    pub fn detect(_start: &[u8]) -> Result<Self> {
-        todo!()
+    pub fn detect(start: &[u8]) -> Result<Self> {
+        match looks_like(start) {
+            Some((Some(format), _)) => Ok(format),
+            other => Err(Error::new(Code::Layer, "telling what an archive is")
+                .found(other.map_or("bytes of no known format", |(_, name)| name))
+                .expected("tar, or tar in gzip or zstd")),
+        }
     }
 }
 
@@ -48,6 +56,31 @@ impl fmt::Display for Format {
             Self::Zstd => "zstd",
         })
     }
+}
+
+/// What a stream looks like by its first bytes: the format if it is one of
+/// ours, and its name.
+fn looks_like(start: &[u8]) -> Option<(Option<Format>, &'static str)> {
+    let [a, b, c, d, ..] = *start else {
+        return start.is_empty().then_some((Some(Format::Tar), "nothing, an empty archive"));
+    };
+    let known = match [a, b, c, d] {
+        [0x1f, 0x8b, ..] => (Some(Format::Gzip), "gzip"),
+        // A frame, or a skippable one.
+        [0x28, 0xb5, 0x2f, 0xfd] | [0x50..=0x5f, 0x2a, 0x4d, 0x18] => (Some(Format::Zstd), "zstd"),
+        [0xfd, b'7', b'z', b'X'] => (None, "xz"),
+        [b'B', b'Z', b'h', b'1'..=b'9'] => (None, "bzip2"),
+        [0x04, 0x22, 0x4d, 0x18] => (None, "lz4"),
+        [b'L', b'Z', b'I', b'P'] => (None, "lzip"),
+        [0x5d, 0, 0, ..] => (None, "lzma"),
+        [0x1f, 0x9d, ..] => (None, "compress (.Z)"),
+        [b'P', b'K', 3, 4] => (None, "zip"),
+        [b'h', b's', b'q', b's'] => (None, "squashfs"),
+        _ if crate::tar::is_archive(start) => (Some(Format::Tar), "tar"),
+        [b'{' | b'[', ..] => (None, "JSON"),
+        _ => return None,
+    };
+    Some(known)
 }
 
 /// How a new layer is compressed. Written as `none`, `gzip`, `gzip:6`,

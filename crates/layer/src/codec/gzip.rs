@@ -1,0 +1,261 @@
+//! The gzip container (RFC 1952) around raw deflate.
+//!
+//! Own code rather than flate2's: all members are read, each is checked, the
+//! header has a budget, and what comes behind the last member is judged.
+
+use std::io::{BufRead, Write};
+
+use flate2::{Compress, Crc, Decompress, FlushCompress, FlushDecompress, Status};
+use plimsoll_content::{Code, Error, Result};
+
+use super::source::Source;
+use crate::finding::{Finding, Findings};
+
+/// The largest header of a member, in bytes: names and comments are noise (CZ10).
+const HEADER: usize = 64 << 10;
+
+/// How many bytes are deflated on their own. Blocks do not refer to one
+/// another, so they can be made by any number of threads with the same bytes.
+pub(super) const BLOCK: usize = 1 << 20;
+
+/// Reads all members of a gzip stream.
+pub(super) struct Inflate {
+    state: Decompress,
+    crc: Crc,
+    /// How many members were begun.
+    members: u64,
+    inside: bool,
+}
+
+impl Inflate {
+    pub(super) fn new() -> Self {
+        Self { state: Decompress::new(false), crc: Crc::new(), members: 0, inside: false }
+    }
+
+    /// Fills `buffer` with the next bytes; 0 at the end of the stream.
+    pub(super) fn read<S: BufRead>(
+        &mut self,
+        source: &mut Source<S>,
+        buffer: &mut [u8],
+        findings: &mut Findings,
+    ) -> Result<usize> {
+        loop {
+            if !self.inside && !self.begin(source, findings)? {
+                return Ok(0);
+            }
+            let input = source.fill()?;
+            let ended = input.is_empty();
+            let (before_in, before_out) = (self.state.total_in(), self.state.total_out());
+            let status = self
+                .state
+                .decompress(input, buffer, FlushDecompress::None)
+                .map_err(|cause| source.broken("gzip", "broken deflate data").cause(cause))?;
+            source.consume((self.state.total_in() - before_in) as usize);
+            let length = (self.state.total_out() - before_out) as usize;
+            self.crc.update(&buffer[..length]);
+            match status {
+                Status::StreamEnd => self.end(source)?,
+                _ if ended && length == 0 => return Err(source.truncated("gzip")),
+                _ => {}
+            }
+            if length > 0 {
+                return Ok(length);
+            }
+        }
+    }
+
+    /// Reads the header of the next member; false if there is none.
+    fn begin<S: BufRead>(
+        &mut self,
+        source: &mut Source<S>,
+        findings: &mut Findings,
+    ) -> Result<bool> {
+        let Some(first) = source.peek()? else {
+            return if self.members == 0 { Err(source.truncated("gzip")) } else { Ok(false) };
+        };
+        if self.members > 0 && first == 0 {
+            return trailing_zeros(source, findings).map(|()| false);
+        }
+        let mut header = Header { source, crc: Crc::new(), length: 0 };
+        let fixed = header.take::<10>()?;
+        if fixed[..2] != [0x1f, 0x8b] {
+            let what =
+                if self.members == 0 { "no gzip header" } else { "bytes behind the last member" };
+            return Err(header.source.broken("gzip", what));
+        }
+        let flags = fixed[3];
+        if fixed[2] != 8 || flags & 0xe0 != 0 {
+            return Err(header
+                .source
+                .broken("gzip", "an unknown method or unknown flags in a header"));
+        }
+        if flags & 4 != 0 {
+            let length = u16::from_le_bytes(header.take()?);
+            for _ in 0..length {
+                header.take::<1>()?;
+            }
+        }
+        for text in [8, 16] {
+            if flags & text != 0 {
+                while header.take::<1>()? != [0] {}
+            }
+        }
+        if flags & 2 != 0 {
+            let sum = header.crc.sum() as u16;
+            if u16::from_le_bytes(header.take()?) != sum {
+                return Err(header.source.broken("gzip", "a wrong checksum of a header"));
+            }
+        }
+        self.state.reset(false);
+        self.crc.reset();
+        self.members += 1;
+        self.inside = true;
+        Ok(true)
+    }
+
+    /// Checks what stands behind the data of a member (CZ09).
+    fn end<S: BufRead>(&mut self, source: &mut Source<S>) -> Result<()> {
+        self.inside = false;
+        let mut number = || -> Result<u32> {
+            let mut bytes = [0; 4];
+            for byte in &mut bytes {
+                *byte = source.byte("gzip")?;
+            }
+            Ok(u32::from_le_bytes(bytes))
+        };
+        let (crc, length) = (number()?, number()?);
+        if crc != self.crc.sum() {
+            return Err(source.broken("gzip", &format!("a wrong CRC of member {}", self.members)));
+        }
+        // The lowest 32 bits of the length.
+        if length != self.crc.amount() {
+            return Err(
+                source.broken("gzip", &format!("a wrong length of member {}", self.members))
+            );
+        }
+        Ok(())
+    }
+}
+
+/// A header while it is read: counted and summed up.
+struct Header<'a, S> {
+    source: &'a mut Source<S>,
+    crc: Crc,
+    length: usize,
+}
+
+impl<S: BufRead> Header<'_, S> {
+    fn take<const N: usize>(&mut self) -> Result<[u8; N]> {
+        let mut bytes = [0; N];
+        for byte in &mut bytes {
+            *byte = self.source.byte("gzip")?;
+        }
+        self.length += N;
+        if self.length > HEADER {
+            return Err(Error::new(Code::Limit, self.source.headline("gzip"))
+                .found("a longer header of a member")
+                .expected(format!("at most {HEADER} bytes")));
+        }
+        self.crc.update(&bytes);
+        Ok(bytes)
+    }
+}
+
+/// Zeros up to the end, as tape blocks and some uploads leave them.
+fn trailing_zeros<S: BufRead>(source: &mut Source<S>, findings: &mut Findings) -> Result<()> {
+    let mut count = 0;
+    loop {
+        let rest = source.fill()?;
+        if rest.is_empty() {
+            break;
+        }
+        if rest.iter().any(|byte| *byte != 0) {
+            return Err(source.broken("gzip", "bytes behind the last member"));
+        }
+        let length = rest.len();
+        count += length as u64;
+        source.consume(length);
+    }
+    findings.push(Finding::new(
+        "gzip-trailing-zeros",
+        format!("{count} zero bytes behind the last member are ignored"),
+    ));
+    Ok(())
+}
+
+/// Writes one gzip member out of independent blocks.
+///
+/// The bytes: a header with the method, no flags, time 0, the extra flag of
+/// the level (as zlib sets it), system 255; for each full [`BLOCK`] of input,
+/// and for the rest, deflate data that refers to nothing before it and ends
+/// in a sync flush; an empty final block; checksum and length.
+pub(super) struct Deflate {
+    state: Compress,
+    crc: Crc,
+    block: Vec<u8>,
+    out: Vec<u8>,
+}
+
+impl Deflate {
+    pub(super) fn new(level: u32) -> Self {
+        let extra = match level {
+            1 => 4,
+            9 => 2,
+            _ => 0,
+        };
+        Self {
+            state: Compress::new(flate2::Compression::new(level), false),
+            crc: Crc::new(),
+            block: Vec::with_capacity(BLOCK),
+            out: vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, extra, 255],
+        }
+    }
+
+    pub(super) fn write<W: Write>(
+        &mut self,
+        bytes: &[u8],
+        writer: &mut W,
+    ) -> std::io::Result<usize> {
+        let length = bytes.len().min(BLOCK - self.block.len());
+        self.block.extend_from_slice(&bytes[..length]);
+        if self.block.len() == BLOCK {
+            self.end_block(writer)?;
+        }
+        Ok(length)
+    }
+
+    pub(super) fn finish<W: Write>(mut self, writer: &mut W) -> std::io::Result<()> {
+        if !self.block.is_empty() {
+            self.end_block(writer)?;
+        }
+        self.out.extend_from_slice(&[3, 0]);
+        self.out.extend_from_slice(&self.crc.sum().to_le_bytes());
+        self.out.extend_from_slice(&self.crc.amount().to_le_bytes());
+        writer.write_all(&self.out)
+    }
+
+    fn end_block<W: Write>(&mut self, writer: &mut W) -> std::io::Result<()> {
+        self.crc.update(&self.block);
+        self.state.reset();
+        deflate(&mut self.state, &self.block, &mut self.out)?;
+        self.block.clear();
+        writer.write_all(&self.out)?;
+        self.out.clear();
+        Ok(())
+    }
+}
+
+/// Appends one block, deflated on its own and ended at a full byte.
+fn deflate(state: &mut Compress, block: &[u8], out: &mut Vec<u8>) -> std::io::Result<()> {
+    let mut rest = block;
+    loop {
+        // A flush is complete only when room was left (zlib's rule).
+        out.reserve(rest.len() / 2 + 1024);
+        let before = state.total_in();
+        state.compress_vec(rest, out, FlushCompress::Sync).map_err(std::io::Error::other)?;
+        rest = &rest[(state.total_in() - before) as usize..];
+        if rest.is_empty() && out.len() < out.capacity() {
+            return Ok(());
+        }
+    }
+}
