@@ -1,0 +1,104 @@
+//! Documents and what they point at.
+
+use plimsoll_content::{Code, Descriptor, Document, Error, MediaType, Result};
+
+use crate::media_type;
+use crate::{Index, Manifest};
+
+/// A document of the graph, by what its descriptor says it is.
+#[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "one node is alive at a time, on the stack")]
+#[non_exhaustive]
+pub enum Node {
+    /// An index or manifest list.
+    Index(Document<Index>),
+    /// A manifest.
+    Manifest(Document<Manifest>),
+    /// Something whose meaning is unknown: no error, and nothing to follow
+    /// (IX12, LA17).
+    Opaque,
+}
+
+/// What a descriptor is to the document that holds it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Role {
+    /// An entry of an index.
+    Manifest,
+    /// The config of a manifest.
+    Config,
+    /// A layer of a manifest.
+    Layer,
+}
+
+impl Node {
+    /// Whether content of that type is a document that can be parsed here.
+    pub fn is_document(media_type: &MediaType) -> bool {
+        is_index(media_type) || is_manifest(media_type)
+    }
+
+    /// Parses proved `bytes` as what `descriptor` says they are.
+    ///
+    /// A document that says of itself to be something else, or that could be
+    /// both a manifest and an index, is refused (MA5, hostile cases GR01,
+    /// GR02, DG12).
+    pub fn parse(descriptor: &Descriptor, bytes: Vec<u8>) -> Result<Self> {
+        let said = &descriptor.media_type;
+        if is_index(said) {
+            let index = Document::<Index>::parse(bytes)?;
+            agree(said, index.media_type.as_ref())?;
+            return Ok(Self::Index(index));
+        }
+        if is_manifest(said) {
+            let manifest = Document::<Manifest>::parse(bytes)?;
+            agree(said, manifest.media_type.as_ref())?;
+            return Ok(Self::Manifest(manifest));
+        }
+        if [media_type::DOCKER_SCHEMA1, media_type::DOCKER_SCHEMA1_SIGNED].contains(said) {
+            return Err(Error::new(Code::MediaType, "reading a manifest")
+                .found("Docker image manifest version 2, schema 1")
+                .expected("an OCI or Docker schema 2 manifest: ask its publisher for one"));
+        }
+        Ok(Self::Opaque)
+    }
+
+    /// Everything the document points at, in order; the subject, a weak
+    /// link, is not among it ([`Node::subject`]).
+    pub fn successors(&self) -> Vec<(Role, &Descriptor)> {
+        match self {
+            Self::Index(index) => {
+                index.manifests.iter().map(|entry| (Role::Manifest, entry)).collect()
+            }
+            Self::Manifest(manifest) => std::iter::once((Role::Config, &manifest.config))
+                .chain(manifest.layers.iter().map(|layer| (Role::Layer, layer)))
+                .collect(),
+            Self::Opaque => Vec::new(),
+        }
+    }
+
+    /// The manifest that the document is about.
+    pub fn subject(&self) -> Option<&Descriptor> {
+        match self {
+            Self::Index(index) => index.subject.as_ref(),
+            Self::Manifest(manifest) => manifest.subject.as_ref(),
+            Self::Opaque => None,
+        }
+    }
+}
+
+fn is_index(media_type: &MediaType) -> bool {
+    [media_type::INDEX, media_type::DOCKER_MANIFEST_LIST].contains(media_type)
+}
+
+fn is_manifest(media_type: &MediaType) -> bool {
+    [media_type::MANIFEST, media_type::DOCKER_MANIFEST].contains(media_type)
+}
+
+fn agree(said: &MediaType, itself: Option<&MediaType>) -> Result<()> {
+    match itself {
+        Some(itself) if itself != said => Err(Error::new(Code::Malformed, "reading a document")
+            .found(format!("mediaType {:?} in the document", itself.as_str()))
+            .expected(format!("{:?}, as its descriptor says", said.as_str()))),
+        _ => Ok(()),
+    }
+}
