@@ -7,3 +7,4 @@
 //! filesystem, and what is printed.
 
 pub mod spec;
+pub mod user;

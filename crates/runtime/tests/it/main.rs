@@ -1,0 +1,3 @@
+//! How an image starts, seen through the public API.
+
+mod user;
