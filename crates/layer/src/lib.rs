@@ -14,9 +14,11 @@ pub mod apply;
 pub mod codec;
 pub mod entry;
 pub mod finding;
+mod handle;
 pub mod limits;
 pub mod pack;
 pub mod path;
+pub mod remove;
 pub mod root;
 pub mod tar;
 

@@ -1,1 +1,179 @@
-//! placeholder
+//! Applying layers to a root filesystem below a directory handle.
+//!
+//! A layer goes by once: one thread reads and inflates it, the caller's
+//! thread hashes the plain bytes, parses them and makes the files. The proof
+//! (its diff_id) is there at the end only, so the root must be a private
+//! place that is published after [`Applier::finish`] and never before.
+//!
+//! **Confinement.** Every call names one component below a handle and follows
+//! no link. Links in the parents of an entry are resolved here as in a
+//! chroot; links in the parents of a whiteout are refused. What was opened
+//! can not block. Owner, mode, attributes and times are set on handles of
+//! what was just made.
+//!
+//! **Memory** of one layer: 2 MiB of chunks in flight, the state of the
+//! decoder (a zstd layer may ask for [`Limits::zstd_window`]), 64 directory
+//! handles, and, if lower layers are there, the names of what this layer put
+//! into folders that it did not make itself. A layer of 100,000 such files
+//! needs about 15 MiB; folders made by the layer cost nothing.
+//!
+//! What does not live here: archives and compression ([`crate::tar`],
+//! [`crate::codec`]), staging and publishing (`plimsoll-store`).
+
+mod attributes;
+mod entries;
+mod pipe;
+mod walk;
+mod whiteout;
+
+use std::io::Read;
+use std::marker::PhantomData;
+use std::os::fd::BorrowedFd;
+
+use plimsoll_content::{Code, Digest, Error, Result};
+
+use crate::codec::Format;
+use crate::finding::{Finding, Findings};
+use crate::limits::Limits;
+use crate::tar::Entries;
+use attributes::Attributes;
+use walk::Walk;
+
+/// How layers are applied.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// What becomes of owners.
+    pub ids: Ids,
+    /// What becomes of devices.
+    pub devices: Devices,
+    /// The budgets of reading.
+    pub limits: Limits,
+}
+
+/// What becomes of the owners that a layer names.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Ids {
+    /// Files get the owners that the layer names. Needs root, or a user
+    /// namespace that maps them.
+    #[default]
+    Keep,
+    /// Files belong to the user who unpacks. Other owners than 0:0 are
+    /// recorded in the extended attribute `user.rootlesscontainers`
+    /// ([`recorded_owner`]), and packing turns them back.
+    Own,
+}
+
+/// What becomes of character and block devices.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Devices {
+    /// They are made where that is permitted; a finding is recorded where it
+    /// is not.
+    #[default]
+    Create,
+    /// They are left out, and a finding is recorded for each.
+    Omit,
+}
+
+/// What one layer did.
+#[derive(Clone, Debug)]
+pub struct Summary {
+    /// How many entries it has, whiteouts included.
+    pub entries: u64,
+    /// How many bytes its uncompressed archive has.
+    pub bytes: u64,
+    /// The digest of those bytes, which is the expected one.
+    pub diff_id: Digest,
+    /// How many of the entries are whiteouts, opaque ones included.
+    pub whiteouts: u64,
+    /// What was tolerated, or could not be kept on this file system.
+    pub findings: Vec<Finding>,
+}
+
+/// Applies layers to one root filesystem, the lowest first.
+///
+/// Nothing is undone after an error: the root is to be thrown away then.
+pub struct Applier<'root> {
+    walk: Walk,
+    attributes: Attributes,
+    limits: Limits,
+    /// Whether the next layer has another one, or something else, below it.
+    lower: bool,
+    root: PhantomData<BorrowedFd<'root>>,
+}
+
+impl<'root> Applier<'root> {
+    /// Takes the root filesystem. The folder may hold something already; it
+    /// counts as a lower layer then. An empty one gets mode 0755, owner 0:0
+    /// and time 0 unless a layer has an entry for it.
+    pub fn new(root: BorrowedFd<'root>, options: Options) -> Result<Self> {
+        let attributes = Attributes::new(options.ids, options.devices);
+        let (walk, lower) = Walk::new(root, &attributes)?;
+        Ok(Self { walk, attributes, limits: options.limits, lower, root: PhantomData })
+    }
+
+    /// Applies one layer, reads it to its end, and proves that the plain
+    /// bytes are those of `diff_id`.
+    ///
+    /// Errors: [`Code::DiffId`] if they are not; what reading, inflating and
+    /// parsing say; [`Code::UnsafeEntry`] for entries that would reach
+    /// outside the root or that common readers take differently;
+    /// [`Code::Permission`] and [`Code::Space`] from the file system.
+    pub fn apply(
+        &mut self,
+        blob: impl Read + Send,
+        format: Format,
+        diff_id: &Digest,
+    ) -> Result<Summary> {
+        let algorithm = diff_id.computable("a layer")?;
+        self.walk.begin(self.lower)?;
+        self.lower = true;
+        let mut findings = Findings::default();
+        let limits = self.limits;
+        let (work, passed) = pipe::inflate(blob, format, &limits, algorithm, |plain| {
+            let mut layer = entries::Layer::new(&mut self.walk, &self.attributes, &mut findings);
+            let mut archive = Entries::new(plain, limits);
+            while let Some((entry, body)) = archive.next()? {
+                layer.add(&entry, body)?;
+            }
+            let done = layer.done;
+            let (plain, read) = archive.finish()?;
+            Ok(((done, read), plain))
+        })?;
+        let ((entries, whiteouts), read) = work;
+        if passed.diff_id != *diff_id {
+            return Err(Error::new(Code::DiffId, "verifying a layer")
+                .found(&passed.diff_id)
+                .expected(diff_id));
+        }
+        let findings = passed.findings.into_iter().chain(read).chain(findings.into_vec());
+        Ok(Summary {
+            entries,
+            bytes: passed.bytes,
+            diff_id: passed.diff_id,
+            whiteouts,
+            findings: findings.collect(),
+        })
+    }
+
+    /// Sets the modes and times of folders that are still open, of the root
+    /// at last. Only then is the root filesystem what the layers say.
+    pub fn finish(self) -> Result<()> {
+        self.walk.finish()
+    }
+}
+
+impl std::fmt::Debug for Applier<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Applier")
+    }
+}
+
+/// The owner that the extended attribute `user.rootlesscontainers` names: a
+/// protocol buffer with the fields `uid` (1) and `gid` (2).
+///
+/// `None` if the value is not that.
+pub fn recorded_owner(value: &[u8]) -> Option<(u32, u32)> {
+    attributes::recorded_owner(value)
+}

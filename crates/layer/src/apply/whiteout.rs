@@ -1,0 +1,92 @@
+//! What the name of an entry says: a file, or that something is hidden.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+
+use plimsoll_content::{Code, Error, Result};
+
+use crate::path::{RelPath, shown};
+
+/// What starts the name of a whiteout (`layer.md`, "Whiteouts").
+pub(crate) const PREFIX: &[u8] = b".wh.";
+
+/// The name that hides all of its folder.
+const OPAQUE: &[u8] = b".wh..wh..opq";
+
+/// What starts the names that AUFS kept for itself.
+const AUFS: &[u8] = b".wh..wh.";
+
+/// What the name of an entry says.
+#[derive(Debug, Eq, PartialEq)]
+pub(super) enum Meaning {
+    /// A file of that name.
+    File,
+    /// Nothing of lower layers is seen at that name, in the entry's folder.
+    Hide(OsString),
+    /// Nothing of lower layers is seen in the entry's folder.
+    HideAll,
+    /// Something that AUFS kept for itself, and that no engine shows.
+    Private,
+}
+
+/// Reads the name of an entry, and those of its parents.
+pub(super) fn meaning(path: &RelPath) -> Result<Meaning> {
+    let bad = |found: String, expected: &str| {
+        Err(Error::new(Code::UnsafeEntry, format!("reading entry {path}"))
+            .found(found)
+            .expected(expected))
+    };
+    let mut components = path.components().map(OsStr::as_bytes);
+    let Some(name) = components.next_back() else { return Ok(Meaning::File) };
+    for parent in components {
+        if parent.starts_with(AUFS) {
+            return Ok(Meaning::Private);
+        }
+        if parent.starts_with(PREFIX) {
+            return bad(
+                format!("a folder named {} as a whiteout is", shown(parent)),
+                "whiteouts without anything in them",
+            );
+        }
+    }
+    match name.strip_prefix(PREFIX) {
+        None => Ok(Meaning::File),
+        Some(_) if name == OPAQUE => Ok(Meaning::HideAll),
+        Some(_) if name.starts_with(AUFS) => Ok(Meaning::Private),
+        Some(b"" | b"." | b"..") => {
+            bad(format!("whiteout {}", shown(name)), "the name of a file behind .wh. (LY20)")
+        }
+        Some(hidden) => Ok(Meaning::Hide(OsStr::from_bytes(hidden).to_owned())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(path: &str) -> Result<Meaning> {
+        meaning(&RelPath::parse(path.as_bytes()).expect("good"))
+    }
+
+    #[test]
+    fn wh01_wh02_wh03_wh12_names_are_told_apart() {
+        for (path, says) in [
+            ("", Meaning::File),
+            ("a/b", Meaning::File),
+            ("a/.wh", Meaning::File),
+            ("a/x.wh.y", Meaning::File),
+            ("a/.wh.b", Meaning::Hide("b".into())),
+            (".wh..b", Meaning::Hide(".b".into())),
+            (".wh....", Meaning::Hide("...".into())),
+            ("a/.wh..wh..opq", Meaning::HideAll),
+            ("a/.wh..wh.x", Meaning::Private),
+            (".wh..wh.plnk", Meaning::Private),
+            (".wh..wh.plnk/12.34", Meaning::Private),
+        ] {
+            assert_eq!(read(path).expect("good"), says, "{path}");
+        }
+        for path in [".wh.", "a/.wh.", ".wh..", "a/.wh...", "a/.wh.b/c"] {
+            assert_eq!(read(path).expect_err(path).code(), Code::UnsafeEntry);
+        }
+    }
+}
