@@ -11,24 +11,13 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
+use super::reserved::{RECORDED, SELINUX, is_overlay};
 use super::walk::pin;
 use super::{Devices, Ids};
 use crate::entry::{Entry, EntryKind, Timestamp};
 use crate::finding::{Finding, Findings};
 use crate::handle;
 use crate::path::shown;
-
-/// Where the owner is recorded that an ordinary user can not give to a file.
-pub(crate) const RECORDED: &[u8] = b"user.rootlesscontainers";
-
-/// Belongs to the policy of a machine, not to a file tree (MD06).
-pub(crate) const SELINUX: &[u8] = b"security.selinux";
-
-/// Whether an attribute is private to overlay mounts: in a tree that becomes
-/// a lower layer of one, it would hide or redirect files (WH15).
-pub(crate) fn is_overlay(name: &[u8]) -> bool {
-    name.starts_with(b"trusted.overlay.") || name.starts_with(b"user.overlay.")
-}
 
 /// How attributes are set.
 pub(super) struct Attributes {

@@ -23,6 +23,7 @@
 mod attributes;
 mod entries;
 mod pipe;
+pub(crate) mod reserved;
 mod walk;
 mod whiteout;
 

@@ -5,10 +5,8 @@ use std::os::unix::ffi::OsStrExt;
 
 use plimsoll_content::{Code, Error, Result};
 
+use super::reserved::WHITEOUT;
 use crate::path::{RelPath, shown};
-
-/// What starts the name of a whiteout (`layer.md`, "Whiteouts").
-pub(crate) const PREFIX: &[u8] = b".wh.";
 
 /// The name that hides all of its folder.
 const OPAQUE: &[u8] = b".wh..wh..opq";
@@ -42,14 +40,14 @@ pub(super) fn meaning(path: &RelPath) -> Result<Meaning> {
         if parent.starts_with(AUFS) {
             return Ok(Meaning::Private);
         }
-        if parent.starts_with(PREFIX) {
+        if parent.starts_with(WHITEOUT) {
             return bad(
                 format!("a folder named {} as a whiteout is", shown(parent)),
                 "whiteouts without anything in them",
             );
         }
     }
-    match name.strip_prefix(PREFIX) {
+    match name.strip_prefix(WHITEOUT) {
         None => Ok(Meaning::File),
         Some(_) if name == OPAQUE => Ok(Meaning::HideAll),
         Some(_) if name.starts_with(AUFS) => Ok(Meaning::Private),
