@@ -1,2 +1,6 @@
 //! The program against other people's tools.
-fn main() {}
+
+mod debian;
+mod layers;
+mod layouts;
+mod run;

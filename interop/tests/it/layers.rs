@@ -1,0 +1,126 @@
+//! Images of several layers, with real whiteouts made by other tools.
+
+use std::path::Path;
+
+use plimsoll_interop::{Peer, Program, Scratch, debian_tar, is_root, peer, run, shell, skip, tree};
+
+/// What a package manager and a careless person do to a root filesystem.
+const FIRST: &str = "
+    rm -rf usr/share/doc usr/share/man var/lib/apt/lists
+    rm -f etc/motd etc/issue usr/bin/perl*
+    rm -rf etc/cron.d && echo 'a file now' > etc/cron.d
+    rm -f etc/issue.net && mkdir -p etc/issue.net/sub && echo x > etc/issue.net/sub/x
+    ln -sfn ../tmp var/cache/apt
+    echo more >> etc/profile
+    chmod 4711 bin/ls; chown 12:34 usr/bin/id
+    mkdir -p srv/new/deep && echo deep > srv/new/deep/file
+    ln srv/new/deep/file srv/new/same
+    ln -s ../nowhere srv/dangling
+    setfattr -n user.colour -v blue srv/new/deep/file
+    mkfifo srv/fifo; touch -d '1969-12-31 23:00:00.25 UTC' srv/fifo
+    printf 'n' > \"$(printf 'srv/na\\nme')\"
+";
+
+/// What the next layer does on top of it.
+const SECOND: &str = "
+    rm -rf srv/new && mkdir srv/new && echo again > srv/new/file
+    rm etc/cron.d && mkdir etc/cron.d && echo back > etc/cron.d/back
+    rm -rf etc/issue.net
+    rm -f srv/fifo srv/dangling
+    mkdir usr/share/doc && echo doc > usr/share/doc/one
+    rm -rf opt && ln -s srv opt
+";
+
+#[test]
+fn layers_of_umoci_give_the_tree_that_umoci_gives() {
+    let Some(archive) = debian_tar() else { return };
+    let Some(umoci) = peer("umoci") else { return };
+    if !is_root("a real root filesystem") {
+        return;
+    }
+    let scratch = Scratch::new();
+    let plimsoll = Program::new(scratch.path());
+    let layout = scratch.text("images");
+    let archive = archive.display().to_string();
+    plimsoll.good(&["pack", &archive, &format!("oci:{layout}:one")]);
+
+    let bundle = scratch.text("work");
+    let ask = |arguments: &[&str]| {
+        run(umoci.command().args(arguments)).good(&format!("umoci {}", arguments.join(" ")))
+    };
+    ask(&["unpack", "--image", &format!("{layout}:one"), &bundle]);
+    for (script, tag) in [(FIRST, "two"), (SECOND, "three")] {
+        shell(&scratch.join("work/rootfs"), script);
+        let image = format!("{layout}:{tag}");
+        ask(&["repack", "--refresh-bundle", "--image", &image, &bundle]);
+    }
+    // umoci writes no opaque whiteouts; GNU tar writes what it is told.
+    shell(
+        scratch.path(),
+        "mkdir -p opaque/etc/apt opaque/usr/share/doc
+         touch opaque/etc/apt/.wh..wh..opq opaque/usr/share/doc/.wh.one
+         echo only > opaque/etc/apt/only
+         tar -C opaque --numeric-owner --owner=0 --group=0 -cf opaque.tar etc usr",
+    );
+    let add = ["raw", "add-layer", "--image", &format!("{layout}:three"), "--tag", "four"];
+    ask(&[&add[..], &[&scratch.text("opaque.tar")]].concat());
+
+    for tag in ["two", "three", "four"] {
+        compare(&plimsoll, &umoci, &scratch, &layout, tag);
+    }
+}
+
+#[test]
+fn layers_of_buildah_give_the_tree_that_umoci_gives() {
+    let Some(buildah) = peer("buildah") else { return };
+    let Some(umoci) = peer("umoci") else { return };
+    let Some(archive) = debian_tar() else { return };
+    if !is_root("buildah mount") {
+        return;
+    }
+    let scratch = Scratch::new();
+    let plimsoll = Program::new(scratch.path());
+    let layout = scratch.text("images");
+    plimsoll.good(&["pack", &archive.display().to_string(), &format!("oci:{layout}:one")]);
+
+    // The overlay driver writes opaque whiteouts, vfs writes plain ones.
+    for driver in ["overlay", "vfs"] {
+        let keep = scratch.join(driver);
+        let ask = |arguments: &[&str]| {
+            let mut command = buildah.command();
+            command.arg("--root").arg(keep.join("root")).arg("--runroot").arg(keep.join("run"));
+            run(command.args(["--storage-driver", driver]).args(arguments))
+        };
+        let from = ask(&["from", "--name", "work", &format!("oci:{layout}:one")]);
+        if from.code != 0 {
+            skip(&format!("buildah with {driver} storage: {}", from.err.trim()));
+            continue;
+        }
+        let mut tag = String::from(driver);
+        for script in [FIRST, SECOND] {
+            let mount = ask(&["mount", "work"]).good("buildah mount");
+            shell(Path::new(mount.trim()), script);
+            ask(&["umount", "work"]).good("buildah umount");
+            tag.push('x');
+            let to = format!("oci:{layout}:{tag}");
+            ask(&["commit", "--quiet", "--format", "oci", "work", &to]).good("buildah commit");
+            compare(&plimsoll, &umoci, &scratch, &layout, &tag);
+            ask(&["rm", "work"]).good("buildah rm");
+            ask(&["from", "--name", "work", &to]).good("buildah from");
+        }
+        let _ = ask(&["rm", "--all"]);
+        let _ = ask(&["rmi", "--all", "--force"]);
+    }
+}
+
+fn compare(plimsoll: &Program, umoci: &Peer, scratch: &Scratch, layout: &str, tag: &str) {
+    let name = format!("oci:{layout}:{tag}");
+    let (ours, theirs) =
+        (scratch.text(&format!("ours-{tag}")), scratch.text(&format!("umoci-{tag}")));
+    plimsoll.good(&["validate", &name]);
+    plimsoll.good(&["unpack", &name, &ours]);
+    let unpack = ["unpack", "--image", &format!("{layout}:{tag}"), &theirs];
+    run(umoci.command().args(unpack)).good("umoci unpack");
+    tree::assert_equal(Path::new(&ours), &Path::new(&theirs).join("rootfs"));
+    shell(scratch.path(), &format!("rm -rf {ours} {theirs}"));
+}

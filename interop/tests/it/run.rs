@@ -1,0 +1,262 @@
+//! The same process from the same image, whoever starts it.
+
+use std::fs;
+use std::process::Command;
+
+use plimsoll_interop::{
+    Output, Peer, Program, Scratch, busybox_rootfs, is_root, peer, run, shell, skip,
+};
+
+/// What the process says of itself. It ends with code 7.
+const SCRIPT: &str = r#"
+echo "args $0 $*"
+id
+pwd
+echo "FOO=$FOO HOME=$HOME PATH=$PATH"
+grep -E '^(Cap|NoNewPrivs|Groups|Seccomp:)' /proc/self/status
+ls -ld /tmp /srv/data /etc/passwd | sort
+echo written > /tmp/x && cat /tmp/x
+ls /proc/sys/kernel/ostype
+exit 7
+"#;
+
+struct Case {
+    scratch: Scratch,
+    plimsoll: Program,
+    layout: String,
+}
+
+impl Case {
+    fn new() -> Option<Self> {
+        let scratch = Scratch::new();
+        let plimsoll = Program::copied(scratch.path());
+        let root = scratch.join("tree");
+        fs::create_dir(&root).expect("a new folder");
+        busybox_rootfs(&root)?;
+        if rustix::process::geteuid().is_root() {
+            shell(&root, "chown -R 1000:1000 home/app srv/data");
+        }
+        let layout = scratch.text("images");
+        for (tag, user) in [("app", "app"), ("root", ""), ("group", "app:extra"), ("uid", "1234")] {
+            let name = format!("oci:{layout}:{tag}");
+            let mut arguments = vec!["pack", "tree", &name];
+            for word in ["/bin/sh", "-c", SCRIPT] {
+                arguments.extend(["--entrypoint", word]);
+            }
+            arguments.extend([
+                "--cmd",
+                "zero",
+                "--cmd",
+                "one two",
+                "-e",
+                "FOO=a b",
+                "-w",
+                "/srv/data",
+            ]);
+            if !user.is_empty() {
+                arguments.extend(["-u", user]);
+            }
+            plimsoll.good(&arguments);
+        }
+        Some(Self { scratch, plimsoll, layout })
+    }
+
+    fn run(&self, tag: &str, options: &[&str]) -> Output {
+        let name = format!("oci:{}:{tag}", self.layout);
+        self.plimsoll.run(&[&["run"], options, &[&name]].concat())
+    }
+
+    /// The bundle that we make, started by another runtime.
+    fn bundle(&self, tag: &str, runtime: &Peer) -> Output {
+        let bundle = self.scratch.text(&format!("bundle-{tag}-{}", runtime.name));
+        self.plimsoll.good(&["bundle", &format!("oci:{}:{tag}", self.layout), &bundle]);
+        let mut command = runtime.command();
+        command.arg("--root").arg(self.scratch.join("state")).args(["run", "--bundle", &bundle]);
+        run(command.arg(format!("interop-{tag}-{}", std::process::id())))
+    }
+}
+
+/// What the two said, and how they ended, is the same.
+#[track_caller]
+fn assert_same(ours: &Output, theirs: &Output, who: &str) {
+    assert_eq!(ours.out, theirs.out, "{who}: {}{}", ours.err, theirs.err);
+    assert_eq!(ours.code, theirs.code, "{who}: {}", theirs.err);
+}
+
+#[test]
+fn the_process_is_the_one_that_the_config_asks_for() {
+    if !is_root("users of the image") {
+        return;
+    }
+    let Some(case) = Case::new() else { return };
+    let app = case.run("app", &[]);
+    assert_eq!(app.code, 7, "{}{}", app.out, app.err);
+    let lines: Vec<_> = app.out.lines().collect();
+    assert_eq!(lines[0], "args zero one two");
+    assert_eq!(lines[1], "uid=1000(app) gid=1000(app) groups=1000(app),2000(extra),2001(more)");
+    assert_eq!(lines[2], "/srv/data");
+    assert_eq!(
+        lines[3],
+        "FOO=a b HOME=/home/app PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+    );
+    assert!(app.out.contains("CapEff:\t0000000000000000"), "{}", app.out);
+    assert!(app.out.contains("written"), "{}", app.out);
+
+    let root = case.run("root", &[]);
+    assert!(
+        root.out.contains("uid=0(root) gid=0(root) groups=0(root),2002(rootish)"),
+        "{}",
+        root.out
+    );
+    assert!(root.out.contains("CapEff:\t00000000800405fb"), "{}", root.out);
+    let group = case.run("group", &[]);
+    assert!(
+        group.out.contains("uid=1000(app) gid=2000(extra) groups=2000(extra)"),
+        "{}",
+        group.out
+    );
+    let number = case.run("uid", &[]);
+    assert!(number.out.contains("uid=1234 gid=0(root)"), "{}", number.out);
+}
+
+#[test]
+fn arguments_replace_the_default_ones_and_nothing_stays() {
+    if !is_root("users of the image") {
+        return;
+    }
+    let Some(case) = Case::new() else { return };
+    let name = format!("oci:{}:app", case.layout);
+    let before = case.plimsoll.good(&["validate", &name]);
+    let ran = case.plimsoll.run(&["run", &name, "--", "other", "words"]);
+    assert_eq!((ran.code, ran.out.lines().next()), (7, Some("args other words")), "{}", ran.err);
+    assert_eq!(case.plimsoll.good(&["validate", &name]), before);
+    let again = case.run("app", &[]);
+    assert!(!again.err.contains("/tmp/x"), "{}", again.err);
+}
+
+#[test]
+fn runc_and_crun_start_the_same_process() {
+    if !is_root("runtimes") {
+        return;
+    }
+    let Some(case) = Case::new() else { return };
+    for name in ["runc", "crun"] {
+        let Some(runtime) = peer(name) else { continue };
+        for tag in ["app", "root", "group", "uid"] {
+            let theirs = case.bundle(tag, &runtime);
+            if theirs.code != 7 && cannot_run_here(&theirs) {
+                skip(&format!("{name} here: {}", theirs.err.trim()));
+                break;
+            }
+            let ours = case.run(tag, &[]);
+            assert_same(&ours, &theirs, &format!("{name} on our bundle of {tag}"));
+            let external = case.run(tag, &["--runtime", name]);
+            assert_same(&ours, &external, &format!("--runtime {name} with {tag}"));
+        }
+    }
+}
+
+/// What kernels and sandboxes refuse to a runtime, whatever the bundle says.
+fn cannot_run_here(output: &Output) -> bool {
+    ["cgroup", "Operation not permitted", "RLIM"].iter().any(|word| output.err.contains(word))
+}
+
+#[test]
+fn podman_starts_the_same_process() {
+    if !is_root("podman with storage of its own") {
+        return;
+    }
+    let Some(podman) = peer("podman") else { return };
+    let Some(case) = Case::new() else { return };
+    for tag in ["app", "root", "group"] {
+        let mut command = podman.command();
+        command.arg("--root").arg(case.scratch.join("root"));
+        command.arg("--runroot").arg(case.scratch.join("run"));
+        command.args(["--storage-driver", "vfs", "--runtime", "runc", "--cgroup-manager=cgroupfs"]);
+        command.args(["run", "-q", "--rm", "--network=none", "--ulimit", "nofile=1024:1024"]);
+        command.args(["--ulimit", "nproc=1000:1000", &format!("oci:{}:{tag}", case.layout)]);
+        let theirs = run(&mut command);
+        if theirs.code == 125 || theirs.code == 126 {
+            skip(&format!("podman run here: {}", theirs.err.trim()));
+            return;
+        }
+        assert_same(&case.run(tag, &[]), &theirs, &format!("podman with {tag}"));
+    }
+}
+
+#[test]
+fn codes_and_signals_are_passed_on() {
+    if !is_root("users of the image") {
+        return;
+    }
+    let Some(case) = Case::new() else { return };
+    let name = format!("oci:{}:sh", case.layout);
+    case.plimsoll.good(&["pack", "tree", &name, "--entrypoint", "/bin/sh"]);
+    for (script, code) in [("exit 0", 0), ("exit 255", 255), ("kill -9 $$", 137)] {
+        let ran = case.plimsoll.run(&["run", &name, "--", "-c", script]);
+        assert_eq!(ran.code, code, "{script}: {}", ran.err);
+    }
+    let name = format!("oci:{}:none", case.layout);
+    case.plimsoll.good(&["pack", "tree", &name]);
+    let ran = case.plimsoll.run(&["run", &name, "--", "/no/such/program"]);
+    assert_eq!(ran.code, 127, "{}", ran.err);
+    let ran = case.plimsoll.run(&["run", &name, "--", "/etc/passwd"]);
+    assert_eq!(ran.code, 126, "{}", ran.err);
+    let ran = case.plimsoll.run(&["run", &name]);
+    assert!(ran.code != 0 && ran.err.contains("--"), "{}", ran.err);
+}
+
+#[test]
+fn an_ordinary_user_gets_the_same_process() {
+    // As root, the account that `interop/setup` makes; otherwise the own one.
+    const ACCOUNT: &str = "plimsoll-interop";
+    let Some(case) = Case::new() else { return };
+    let root = rustix::process::geteuid().is_root();
+    let start = |program: &str, arguments: &[&str]| {
+        let mut command = if root {
+            let mut command = Command::new("runuser");
+            command.args(["-u", ACCOUNT, "--", "env", "-i"]);
+            command
+        } else {
+            let mut command = Command::new("env");
+            command.arg("-i");
+            command
+        };
+        for (name, value) in case.plimsoll.environment() {
+            let value = value.display().to_string();
+            let own = value.replace(&case.scratch.text(""), &case.scratch.text("user/"));
+            command.arg(format!("{name}={own}"));
+        }
+        run(command.arg(program).args(arguments).current_dir("/"))
+    };
+    shell(case.scratch.path(), "mkdir -m 700 -p user/runtime user");
+    if root {
+        if run(Command::new("id").arg(ACCOUNT)).code != 0 {
+            skip("an ordinary user: interop/setup makes the account when run as root");
+            return;
+        }
+        shell(case.scratch.path(), &format!("chown -R {ACCOUNT}: user"));
+    }
+    if start("unshare", &["-Ur", "true"]).code != 0 {
+        skip("an ordinary user: this kernel gives no user namespaces");
+        return;
+    }
+    let program = case.plimsoll.path().display().to_string();
+    for tag in ["app", "root", "group"] {
+        let name = format!("oci:{}:{tag}", case.layout);
+        let ours = start(&program, &["run", &name]);
+        assert_eq!(ours.code, 7, "{}{}", ours.out, ours.err);
+        if root {
+            // Owners and capabilities look the same from inside.
+            assert_same(&ours, &case.run(tag, &[]), &format!("rootless {tag}"));
+        }
+        if peer("runc").is_some() {
+            let external = start(&program, &["run", "--runtime", "runc", &name]);
+            if external.code != 7 && cannot_run_here(&external) {
+                skip(&format!("rootless runc here: {}", external.err.trim()));
+            } else {
+                assert_same(&ours, &external, &format!("rootless --runtime runc with {tag}"));
+            }
+        }
+    }
+}
