@@ -6,5 +6,8 @@
 //! What does not live here: where images lie, how layers become a root
 //! filesystem, and what is printed.
 
+pub mod capability;
+pub mod convert;
+pub mod seccomp_profile;
 pub mod spec;
 pub mod user;

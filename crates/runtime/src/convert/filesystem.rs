@@ -1,0 +1,130 @@
+//! What the container sees of file systems: default mounts, hidden paths,
+//! volumes.
+
+use std::collections::BTreeSet;
+
+use plimsoll_content::{Code, Error, Result};
+use plimsoll_spec::Execution;
+use serde_json::Map;
+
+use super::users::has_tty_group;
+use super::{Network, Overrides, Users};
+use crate::spec::Mount;
+
+/// How many volumes an image may have. Each is a folder and a mount at every
+/// start (hostile case RT06).
+pub(super) const VOLUMES: usize = 1_000;
+
+/// Paths that cannot be read: what runc, docker or podman hide. They tell
+/// about the host or reach into its hardware.
+pub(super) const MASKED: &[&str] = &[
+    "/proc/acpi",
+    "/proc/asound",
+    "/proc/interrupts",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/sys/dev/block",
+    "/sys/devices/virtual/powercap",
+    "/sys/firmware",
+    "/sys/fs/selinux",
+];
+
+/// Paths that cannot be written: what any of runc, docker and podman protects.
+pub(super) const READONLY: &[&str] =
+    &["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
+
+pub(super) fn mounts(overrides: &Overrides) -> Vec<Mount> {
+    let mut pts = vec!["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"];
+    if has_tty_group(&overrides.users) {
+        pts.push("gid=5");
+    }
+    let quiet = ["nosuid", "noexec", "nodev"];
+    let mut mounts = vec![
+        mount("/proc", "proc", "proc", &quiet),
+        mount("/dev", "tmpfs", "tmpfs", &["nosuid", "strictatime", "mode=755", "size=65536k"]),
+        mount("/dev/pts", "devpts", "devpts", &pts),
+        mount(
+            "/dev/shm",
+            "tmpfs",
+            "shm",
+            &["nosuid", "noexec", "nodev", "mode=1777", "size=65536k"],
+        ),
+        mount("/dev/mqueue", "mqueue", "mqueue", &quiet),
+    ];
+    // The kernel gives a new view of /sys only to those who own the network
+    // namespace that it shows.
+    if overrides.users != Users::Host && overrides.network != Network::Private {
+        mounts.push(mount(
+            "/sys",
+            "bind",
+            "/sys",
+            &["rbind", "rprivate", "nosuid", "noexec", "nodev", "ro"],
+        ));
+    } else {
+        mounts.push(mount("/sys", "sysfs", "sysfs", &["nosuid", "noexec", "nodev", "ro"]));
+    }
+    if overrides.cgroup {
+        mounts.push(mount(
+            "/sys/fs/cgroup",
+            "cgroup",
+            "cgroup",
+            &["nosuid", "noexec", "nodev", "relatime", "ro"],
+        ));
+    }
+    mounts.extend(overrides.mounts.iter().cloned());
+    mounts
+}
+
+fn mount(destination: &str, kind: &str, source: &str, options: &[&str]) -> Mount {
+    Mount {
+        destination: destination.to_owned(),
+        kind: Some(kind.to_owned()),
+        source: Some(source.to_owned()),
+        options: options.iter().map(ToString::to_string).collect(),
+        other: Map::new(),
+    }
+}
+
+/// The image's volumes in normal form, sorted, each once.
+pub(super) fn volumes(execution: &Execution) -> Result<Vec<String>> {
+    if execution.volumes.len() > VOLUMES {
+        return Err(Error::new(Code::Limit, "reading the image config's Volumes")
+            .found(format!("{} volumes", execution.volumes.len()))
+            .expected(format!("at most {VOLUMES}")));
+    }
+    let volumes: Result<BTreeSet<_>> = execution.volumes.keys().map(|path| volume(path)).collect();
+    Ok(volumes?.into_iter().collect())
+}
+
+/// Refuses what would hide the container's own mounts, or lead out of the
+/// root (CVE-2022-23648).
+fn volume(path: &str) -> Result<String> {
+    let shown: String = path.chars().take(256).collect();
+    let bad = |found: &str, expected: &str| {
+        Err(Error::new(Code::Config, format!("volume {shown:?} of the image config"))
+            .found(found)
+            .expected(expected))
+    };
+    if !path.starts_with('/') {
+        return bad("a relative path", "an absolute path");
+    }
+    if path.contains('\0') || path.len() >= plimsoll_layer::limits::PATH {
+        return bad("a path that no file can have", "no NUL, at most 4095 bytes");
+    }
+    let parts: Vec<&str> = path.split('/').filter(|part| !matches!(*part, "" | ".")).collect();
+    if parts.contains(&"..") {
+        return bad("a component ..", "a path without");
+    }
+    match parts[..] {
+        [] => bad("the root of the container", "a folder below it"),
+        ["dev"] | ["proc" | "sys", ..] => {
+            bad("a place that the container's own mounts need", "a folder for data")
+        }
+        _ => Ok(format!("/{}", parts.join("/"))),
+    }
+}
