@@ -29,13 +29,12 @@ impl Fault {
     }
 }
 
-/// An error of `RelPath::parse`: its headline repeats what ours will say.
+/// An error of `RelPath::parse`. Its headline would repeat the path.
 impl From<Error> for Fault {
     fn from(error: Error) -> Self {
-        let found = format!("{}: {}", error.headline(), error.found_text().unwrap_or_default());
         Self {
             code: error.code(),
-            found,
+            found: error.found_text().unwrap_or_default().to_owned(),
             expected: error.expected_text().unwrap_or_default().to_owned(),
         }
     }

@@ -106,7 +106,12 @@ pub(super) fn meaning(
             EntryKind::File { size }
         }
         b'1' => {
-            let target = RelPath::parse(link(block, &before))?;
+            let target = link(block, &before);
+            let target = RelPath::parse(target).map_err(|error| {
+                let fault = Fault::from(error);
+                let target = shown(&target[..target.len().min(limits::PATH)]);
+                Fault { found: format!("{} in link target {target}", fault.found), ..fault }
+            })?;
             if target.is_root() || target == path {
                 return Err(Fault::hostile(
                     format!("a hard link to {target}"),
