@@ -1,0 +1,172 @@
+//! Init: becomes process 1 of the container, and then the program of the
+//! image.
+//!
+//! The order is the security: descriptors are closed, then the world is made
+//! by handles from outside, then entered, then privileges are given up, and
+//! the last call is `execve`.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+
+use plimsoll_content::{Code, Error, Result};
+use plimsoll_layer::path::shown;
+use plimsoll_layer::root::Root as Tree;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{Mode, OFlags};
+use rustix::mount::{MountPropagationFlags, UnmountFlags, mount_change, unmount};
+use rustix::process::{
+    Signal, chdir, fchdir, getcwd, pivot_root, set_parent_process_death_signal, umask,
+};
+use rustix::system::sethostname;
+use rustix::thread::UnshareFlags;
+
+use super::monitor::namespace;
+use super::mount::Mounts;
+use super::privilege::Privileges;
+use super::{NotStarted, Request, device, payload, seccomp};
+use crate::rootless::Mapping;
+use crate::spec::{Linux, NamespaceKind, Process, Spec};
+use crate::sys;
+
+/// The file mode creation mask where the config gives none.
+const UMASK: u32 = 0o022;
+
+/// Only comes back when the program was not started.
+pub(super) fn main(request: Request, alive: OwnedFd) -> NotStarted {
+    match start(&request, &alive) {
+        Err(not_started) => not_started,
+        Ok(never) => match never {},
+    }
+}
+
+/// No value has this type.
+pub(super) enum Never {}
+
+fn start(request: &Request, alive: &OwnedFd) -> Result<Never, NotStarted> {
+    let Request { spec, root, make_cwd, .. } = request;
+    let (linux, process) = parts(spec)?;
+    let mapping = Mapping::current()?;
+    let filters = linux.seccomp.as_ref().map_or(Ok(Vec::new()), seccomp::compile)?;
+    let privileges = Privileges::of(process)?;
+
+    enter_namespaces(spec, linux)?;
+    // Modes are exact until the program starts.
+    umask(Mode::empty());
+    let root = Mounts::attach_root(root, &mapping)?;
+    let mut mounts = Mounts::new(&root, &mapping, linux.has(NamespaceKind::Network))?;
+    for mount in &spec.mounts {
+        mounts.add(mount)?;
+    }
+    device::fill(&mounts, &linux.devices, &mapping)?;
+    if *make_cwd {
+        mounts.make_folder(&process.cwd)?;
+    }
+    mounts.read_only(&linux.readonly_paths)?;
+    mounts.mask(&linux.masked_paths)?;
+    mounts.finish(spec.root.as_ref().is_some_and(|root| root.readonly))?;
+    enter_root(&root)?;
+
+    let inside = enter_folder(&root, process)?;
+    let user = &process.user;
+    umask(Mode::from_raw_mode(user.umask.unwrap_or(UMASK) & 0o777));
+    privileges.limit()?;
+    privileges.give_up(&filters, || {
+        follow_monitor(alive)?;
+        if inside || enter_folder(&root, process)? {
+            return Ok(());
+        }
+        let doing = format!("entering working folder {}", shown(process.cwd.as_bytes()));
+        Err(Error::new(Code::Runtime, doing).found("the user may not enter it"))
+    })?;
+    sys::reset_signals();
+    sys::block_signals(false)
+        .map_err(|cause| Error::io("letting through", "the signals", cause))?;
+    Err(payload::execute(process))
+}
+
+/// The members that `check` has found to be there.
+fn parts(spec: &Spec) -> Result<(&Linux, &Process)> {
+    spec.linux.as_ref().zip(spec.process.as_ref()).ok_or_else(|| {
+        Error::new(Code::Bug, "reading the runtime config").expected("linux and process")
+    })
+}
+
+fn enter_namespaces(spec: &Spec, linux: &Linux) -> Result<()> {
+    let kinds = [
+        (NamespaceKind::Mount, UnshareFlags::NEWNS),
+        (NamespaceKind::Uts, UnshareFlags::NEWUTS),
+        (NamespaceKind::Ipc, UnshareFlags::NEWIPC),
+        (NamespaceKind::Network, UnshareFlags::NEWNET),
+        (NamespaceKind::Cgroup, UnshareFlags::NEWCGROUP),
+    ];
+    let wanted = kinds
+        .into_iter()
+        .filter(|(kind, _)| linux.has(*kind))
+        .fold(UnshareFlags::empty(), |all, (_, flag)| all | flag);
+    sys::unshare(wanted).map_err(|cause| namespace(&cause))?;
+    // Nothing that is mounted here becomes visible outside.
+    mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
+        .map_err(|errno| Error::io("cutting off", "the mounts of the host", errno.into()))?;
+    if let Some(name) = &spec.hostname {
+        sethostname(name.as_bytes())
+            .map_err(|errno| Error::io("setting", format!("host name {name:?}"), errno.into()))?;
+    }
+    if linux.has(NamespaceKind::Network) {
+        sys::loopback_up().map_err(|cause| Error::io("bringing up", "network device lo", cause))?;
+    }
+    Ok(())
+}
+
+/// Makes the tree the root of this process and lets go of the host's.
+fn enter_root(root: &Tree) -> Result<()> {
+    let enter = || -> rustix::io::Result<()> {
+        fchdir(root)?;
+        // The old root is stacked on the new one, and unmounted from there.
+        pivot_root(".", ".")?;
+        unmount(".", UnmountFlags::DETACH)?;
+        chdir("/")
+    };
+    enter().map_err(|errno| Error::io("entering", "the root filesystem", errno.into()))
+}
+
+/// Enters the working folder. `false` means that it may only be possible
+/// with the rights of the user.
+fn enter_folder(root: &Tree, process: &Process) -> Result<bool> {
+    let cwd = shown(process.cwd.as_bytes());
+    let refuse = |found: &str| {
+        Err(Error::new(Code::Runtime, format!("entering working folder {cwd}"))
+            .found(found)
+            .expected("a folder of the image"))
+    };
+    // Resolved as everything else: links of /proc lead nowhere (CVE-2024-21626).
+    match root.open_at(process.cwd.as_bytes(), OFlags::PATH | OFlags::DIRECTORY, Mode::empty()) {
+        Ok(folder) => match fchdir(folder) {
+            Ok(()) => {}
+            Err(rustix::io::Errno::ACCESS) => return Ok(false),
+            Err(errno) => return refuse(&io::Error::from(errno).to_string()),
+        },
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Ok(false),
+        Err(error) => return refuse(&error.to_string()),
+    }
+    // The kernel marks what is not below the root; the second lock after the first.
+    match getcwd(Vec::new()) {
+        Ok(path) if path.as_bytes().starts_with(b"/") => Ok(true),
+        Ok(_) => refuse("a folder outside of the root filesystem"),
+        Err(errno) => refuse(&io::Error::from(errno).to_string()),
+    }
+}
+
+/// Dies with the monitor. Asked for after the last change of the user, which
+/// would undo it.
+fn follow_monitor(alive: &OwnedFd) -> Result<()> {
+    let failed = |errno: rustix::io::Errno| {
+        Error::io("asking for", "the end of the monitor process", errno.into())
+    };
+    set_parent_process_death_signal(Some(Signal::KILL)).map_err(failed)?;
+    let mut pipe = [PollFd::from_borrowed_fd(alive.as_fd(), PollFlags::empty())];
+    poll(&mut pipe, Some(&Timespec::default())).map_err(failed)?;
+    if pipe[0].revents().contains(PollFlags::HUP) {
+        return Err(Error::new(Code::Interrupted, "starting the process").found("no monitor"));
+    }
+    Ok(())
+}

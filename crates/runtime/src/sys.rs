@@ -1,0 +1,265 @@
+//! The system calls that no crate wraps safely: the only unsafe code here.
+//!
+//! Each function does one call, or one that is meaningless without another,
+//! and takes and gives safe types.
+
+#![allow(unsafe_code, reason = "raw system calls; every block says why it is sound")]
+
+use std::ffi::CString;
+use std::io;
+use std::mem::{MaybeUninit, size_of};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+use std::ptr;
+use std::sync::atomic::{AtomicI32, Ordering};
+
+use rustix::process::Pid;
+use rustix::thread::UnshareFlags;
+
+fn check(result: libc::c_int) -> io::Result<libc::c_int> {
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
+}
+
+fn check_long(result: libc::c_long) -> io::Result<libc::c_long> {
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
+}
+
+/// Moves this process, which must have one thread, to new namespaces.
+pub(crate) fn unshare(namespaces: UnshareFlags) -> io::Result<()> {
+    debug_assert!(!namespaces.contains(UnshareFlags::FILES));
+    // SAFETY: the danger named in its contract is that of `FILES`, which is never asked for.
+    Ok(unsafe { rustix::thread::unshare_unsafe(namespaces) }?)
+}
+
+/// The two sides of [`fork`].
+pub(crate) enum Fork {
+    Parent(Pid),
+    Child,
+}
+
+/// Splits this process in two. Refuses when it has more than one thread:
+/// the child could then wait for ever for a lock that no thread holds.
+pub(crate) fn fork() -> io::Result<Fork> {
+    let threads = std::fs::read_dir("/proc/self/task")?.count();
+    if threads != 1 {
+        return Err(io::Error::other(format!("{threads} threads where one was expected")));
+    }
+    // SAFETY: the process has one thread, so the child is a complete copy.
+    let pid = check(unsafe { libc::fork() })?;
+    Ok(Pid::from_raw(pid).map_or(Fork::Child, Fork::Parent))
+}
+
+/// Ends the process without running anything of it.
+pub(crate) fn leave(code: u8) -> ! {
+    // SAFETY: has no preconditions.
+    unsafe { libc::_exit(libc::c_int::from(code)) }
+}
+
+/// Replaces this process by a program; gives the reason when it can not.
+pub(crate) fn execve(program: &CString, args: &[CString], env: &[CString]) -> io::Error {
+    let pointers = |list: &[CString]| -> Vec<_> {
+        list.iter().map(|text| text.as_ptr()).chain([ptr::null()]).collect()
+    };
+    let (args, env) = (pointers(args), pointers(env));
+    // SAFETY: all pointers are to NUL-terminated strings that outlive the call, in lists that
+    // end with a null pointer.
+    unsafe { libc::execve(program.as_ptr(), args.as_ptr(), env.as_ptr()) };
+    io::Error::last_os_error()
+}
+
+/// Marks all descriptors from 3 on to be closed by the next `execve`.
+pub(crate) fn close_on_exec_from_three() -> io::Result<()> {
+    let flags = libc::CLOSE_RANGE_CLOEXEC as libc::c_int;
+    // SAFETY: only sets a flag of descriptors; none is closed under its owner.
+    check(unsafe { libc::close_range(3, libc::c_uint::MAX, flags) }).map(drop)
+}
+
+/// Lets the child of `command`, and nobody else, inherit the descriptors
+/// under their own numbers.
+pub(crate) fn hand_on(command: &mut Command, descriptors: Vec<OwnedFd>) {
+    let clear = move || {
+        for descriptor in &descriptors {
+            // SAFETY: `fcntl` is async-signal-safe and only clears a flag of a descriptor that
+            // the closure owns.
+            check(unsafe { libc::fcntl(descriptor.as_raw_fd(), libc::F_SETFD, 0) })?;
+        }
+        Ok(())
+    };
+    // SAFETY: the closure calls nothing but `fcntl`; it neither allocates nor locks.
+    unsafe { command.pre_exec(clear) };
+}
+
+/// Takes a descriptor that this program was started with (see [`hand_on`]).
+///
+/// Refuses numbers that are not open and the three standard ones.
+pub(crate) fn inherited(number: RawFd) -> io::Result<OwnedFd> {
+    if number < 3 {
+        return Err(io::Error::from_raw_os_error(libc::EBADF));
+    }
+    // SAFETY: `F_GETFD` reads a flag; it fails on numbers that are not open.
+    check(unsafe { libc::fcntl(number, libc::F_GETFD) })?;
+    // SAFETY: it is open, and the caller is the entry of the program, where nothing else can
+    // have taken the number yet.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
+/// Sets attributes of a mount (and with `recursive` of those below it).
+pub(crate) fn set_mount_attributes(
+    mount: BorrowedFd<'_>,
+    attributes: u64,
+    recursive: bool,
+) -> io::Result<()> {
+    #[repr(C)]
+    struct MountAttr {
+        set: u64,
+        clear: u64,
+        propagation: u64,
+        userns: u64,
+    }
+    let attr = MountAttr { set: attributes, clear: 0, propagation: 0, userns: 0 };
+    let flags = libc::AT_EMPTY_PATH | if recursive { libc::AT_RECURSIVE } else { 0 };
+    // SAFETY: the path is a NUL-terminated string and the structure has the layout and the
+    // size of version 0 of `struct mount_attr`; the kernel only reads both.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            mount.as_raw_fd(),
+            c"".as_ptr(),
+            flags,
+            &raw const attr,
+            size_of::<MountAttr>(),
+        )
+    };
+    check_long(result).map(drop)
+}
+
+/// Brings up `lo` in the network namespace of this thread.
+pub(crate) fn loopback_up() -> io::Result<()> {
+    // SAFETY: makes a descriptor; has no preconditions.
+    let socket =
+        check(unsafe { libc::socket(libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0) })?;
+    // SAFETY: the descriptor was just made and belongs to nobody else.
+    let socket = unsafe { OwnedFd::from_raw_fd(socket) };
+    // SAFETY: all-zero bytes are a valid `ifreq`: numbers and arrays of them.
+    let mut request: libc::ifreq = unsafe { MaybeUninit::zeroed().assume_init() };
+    request.ifr_name[0] = b'l' as libc::c_char;
+    request.ifr_name[1] = b'o' as libc::c_char;
+    request.ifr_ifru.ifru_flags = (libc::IFF_UP | libc::IFF_RUNNING) as libc::c_short;
+    // SAFETY: `SIOCSIFFLAGS` reads an `ifreq` with name and flags, which outlives the call.
+    check(unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS as _, &raw const request) })
+        .map(drop)
+}
+
+/// One instruction of a filter, as the kernel wants it.
+pub(crate) use seccompiler::sock_filter as Instruction;
+
+/// Installs a filter of system calls for this thread and what it becomes.
+pub(crate) fn install_filter(program: &[Instruction], flags: libc::c_ulong) -> io::Result<()> {
+    #[repr(C)]
+    struct Program {
+        len: libc::c_ushort,
+        filter: *const Instruction,
+    }
+    let len = u16::try_from(program.len()).map_err(io::Error::other)?;
+    let program = Program { len, filter: program.as_ptr() };
+    // SAFETY: the structure is `struct sock_fprog`, with as many instructions as it says; the
+    // kernel copies them.
+    let result = unsafe {
+        libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &raw const program)
+    };
+    check_long(result).map(drop)
+}
+
+/// The writing end that [`note_signal`] uses; -1 when nobody listens.
+static LISTENER: AtomicI32 = AtomicI32::new(-1);
+
+/// Writes the number of the signal, and whether the kernel itself sent it
+/// (a key on a terminal), as two bytes.
+extern "C" fn note_signal(
+    number: libc::c_int,
+    info: *mut libc::siginfo_t,
+    _context: *mut libc::c_void,
+) {
+    let pipe = LISTENER.load(Ordering::Relaxed);
+    // SAFETY: with `SA_SIGINFO` the kernel passes a valid pointer.
+    let from_kernel = unsafe { (*info).si_code } == libc::SI_KERNEL;
+    let note = [number as u8, u8::from(from_kernel)];
+    // SAFETY: `errno` is saved because the interrupted code may be about to read it; `write`
+    // is async-signal-safe; the pipe does not block.
+    unsafe {
+        let errno = libc::__errno_location();
+        let saved = *errno;
+        libc::write(pipe, note.as_ptr().cast(), note.len());
+        *errno = saved;
+    }
+}
+
+/// What a signal did before [`listen`].
+pub(crate) struct Disposition(libc::sigaction);
+
+/// Sends signals as pairs of bytes (number; 1 from the kernel) to `pipe`.
+/// The caller keeps the pipe open until [`restore`] has undone it all.
+pub(crate) fn set_listener(pipe: RawFd) {
+    LISTENER.store(pipe, Ordering::Relaxed);
+}
+
+/// Lets the signal go to the listener; `None` if it is ignored and stays so.
+pub(crate) fn listen(number: i32) -> io::Result<Option<Disposition>> {
+    let mut before = MaybeUninit::<libc::sigaction>::uninit();
+    // SAFETY: reads the disposition into a structure of the right size.
+    check(unsafe { libc::sigaction(number, ptr::null(), before.as_mut_ptr()) })?;
+    // SAFETY: the call succeeded, so it is filled in.
+    let before = unsafe { before.assume_init() };
+    if before.sa_sigaction == libc::SIG_IGN {
+        return Ok(None);
+    }
+    // SAFETY: all-zero bytes are a valid `sigaction`.
+    let mut action: libc::sigaction = unsafe { MaybeUninit::zeroed().assume_init() };
+    action.sa_sigaction = note_signal as *const () as usize;
+    action.sa_flags = libc::SA_SIGINFO | libc::SA_RESTART;
+    // SAFETY: the handler is async-signal-safe and has the signature of `SA_SIGINFO`.
+    check(unsafe { libc::sigaction(number, &raw const action, ptr::null_mut()) })?;
+    Ok(Some(Disposition(before)))
+}
+
+/// Undoes [`listen`].
+pub(crate) fn restore(number: i32, before: &Disposition) {
+    // SAFETY: the structure came from the kernel for this signal.
+    unsafe { libc::sigaction(number, &raw const before.0, ptr::null_mut()) };
+}
+
+/// The number of the last real-time signal.
+pub(crate) fn last_signal() -> i32 {
+    libc::SIGRTMAX()
+}
+
+/// Gives all signals their default effect, as a new program expects.
+pub(crate) fn reset_signals() {
+    // SAFETY: all-zero bytes are `SIG_DFL` with no flags and an empty mask; signals that can
+    // not be changed are refused without effect.
+    unsafe {
+        let action: libc::sigaction = MaybeUninit::zeroed().assume_init();
+        for number in 1..=libc::SIGRTMAX() {
+            libc::sigaction(number, &raw const action, ptr::null_mut());
+        }
+    }
+}
+
+/// Holds back all signals for this thread, or lets them through.
+pub(crate) fn block_signals(block: bool) -> io::Result<()> {
+    let mut all = MaybeUninit::<libc::sigset_t>::uninit();
+    let how = if block { libc::SIG_BLOCK } else { libc::SIG_UNBLOCK };
+    // SAFETY: `sigfillset` fills the set before it is read.
+    let result = unsafe {
+        libc::sigfillset(all.as_mut_ptr());
+        libc::pthread_sigmask(how, all.as_ptr(), ptr::null_mut())
+    };
+    if result == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(result)) }
+}
+
+/// Sends a signal by number; the typed one knows no real-time signals.
+pub(crate) fn kill(pid: Pid, number: i32) -> io::Result<()> {
+    // SAFETY: has no preconditions.
+    check(unsafe { libc::kill(pid.as_raw_nonzero().get(), number) }).map(drop)
+}
