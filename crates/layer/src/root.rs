@@ -10,7 +10,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use plimsoll_content::{Code, Error, Result};
-use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, fstat, openat, openat2};
+use rustix::fs::{
+    CWD, FileType, Mode, OFlags, ResolveFlags, fchmod, fstat, mkdirat, openat, openat2,
+};
 use rustix::io::Errno;
 
 use crate::path::shown;
@@ -58,6 +60,37 @@ impl Root {
         Err(Errno::AGAIN.into())
     }
 
+    /// Makes the folder at `path` and all folders around it that are missing:
+    /// mode 0755, of the caller. Links on the way are followed as in a chroot;
+    /// one that leads nowhere, or to something that is no folder, is an error.
+    pub fn make_folders(&self, path: &[u8]) -> Result<()> {
+        let failed = |cause| Error::io("creating folder", shown(path), cause);
+        let mut so_far = Vec::new();
+        for component in path.split(|byte| *byte == b'/').filter(|name| !name.is_empty()) {
+            let parent = self.open_at(&so_far, OFlags::PATH | OFlags::DIRECTORY, Mode::empty());
+            let parent = parent.map_err(failed)?;
+            so_far.push(b'/');
+            so_far.extend_from_slice(component);
+            if component == b"." || component == b".." {
+                continue;
+            }
+            match mkdirat(&parent, component, Mode::from_raw_mode(0o755)) {
+                Ok(()) => {
+                    // The umask must not decide who can enter it.
+                    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW;
+                    let made = openat(&parent, component, flags | OFlags::CLOEXEC, Mode::empty());
+                    made.and_then(|made| fchmod(&made, Mode::from_raw_mode(0o755)))
+                        .map_err(|errno| failed(errno.into()))?;
+                }
+                Err(Errno::EXIST) => {}
+                Err(errno) => return Err(failed(errno.into())),
+            }
+        }
+        self.open_at(path, OFlags::PATH | OFlags::DIRECTORY, Mode::empty())
+            .map(|_| ())
+            .map_err(failed)
+    }
+
     /// The content of a regular file of at most `most` bytes; `None` if there
     /// is no such file.
     ///
@@ -102,6 +135,25 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     use super::*;
+
+    #[test]
+    fn folders_are_made_inside_only() {
+        let outside = tempfile::tempdir().expect("folder");
+        let inside = outside.path().join("root");
+        fs::create_dir(&inside).expect("made");
+        symlink("/..", inside.join("up")).expect("linked");
+        symlink("/nowhere", inside.join("dangling")).expect("linked");
+        fs::write(inside.join("file"), "").expect("written");
+        let root = Root::open(&inside).expect("opened");
+        root.make_folders(b"/a/b//c").expect("made");
+        root.make_folders(b"/up/../x").expect("made");
+        assert!(inside.join("a/b/c").is_dir() && inside.join("x").is_dir());
+        assert!(!outside.path().join("x").exists());
+        for bad in [&b"/dangling/x"[..], b"/file/x", b"/file"] {
+            assert!(root.make_folders(bad).is_err());
+        }
+        root.make_folders(b"/").expect("there");
+    }
 
     #[test]
     fn links_stay_inside_and_fifos_do_not_hang() {
