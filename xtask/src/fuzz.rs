@@ -26,8 +26,13 @@ pub(crate) fn run(arguments: &[String]) -> Outcome {
     }
     for target in targets {
         println!("fuzz: {target} for {seconds} s");
+        // New inputs go to the corpus, which is not committed; seeds are read.
+        let corpus = format!("fuzz/corpus/{target}");
+        std::fs::create_dir_all(workspace().join(&corpus))
+            .map_err(|error| format!("{corpus}: {error}"))?;
         let status = cargo()
-            .args(["+nightly", "fuzz", "run", &target, "--"])
+            .args(["+nightly", "fuzz", "run", &target, &corpus])
+            .args([&format!("fuzz/seeds/{target}"), "--"])
             .arg(format!("-max_total_time={seconds}"))
             .args(["-timeout=10", "-rss_limit_mb=2048", "-verbosity=0", "-print_final_stats=1"])
             .current_dir(workspace())
