@@ -1,5 +1,6 @@
 //! The program against other people's tools.
 
+mod crash;
 mod debian;
 mod layers;
 mod layouts;
