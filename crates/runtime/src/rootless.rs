@@ -23,8 +23,9 @@ use rustix::process::{
 };
 use rustix::thread::UnshareFlags;
 
+use crate::convert::IdMappings;
 use crate::signal::{Keys, Relay};
-use crate::spec::ProcessUser;
+use crate::spec::{IdMapping, ProcessUser};
 use crate::sys;
 
 /// Where the set-user-id programs that write mappings may lie. Not `PATH`:
@@ -65,6 +66,20 @@ impl Mapping {
             gids: map("/proc/self/gid_map")?,
             set_groups: read("/proc/self/setgroups").is_ok_and(|text| text.trim() == "allow"),
         })
+    }
+
+    /// The mapping in the words of the runtime config.
+    pub fn to_spec(&self) -> IdMappings {
+        let lines = |ranges: &[Range]| {
+            let line = |range: &Range| IdMapping {
+                container_id: range.inside,
+                host_id: range.outside,
+                size: range.count,
+                other: serde_json::Map::new(),
+            };
+            ranges.iter().map(line).collect()
+        };
+        IdMappings { uids: lines(&self.uids), gids: lines(&self.gids), setgroups: self.set_groups }
     }
 
     /// Whether every id stands for itself, as outside of all user namespaces.
