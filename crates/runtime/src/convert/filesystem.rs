@@ -17,7 +17,7 @@ pub(super) const VOLUMES: usize = 1_000;
 
 /// Paths that cannot be read: what runc, docker or podman hide. They tell
 /// about the host or reach into its hardware.
-pub(super) const MASKED: &[&str] = &[
+const MASKED: &[&str] = &[
     "/proc/acpi",
     "/proc/asound",
     "/proc/interrupts",
@@ -56,9 +56,7 @@ pub(super) fn mounts(overrides: &Overrides) -> Vec<Mount> {
         ),
         mount("/dev/mqueue", "mqueue", "mqueue", &quiet),
     ];
-    // The kernel gives a new view of /sys only to those who own the network
-    // namespace that it shows.
-    if overrides.users != Users::Host && overrides.network != Network::Private {
+    if shows_host_sys(overrides) {
         mounts.push(mount(
             "/sys",
             "bind",
@@ -78,6 +76,19 @@ pub(super) fn mounts(overrides: &Overrides) -> Vec<Mount> {
     }
     mounts.extend(overrides.mounts.iter().cloned());
     mounts
+}
+
+/// The paths that cannot be read in the container.
+pub(super) fn masked(overrides: &Overrides) -> Vec<String> {
+    // A read-only bind mount is read-only at its top, not in the mounts below.
+    let below = shows_host_sys(overrides).then_some(&"/sys/fs/cgroup");
+    MASKED.iter().chain(below).map(ToString::to_string).collect()
+}
+
+/// Whether `/sys` is the host's: the kernel makes a new view only for those
+/// who own the network namespace that it would show.
+fn shows_host_sys(overrides: &Overrides) -> bool {
+    overrides.users != Users::Host && overrides.network != Network::Private
 }
 
 fn mount(destination: &str, kind: &str, source: &str, options: &[&str]) -> Mount {

@@ -127,9 +127,10 @@ pub struct IdMappings {
     pub uids: Vec<IdMapping>,
     /// The groups.
     pub gids: Vec<IdMapping>,
-    /// Whether the process may have supplementary groups: not where the
-    /// kernel was told to deny `setgroups`, as it must be when an ordinary
-    /// user maps nobody but himself.
+    /// Whether the process may have supplementary groups. It may not where
+    /// the kernel was told to deny `setgroups`, as it must be when an
+    /// ordinary user maps nobody but himself; nor with [`Users::New`] under
+    /// runc, which refuses them to ordinary users in any case.
     pub setgroups: bool,
 }
 
@@ -232,7 +233,7 @@ fn linux(overrides: &Overrides, seccomp: Option<spec::Seccomp>) -> Linux {
         gid_mappings,
         resources,
         seccomp,
-        masked_paths: filesystem::MASKED.iter().map(ToString::to_string).collect(),
+        masked_paths: filesystem::masked(overrides),
         readonly_paths: filesystem::READONLY.iter().map(ToString::to_string).collect(),
         ..Linux::default()
     }

@@ -73,7 +73,11 @@ fn mapped(what: &str, id: u32, mappings: &[IdMapping]) -> Result<()> {
         })
         .collect();
     Err(Error::new(Code::UserNamespace, format!("the user namespace has no {what} {id}"))
-        .found(if ranges.is_empty() { "nobody".to_owned() } else { ranges.join(", ") })
+        .found(if ranges.is_empty() {
+            "none at all".to_owned()
+        } else {
+            format!("only {}", ranges.join(", "))
+        })
         .expected(format!("{what} {id}, which the image wants"))
         .fix(format!(
             "give yourself a range in {file}: sudo usermod --add-{tool} 100000-165535 USER"

@@ -1,3 +1,4 @@
 //! How an image starts, seen through the public API.
 
+mod convert;
 mod user;
