@@ -193,11 +193,6 @@ impl<T> Chain<T> {
         self.below.len()
     }
 
-    /// What is known about the folder at that depth (0 is the root).
-    pub(crate) fn about(&self, depth: usize) -> &T {
-        if depth == 0 { &self.root.1 } else { &self.below[depth - 1].1 }
-    }
-
     /// The lowest folder.
     pub(crate) fn handle(&self) -> BorrowedFd<'_> {
         match self.below.last() {

@@ -164,17 +164,15 @@ impl Walk {
         parents: Parents,
         attributes: Option<&Attributes>,
     ) -> Result<bool> {
-        let common = path
-            .components()
-            .zip(1..=self.chain.depth())
-            .take_while(|(name, depth)| self.chain.about(*depth).name == *name)
-            .count();
-        self.up_to(common)?;
-        if path.components().nth(common).is_none() {
-            return Ok(true);
+        let (common, rest) = common(&self.path, path.as_bytes());
+        while self.path.len() > common {
+            self.up_to(self.chain.depth() - 1)?;
         }
-        let mut ahead: Vec<OsString> =
-            path.components().skip(common).map(OsStr::to_owned).collect();
+        let mut ahead: Vec<OsString> = rest
+            .split(|byte| *byte == b'/')
+            .filter(|component| !component.is_empty())
+            .map(|component| OsStr::from_bytes(component).to_owned())
+            .collect();
         ahead.reverse();
         let mut links = LINKS;
         while let Some(name) = ahead.pop() {
@@ -521,6 +519,19 @@ impl Level {
         let times = Timestamps { last_access: access, last_modification: self.time };
         (self.mode, self.touched.then_some(times))
     }
+}
+
+/// How long the path is that both lie below, and the rest of the second.
+/// Compares bytes, not components: paths may have a thousand of these.
+fn common<'b>(here: &[u8], there: &'b [u8]) -> (usize, &'b [u8]) {
+    let same = here.iter().zip(there).take_while(|(a, b)| a == b).count();
+    let ends = |path: &[u8]| path.get(same).is_none_or(|byte| *byte == b'/');
+    let length = if ends(here) && ends(there) {
+        same
+    } else {
+        here[..same].iter().rposition(|byte| *byte == b'/').unwrap_or(0)
+    };
+    (length, &there[length..])
 }
 
 fn keys_below(marks: &BTreeMap<Vec<u8>, Mark>, prefix: &[u8]) -> Vec<Vec<u8>> {

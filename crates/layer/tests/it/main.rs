@@ -1,5 +1,9 @@
 //! Behaviour of the layer room through its public API.
 
+mod apply_metadata;
+mod apply_paths;
+mod apply_support;
+mod apply_whiteouts;
 mod codec;
 mod tar_hostile;
 mod tar_raw;
