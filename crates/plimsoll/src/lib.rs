@@ -1,1 +1,25 @@
-//! placeholder
+//! The sentences: pack, inspect, validate, unpack, bundle, run.
+//!
+//! Each is a function over the rooms below, which are re-exported under
+//! their short names. What does not live here: words of the command line,
+//! printing, the environment, exit codes.
+
+pub mod bundle;
+pub mod edit;
+pub mod hello;
+pub mod image;
+pub mod inspect;
+pub mod pack;
+pub mod place;
+pub mod reference;
+pub mod rootfs;
+pub mod run;
+pub mod transfer;
+pub mod unpack;
+pub mod validate;
+
+pub use plimsoll_content as content;
+pub use plimsoll_layer as layer;
+pub use plimsoll_runtime as runtime;
+pub use plimsoll_spec as spec;
+pub use plimsoll_store as store;

@@ -1,0 +1,139 @@
+//! The words of the command line: global flags and the verbs.
+
+use std::path::PathBuf;
+
+use clap::builder::styling::{AnsiColor, Styles};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use plimsoll::content::Platform;
+
+use crate::verbs;
+
+const STYLES: Styles = Styles::styled()
+    .header(AnsiColor::Green.on_default().bold())
+    .usage(AnsiColor::Green.on_default().bold())
+    .literal(AnsiColor::Cyan.on_default())
+    .placeholder(AnsiColor::Cyan.on_default());
+
+/// Container images: pack, look into, verify, unpack and run them, with no daemon.
+#[derive(Debug, Parser)]
+#[command(
+    name = "plimsoll",
+    version,
+    styles = STYLES,
+    disable_help_subcommand = true,
+    after_help = "References: oci:PATH[:REF] (a layout), store:NAME or NAME (the local store), ./PATH (looked at).\n\
+                  Moving and looking act on all platforms; unpacking and running on this machine's; --platform overrides.\n\
+                  First steps: plimsoll demo      What an error code means: plimsoll explain CODE"
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+/// Flags that every verb takes, before or after its name.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Global {
+    /// The local store [default: $XDG_DATA_HOME/plimsoll/store]
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        env = "PLIMSOLL_STORE",
+        help_heading = "Global options"
+    )]
+    pub(crate) store: Option<PathBuf>,
+
+    /// Print one JSON document with a "schema" member instead of text
+    #[arg(long, global = true, env = "PLIMSOLL_JSON", value_parser = clap::builder::FalseyValueParser::new(), action = clap::ArgAction::SetTrue, help_heading = "Global options")]
+    pub(crate) json: bool,
+
+    /// Print the one essential identifier only
+    #[arg(short, long, global = true, help_heading = "Global options")]
+    pub(crate) quiet: bool,
+
+    /// Tell more: causes of errors, each finding
+    #[arg(short, long, global = true, action = clap::ArgAction::Count, help_heading = "Global options")]
+    pub(crate) verbose: u8,
+
+    /// How progress is shown on standard error
+    #[arg(long, global = true, value_enum, default_value_t = ProgressMode::Auto, env = "PLIMSOLL_PROGRESS", value_name = "MODE", help_heading = "Global options")]
+    pub(crate) progress: ProgressMode,
+
+    /// When to use colour
+    #[arg(long, global = true, value_enum, default_value_t = ColorMode::Auto, env = "PLIMSOLL_COLOR", value_name = "WHEN", help_heading = "Global options")]
+    pub(crate) color: ColorMode,
+}
+
+/// How progress is shown.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub(crate) enum ProgressMode {
+    /// Bars on a terminal, lines elsewhere
+    Auto,
+    /// Bars
+    Bar,
+    /// A line for each thing done
+    Plain,
+    /// A JSON document per line
+    Json,
+    /// Not at all
+    None,
+}
+
+/// When colour is used.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub(crate) enum ColorMode {
+    /// On a terminal, unless NO_COLOR is set
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+/// `--platform` of verbs that act on one platform.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct PlatformArg {
+    /// The platform to take from an image of several [default: this machine's]
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]", env = "PLIMSOLL_PLATFORM")]
+    pub(crate) platform: Option<Platform>,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Make an image from a folder or a root filesystem tar
+    #[command(visible_alias = "import")]
+    Pack(verbs::pack::Args),
+    /// List the images of a layout or of the local store
+    #[command(visible_aliases = ["images", "list-tags"])]
+    Ls(verbs::ls::Args),
+    /// Tell what an image is: platforms, config, layers
+    #[command(alias = "stat")]
+    Inspect(verbs::inspect::Args),
+    /// Print stored bytes exactly: manifest, config, layer or blob
+    Show(verbs::show::Args),
+    /// Give an image a further name
+    Tag(verbs::tag::Args),
+    /// Take a name away, and with --gc what only it needed
+    #[command(alias = "rmi")]
+    Rm(verbs::rm::Args),
+    /// Check structure, digests, sizes and diff_ids of everything reachable
+    Validate(verbs::validate::Args),
+    /// Unpack an image to a root filesystem
+    Unpack(verbs::unpack::Args),
+    /// Unpack an image to a runtime bundle (config.json and rootfs)
+    Bundle(verbs::bundle::Args),
+    /// Run an image
+    Run(verbs::run::Args),
+    /// See the main steps at work, with nothing installed
+    Demo(verbs::demo::Args),
+    /// Tell what an error code means
+    Explain(verbs::explain::Args),
+    /// Print a completion script for a shell
+    Completions(verbs::completions::Args),
+    /// Print the version and what this build can do
+    Version,
+}

@@ -1,0 +1,77 @@
+//! What every verb needs: the global flags, the local store, progress.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use plimsoll::content::{Code, Error, Result};
+use plimsoll::place::Home;
+
+use crate::args::Global;
+use crate::out::Output;
+use crate::progress::Progress;
+
+/// What every verb needs.
+pub(crate) struct Context {
+    pub(crate) out: Output,
+    pub(crate) watch: Progress,
+    pub(crate) home: Home,
+    pub(crate) json: bool,
+}
+
+impl Context {
+    pub(crate) fn new(global: Global) -> Result<Self> {
+        let interrupted = Arc::new(AtomicBool::new(false));
+        for signal in
+            [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM, signal_hook::consts::SIGHUP]
+        {
+            // The second signal ends the process at once; the first lets it
+            // take away what it has begun.
+            signal_hook::flag::register_conditional_default(signal, Arc::clone(&interrupted))
+                .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&interrupted)))
+                .map_err(|cause| Error::io("watching for", "signals", cause))?;
+        }
+        Ok(Self {
+            out: Output::new(&global),
+            watch: Progress::new(&global, interrupted),
+            home: Home::new(store_path(global.store)?),
+            json: global.json,
+        })
+    }
+}
+
+/// `--store`, else `$XDG_DATA_HOME/plimsoll/store`, else
+/// `~/.local/share/plimsoll/store`.
+fn store_path(flag: Option<PathBuf>) -> Result<PathBuf> {
+    if let Some(path) = flag {
+        return Ok(path);
+    }
+    let variable =
+        |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    if let Some(data) = variable("XDG_DATA_HOME").filter(|path| path.is_absolute()) {
+        return Ok(data.join("plimsoll/store"));
+    }
+    if let Some(home) = variable("HOME").filter(|path| path.is_absolute()) {
+        return Ok(home.join(".local/share/plimsoll/store"));
+    }
+    Err(Error::new(Code::Usage, "finding the local store")
+        .found("neither XDG_DATA_HOME nor HOME is set")
+        .fix("--store DIR   says where it lies"))
+}
+
+/// The seconds of `SOURCE_DATE_EPOCH`, if it is set.
+pub(crate) fn source_date_epoch() -> Result<Option<i64>> {
+    match std::env::var("SOURCE_DATE_EPOCH") {
+        Err(std::env::VarError::NotPresent) => Ok(None),
+        Ok(text) if text.is_empty() => Ok(None),
+        Ok(text) => text.parse().map(Some).map_err(|_| {
+            Error::new(Code::Usage, "reading SOURCE_DATE_EPOCH")
+                .found(format!("{text:?}"))
+                .expected("seconds since 1970, as a whole number")
+        }),
+        Err(std::env::VarError::NotUnicode(_)) => {
+            Err(Error::new(Code::Usage, "reading SOURCE_DATE_EPOCH")
+                .found("bytes that are no text"))
+        }
+    }
+}

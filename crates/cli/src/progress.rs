@@ -1,0 +1,110 @@
+//! Progress on standard error: bars on a terminal, lines elsewhere.
+
+use std::io::{self, IsTerminal, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use plimsoll::content::Watch;
+use serde_json::json;
+
+use crate::args::{Global, ProgressMode};
+
+/// Shows progress, and notices interrupts.
+pub(crate) struct Progress {
+    mode: ProgressMode,
+    quiet: bool,
+    bar: Mutex<Option<ProgressBar>>,
+    interrupted: Arc<AtomicBool>,
+}
+
+impl Progress {
+    pub(crate) fn new(global: &Global, interrupted: Arc<AtomicBool>) -> Self {
+        let mode = match global.progress {
+            ProgressMode::Auto if global.quiet || global.json => ProgressMode::None,
+            ProgressMode::Auto if io::stderr().is_terminal() => ProgressMode::Bar,
+            ProgressMode::Auto => ProgressMode::Plain,
+            mode => mode,
+        };
+        Self { mode, quiet: global.quiet, bar: Mutex::new(None), interrupted }
+    }
+
+    fn line(text: &str) {
+        // Progress that nobody can see is no reason to fail.
+        let _ = writeln!(io::stderr().lock(), "{text}");
+    }
+
+    fn with_bar(&self, action: impl FnOnce(&mut Option<ProgressBar>)) {
+        action(&mut self.bar.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+impl Watch for Progress {
+    fn begin(&self, what: &str, total: Option<u64>) {
+        match self.mode {
+            ProgressMode::Bar => self.with_bar(|bar| {
+                let new = ProgressBar::with_draw_target(total, ProgressDrawTarget::stderr());
+                let template = if total.is_some() {
+                    "{msg:28!} [{bar:24}] {bytes:>10} of {total_bytes} {eta}"
+                } else {
+                    "{msg:28!} {bytes:>10} {elapsed}"
+                };
+                if let Ok(style) = ProgressStyle::with_template(template) {
+                    new.set_style(style.progress_chars("=> "));
+                }
+                new.set_message(what.to_owned());
+                *bar = Some(new);
+            }),
+            ProgressMode::Json => {
+                Self::line(&json!({"schema": "plimsoll.progress/v1", "event": "begin", "what": what, "total": total}).to_string());
+            }
+            _ => {}
+        }
+    }
+
+    fn advance(&self, bytes: u64) {
+        if self.mode == ProgressMode::Bar {
+            self.with_bar(|bar| {
+                if let Some(bar) = bar {
+                    bar.inc(bytes);
+                }
+            });
+        }
+    }
+
+    fn end(&self, what: &str) {
+        match self.mode {
+            ProgressMode::Bar => self.with_bar(|bar| {
+                if let Some(bar) = bar.take() {
+                    bar.finish_and_clear();
+                }
+            }),
+            ProgressMode::Plain => Self::line(what),
+            ProgressMode::Json => {
+                Self::line(
+                    &json!({"schema": "plimsoll.progress/v1", "event": "end", "what": what})
+                        .to_string(),
+                );
+            }
+            _ => {}
+        }
+    }
+
+    fn warn(&self, message: &str) {
+        if self.mode == ProgressMode::Json {
+            Self::line(
+                &json!({"schema": "plimsoll.progress/v1", "event": "warning", "what": message})
+                    .to_string(),
+            );
+        } else if !self.quiet {
+            self.with_bar(|bar| match bar {
+                Some(bar) => bar.suspend(|| Self::line(&format!("warning: {message}"))),
+                None => Self::line(&format!("warning: {message}")),
+            });
+        }
+    }
+
+    fn interrupted(&self) -> bool {
+        self.interrupted.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,61 @@
+//! `plimsoll bundle`: an image becomes a runtime bundle.
+
+use std::path::PathBuf;
+
+use plimsoll::bundle::{self, Bundled};
+use plimsoll::content::Result;
+use plimsoll::image::Image;
+use plimsoll::reference::Reference;
+use serde::Serialize;
+
+use crate::context::Context;
+use crate::out::size;
+use crate::verbs::process::ProcessArgs;
+
+/// Unpack an image to a runtime bundle (config.json and rootfs).
+///
+/// DIR must not exist, or be an empty folder; a failure leaves nothing there.
+/// Any OCI runtime runs it: `runc run --bundle DIR ID`. For an ordinary user
+/// the bundle is for a runtime that he starts himself: all files are his, and
+/// only user 0 of the image exists.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Args {
+    /// The image
+    #[arg(value_name = "REF", value_parser = Reference::parse)]
+    image: Reference,
+
+    /// The folder to make
+    #[arg(value_name = "DIR")]
+    directory: PathBuf,
+
+    #[command(flatten)]
+    process: ProcessArgs,
+
+    #[command(flatten)]
+    platform: crate::args::PlatformArg,
+}
+
+#[derive(Serialize)]
+struct Report {
+    directory: PathBuf,
+    #[serde(flatten)]
+    bundled: Bundled,
+}
+
+pub(crate) fn run(args: &Args, context: &Context) -> Result<u8> {
+    let opened = context.home.open(&args.image)?;
+    let image = Image::open(opened.source(), &opened.root, args.platform.platform.as_ref())?;
+    let options = args.process.bundle_options()?;
+    let bundled =
+        bundle::bundle(opened.source(), &image, &args.directory, &options, &context.watch)?;
+    let report = Report { directory: args.directory.clone(), bundled };
+    context.out.report("bundle", &report, &report.bundled.unpacked.digest.to_string(), |_| {
+        let Bundled { unpacked, args: words, uid, gid } = &report.bundled;
+        let directory = args.directory.display();
+        format!(
+            "unpacked  {}  {}  {} layers, {} entries, {} -> {}\nprocess   {:?} as {uid}:{gid}\nbundle    {directory}\nnext      runc run --bundle {directory} ID\n",
+            unpacked.digest, unpacked.platform, unpacked.layers, unpacked.entries, size(unpacked.compressed), size(unpacked.bytes), words
+        )
+    })?;
+    Ok(0)
+}

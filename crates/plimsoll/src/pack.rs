@@ -1,0 +1,229 @@
+//! A folder, or the tar of a root filesystem, becomes an image.
+
+use std::fs::File;
+use std::os::fd::AsFd;
+use std::path::Path;
+
+use plimsoll_content::{
+    Algorithm, Annotations, Code, Descriptor, Digest, Document, Error, Platform, Result, Sealing,
+    Sink, Source, Watch,
+};
+use plimsoll_layer::codec::Compression;
+use plimsoll_layer::{Root, pack as layer_pack};
+use plimsoll_spec::{Config, History, Index, LayerType, Manifest, media_type};
+use serde::Serialize;
+
+use crate::edit::Edit;
+use crate::image::Image;
+use crate::transfer;
+
+/// What image to make.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// What the image runs on.
+    pub platform: Platform,
+    /// How the layer is compressed.
+    pub compression: Compression,
+    /// `SOURCE_DATE_EPOCH`: the time of the image, and the latest time of a
+    /// file in it. Without it the image carries no time of its own, so that
+    /// the same input gives the same digest.
+    pub epoch: Option<i64>,
+    /// The owner and group of all files, instead of their own.
+    pub owner: Option<(u32, u32)>,
+    /// Changes to the config.
+    pub edit: Edit,
+    /// Annotations of the manifest.
+    pub annotations: Annotations,
+}
+
+/// An image that was made.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Packed {
+    /// The digest of the manifest.
+    pub digest: Digest,
+    /// The descriptor of the manifest, with its platform.
+    pub descriptor: Descriptor,
+    /// What it runs on.
+    pub platform: String,
+    /// The layer that was made.
+    pub layer: PackedLayer,
+    /// How many layers come from the base image.
+    pub base_layers: usize,
+    /// What was left out or noticed.
+    pub warnings: Vec<String>,
+}
+
+/// The layer that was made.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PackedLayer {
+    /// The digest of the blob.
+    pub digest: Digest,
+    /// The digest of the uncompressed tar.
+    pub diff_id: Digest,
+    /// The length of the blob, in bytes.
+    pub size: u64,
+    /// The length of the uncompressed tar, in bytes.
+    pub bytes: u64,
+    /// How many files it holds.
+    pub entries: u64,
+    /// How it is compressed.
+    pub compression: String,
+}
+
+/// Makes an image from `input` (a folder or a tar), on top of `base` if there
+/// is one, and writes its blobs to `sink`. Nothing is tagged.
+pub fn pack(
+    input: &Path,
+    base: Option<(&dyn Source, &Image)>,
+    sink: &dyn Sink,
+    options: &Options,
+    watch: &dyn Watch,
+) -> Result<Packed> {
+    let mut config = match base {
+        Some((_, base)) => base.config.view().clone(),
+        None => Config::new(&options.platform),
+    };
+    options.edit.apply(&mut config)?;
+    if let Some(epoch) = options.epoch {
+        config.created = Some(time(epoch)?);
+    }
+    let (layer, packed, warnings) = layer(input, sink, options, watch)?;
+    let mut layers = Vec::new();
+    if let Some((source, base)) = base {
+        for (position, blob) in base.manifest.layers.iter().enumerate() {
+            transfer::blob(source, sink, blob, watch).map_err(|error| {
+                error.context(format!("copying layer {} of the base image", position + 1))
+            })?;
+            layers.push(Descriptor {
+                media_type: LayerType::oci_name(&blob.media_type),
+                ..blob.clone()
+            });
+        }
+    }
+    let base_layers = layers.len();
+    layers.push(layer);
+    add_layer(&mut config, &packed.diff_id, options)?;
+    let config = Document::new(config)?;
+    let descriptor = config.descriptor(media_type::CONFIG, Algorithm::Sha256);
+    sink.write(&descriptor, config.bytes())?;
+    let mut manifest = match base {
+        Some((_, base)) => {
+            // The base's own annotations and unknown members stay; what made it
+            // another document (its subject) does not.
+            Manifest { subject: None, ..base.manifest.view().clone() }
+        }
+        None => Manifest::new(descriptor.clone(), Vec::new()),
+    };
+    manifest.media_type = Some(media_type::MANIFEST);
+    manifest.config = descriptor;
+    manifest.layers = layers;
+    manifest.annotations.extend(options.annotations.clone());
+    let manifest = Document::new(manifest)?;
+    let mut descriptor = manifest.descriptor(media_type::MANIFEST, Algorithm::Sha256);
+    sink.write(&descriptor, manifest.bytes())?;
+    descriptor.platform = Some(config.platform());
+    Ok(Packed {
+        digest: descriptor.digest.clone(),
+        platform: config.platform().to_string(),
+        descriptor,
+        layer: packed,
+        base_layers,
+        warnings,
+    })
+}
+
+/// Makes an index of images for several platforms, and writes it to `sink`.
+pub fn index(images: &[Packed], annotations: &Annotations, sink: &dyn Sink) -> Result<Descriptor> {
+    let mut index = Index::new(images.iter().map(|image| image.descriptor.clone()).collect());
+    index.annotations.clone_from(annotations);
+    let index = Document::new(index)?;
+    let descriptor = index.descriptor(media_type::INDEX, Algorithm::Sha256);
+    sink.write(&descriptor, index.bytes())?;
+    Ok(descriptor)
+}
+
+fn layer(
+    input: &Path,
+    sink: &dyn Sink,
+    options: &Options,
+    watch: &dyn Watch,
+) -> Result<(Descriptor, PackedLayer, Vec<String>)> {
+    let shown = input.display().to_string();
+    let metadata = input.metadata().map_err(|cause| {
+        Error::io("opening", &shown, cause).fix("give a folder, or a tar of a root filesystem")
+    })?;
+    let layer_options = layer_pack::Options {
+        compression: options.compression,
+        epoch: options.epoch,
+        owner: options.owner,
+        ..layer_pack::Options::default()
+    };
+    watch.begin(&format!("packing {shown}"), None);
+    let out = Sealing::new(transfer::Counted::new(sink.begin()?, watch), Algorithm::Sha256);
+    let (packed, sealing) = if metadata.is_dir() {
+        let root = Root::open(input)?;
+        layer_pack::tree(root.as_fd(), out, &layer_options)
+    } else if metadata.is_file() {
+        let file = File::open(input).map_err(|cause| Error::io("opening", &shown, cause))?;
+        layer_pack::archive(&file, out, &layer_options)
+    } else {
+        Err(Error::new(Code::Usage, format!("packing {shown}"))
+            .found("neither a folder nor a regular file")
+            .expected("a folder, or a tar of a root filesystem"))
+    }
+    .map_err(|error| error.context(format!("packing {shown}")))?;
+    let (proof, ingest) = sealing.finish(LayerType::name(options.compression_kind()));
+    let blob = proof.descriptor().clone();
+    ingest.into_inner().commit(proof)?;
+    let layer = PackedLayer {
+        digest: blob.digest.clone(),
+        diff_id: packed.diff_id,
+        size: blob.size,
+        bytes: packed.bytes,
+        entries: packed.entries,
+        compression: options.compression.to_string(),
+    };
+    watch.end(&format!("packed {} entries into layer {}", layer.entries, layer.digest));
+    let warnings: Vec<String> = packed.findings.iter().map(ToString::to_string).collect();
+    for warning in &warnings {
+        watch.warn(warning);
+    }
+    Ok((blob, layer, warnings))
+}
+
+fn add_layer(config: &mut Config, diff_id: &Digest, options: &Options) -> Result<()> {
+    let filled = config.history.iter().filter(|entry| !entry.empty_layer).count();
+    // A base whose history does not tell of its layers can not be continued.
+    let told = filled == config.rootfs.diff_ids.len();
+    config.rootfs.diff_ids.push(diff_id.clone());
+    if told {
+        config.history.push(History {
+            created: options.epoch.map(time).transpose()?,
+            created_by: Some("plimsoll pack".to_owned()),
+            ..History::default()
+        });
+    }
+    Ok(())
+}
+
+/// A time as the documents write it (RFC 3339, UTC).
+fn time(epoch: i64) -> Result<String> {
+    jiff::Timestamp::from_second(epoch).map(|time| time.to_string()).map_err(|cause| {
+        Error::new(Code::Usage, "reading SOURCE_DATE_EPOCH")
+            .found(epoch)
+            .expected("seconds since 1970 of a year from -9999 to 9999")
+            .cause(cause)
+    })
+}
+
+impl Options {
+    fn compression_kind(&self) -> plimsoll_spec::LayerCompression {
+        match self.compression {
+            Compression::None => plimsoll_spec::LayerCompression::None,
+            Compression::Gzip { .. } => plimsoll_spec::LayerCompression::Gzip,
+            Compression::Zstd { .. } => plimsoll_spec::LayerCompression::Zstd,
+        }
+    }
+}

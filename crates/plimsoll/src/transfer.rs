@@ -1,0 +1,91 @@
+//! Content on its way from one place to another.
+
+use std::io::{self, Write};
+
+use plimsoll_content::{Code, Descriptor, Error, Result, Sink, Source, Watch};
+
+/// Brings a blob from `source` to `sink`, proved on the way, unless it is
+/// there already.
+pub fn blob(
+    source: &dyn Source,
+    sink: &dyn Sink,
+    blob: &Descriptor,
+    watch: &dyn Watch,
+) -> Result<()> {
+    if sink.has(blob)? {
+        return Ok(());
+    }
+    watch.begin(&format!("copying {}", blob.digest.short()), Some(blob.size));
+    let mut ingest = sink.begin()?;
+    let proof = {
+        let keep = Counted::new(&mut ingest, watch);
+        let mut reader = source.fetch(blob, 0)?.tee(keep).verify(blob)?;
+        io::copy(&mut reader, &mut io::sink())
+            .map_err(|cause| Error::io("copying blob", &blob.digest, cause))?;
+        reader.finish()?.0
+    };
+    ingest.commit(proof)?;
+    watch.end(&format!("copied {}", blob.digest));
+    Ok(())
+}
+
+/// A writer that tells a [`Watch`] how much went by, and stops when told to.
+pub struct Counted<'a, W> {
+    writer: W,
+    watch: &'a dyn Watch,
+}
+
+impl<'a, W> Counted<'a, W> {
+    /// Passes everything on to `writer`.
+    pub fn new(writer: W, watch: &'a dyn Watch) -> Self {
+        Self { writer, watch }
+    }
+
+    /// The writer.
+    pub fn into_inner(self) -> W {
+        self.writer
+    }
+}
+
+impl<W: Write> Write for Counted<'_, W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        check(self.watch)?;
+        let length = self.writer.write(bytes)?;
+        self.watch.advance(length as u64);
+        Ok(length)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.writer.flush()
+    }
+}
+
+/// A reader that tells a [`Watch`] how much went by, and stops when told to.
+pub struct Watched<'a, R> {
+    reader: R,
+    watch: &'a dyn Watch,
+}
+
+impl<'a, R> Watched<'a, R> {
+    /// Reads from `reader`.
+    pub fn new(reader: R, watch: &'a dyn Watch) -> Self {
+        Self { reader, watch }
+    }
+}
+
+impl<R: io::Read> io::Read for Watched<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        check(self.watch)?;
+        let length = self.reader.read(buffer)?;
+        self.watch.advance(length as u64);
+        Ok(length)
+    }
+}
+
+/// The error that ends an operation which was told to stop.
+pub fn check(watch: &dyn Watch) -> Result<()> {
+    if watch.interrupted() {
+        return Err(Error::new(Code::Interrupted, "stopping").found("a signal"));
+    }
+    Ok(())
+}

@@ -1,0 +1,313 @@
+//! Whether everything that an image reaches is there and is what it is said
+//! to be: documents, sizes, digests, diff_ids, tar streams.
+//!
+//! It goes on after a finding, so that one run tells everything. The rule
+//! book of the specification is not here.
+
+use std::collections::BTreeSet;
+use std::io;
+
+use plimsoll_content::{Code, Descriptor, Digest, Error, Hasher, Result, Source, Watch, limits};
+use plimsoll_layer::Limits;
+use plimsoll_layer::codec::Decoder;
+use plimsoll_layer::tar::Entries;
+use plimsoll_spec::graph::Node;
+use serde::Serialize;
+
+use crate::image::{self, Image};
+use crate::transfer::Watched;
+use crate::unpack;
+
+/// How bad a finding is.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// The image breaks a rule that others rely on.
+    Error,
+    /// It works, and should be otherwise.
+    Warning,
+}
+
+/// One thing that is not as it should be.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Finding {
+    /// How bad it is.
+    pub level: Level,
+    /// What kind of thing it is, by the name of its error code.
+    pub code: &'static str,
+    /// The way from the reference to the blob, such as `manifest 1, layer 3`.
+    pub location: String,
+    /// The blob.
+    pub digest: Digest,
+    /// What was found and expected, in words.
+    pub message: String,
+}
+
+/// What was checked, and what was found.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Report {
+    /// What was named.
+    pub digest: Digest,
+    /// Whether there are no errors.
+    pub valid: bool,
+    /// How many documents were read.
+    pub documents: usize,
+    /// How many other blobs were read.
+    pub blobs: usize,
+    /// How many bytes were hashed, both forms of layers counted.
+    pub bytes: u64,
+    /// How many entries the layers hold.
+    pub entries: u64,
+    /// What is not as it should be.
+    pub findings: Vec<Finding>,
+}
+
+/// Checks everything reachable from `root`, on all platforms.
+pub fn validate(source: &dyn Source, root: &Descriptor, watch: &dyn Watch) -> Result<Report> {
+    let report = Report {
+        digest: root.digest.clone(),
+        valid: true,
+        documents: 0,
+        blobs: 0,
+        bytes: 0,
+        entries: 0,
+        findings: Vec::new(),
+    };
+    let mut check = Check { source, watch, report, seen: BTreeSet::new(), visits: 0 };
+    check.document(root, "", 0)?;
+    check.report.valid = !check.report.findings.iter().any(|finding| finding.level == Level::Error);
+    Ok(check.report)
+}
+
+struct Check<'a> {
+    source: &'a dyn Source,
+    watch: &'a dyn Watch,
+    report: Report,
+    /// Blobs that need not be read again, with what they were checked as.
+    seen: BTreeSet<(Digest, Option<Digest>)>,
+    visits: usize,
+}
+
+impl Check<'_> {
+    /// Takes an error as a finding, unless it says that the check itself can
+    /// not go on.
+    fn note(&mut self, error: Error, location: &str, digest: &Digest) -> Result<()> {
+        if matches!(error.code(), Code::Interrupted | Code::Bug | Code::Permission) {
+            return Err(error);
+        }
+        self.find(Level::Error, error.code(), location, digest, &error.to_string());
+        Ok(())
+    }
+
+    fn find(&mut self, level: Level, code: Code, location: &str, digest: &Digest, message: &str) {
+        self.report.findings.push(Finding {
+            level,
+            code: code.as_str(),
+            location: if location.is_empty() { "top".to_owned() } else { location.to_owned() },
+            digest: digest.clone(),
+            message: message.to_owned(),
+        });
+    }
+
+    fn document(&mut self, descriptor: &Descriptor, location: &str, depth: usize) -> Result<()> {
+        self.visits += 1;
+        if depth > limits::INDEX_DEPTH || self.visits > limits::INDEX_VISITS {
+            let message = "more nested or listed documents than are ever sensible";
+            self.find(Level::Error, Code::Limit, location, &descriptor.digest, message);
+            return Ok(());
+        }
+        if !self.seen.insert((descriptor.digest.clone(), None)) {
+            return Ok(());
+        }
+        if !Node::is_document(&descriptor.media_type) {
+            return self.blob(descriptor, location);
+        }
+        let node = match image::node(self.source, descriptor) {
+            Ok(node) => node,
+            Err(error) => return self.note(error, location, &descriptor.digest),
+        };
+        self.report.documents += 1;
+        self.report.bytes += descriptor.size;
+        match node {
+            Node::Index(index) => {
+                for (position, entry) in index.manifests.iter().enumerate() {
+                    let place = join(location, &format!("manifest {}", position + 1));
+                    self.document(entry, &place, depth + 1)?;
+                }
+            }
+            Node::Manifest(manifest) => self.manifest(descriptor, &manifest, location)?,
+            Node::Opaque => {}
+        }
+        Ok(())
+    }
+
+    fn manifest(
+        &mut self,
+        descriptor: &Descriptor,
+        manifest: &plimsoll_content::Document<plimsoll_spec::Manifest>,
+        location: &str,
+    ) -> Result<()> {
+        let image = match Image::open(self.source, descriptor, None) {
+            Ok(image) => image,
+            // An artifact: its blobs are checked as they are.
+            Err(error) if error.code() == Code::MediaType => return self.blobs(manifest, location),
+            Err(error) => {
+                self.note(error, &join(location, "config"), &manifest.config.digest)?;
+                return self.blobs(manifest, location);
+            }
+        };
+        self.report.documents += 1;
+        self.report.bytes += manifest.config.size;
+        let history = &image.config.history;
+        let filled = history.iter().filter(|entry| !entry.empty_layer).count();
+        if !history.is_empty() && filled != manifest.layers.len() {
+            let message = format!(
+                "history tells of {filled} layers, the manifest has {}",
+                manifest.layers.len()
+            );
+            self.find(
+                Level::Warning,
+                Code::Malformed,
+                &join(location, "config"),
+                &manifest.config.digest,
+                &message,
+            );
+        }
+        let layers = match image.layers() {
+            Ok(layers) => layers,
+            Err(error) => {
+                self.note(error, &join(location, "config"), &manifest.config.digest)?;
+                return self.blobs(manifest, location);
+            }
+        };
+        for (position, layer) in layers.iter().enumerate() {
+            if !self.seen.insert((layer.descriptor.digest.clone(), Some(layer.diff_id.clone()))) {
+                continue;
+            }
+            let place = join(location, &format!("layer {}", position + 1));
+            if layer.kind.nondistributable
+                && layer.descriptor.urls.iter().any(|url| !url.is_empty())
+            {
+                if let Err(error) = self.source.fetch(&layer.descriptor, 0)
+                    && error.code() == Code::NotFound
+                {
+                    continue; // It lies elsewhere, as it may.
+                }
+            }
+            if let Err(error) = self.layer(layer, &place) {
+                self.note(error, &place, &layer.descriptor.digest)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn layer(&mut self, layer: &image::Layer, location: &str) -> Result<()> {
+        let blob = &layer.descriptor;
+        self.watch.begin(location, Some(blob.size));
+        let mut reader = self.source.open(blob)?;
+        let read = read_layer(Watched::new(&mut reader, self.watch), layer);
+        // Digest and size first: they explain a broken stream.
+        let (_proof, _) = reader.finish()?;
+        let read = read?;
+        self.report.blobs += 1;
+        self.report.bytes += blob.size + read.bytes;
+        self.report.entries += read.entries;
+        for finding in &read.findings {
+            self.find(Level::Warning, Code::Layer, location, &blob.digest, finding);
+        }
+        self.watch.end(&format!("{location}  {}", blob.digest));
+        if read.diff_id != layer.diff_id {
+            return Err(Error::new(Code::DiffId, "hashing the uncompressed layer")
+                .found(read.diff_id)
+                .expected(&layer.diff_id));
+        }
+        Ok(())
+    }
+
+    fn blobs(&mut self, manifest: &plimsoll_spec::Manifest, location: &str) -> Result<()> {
+        self.blob(&manifest.config, &join(location, "config"))?;
+        for (position, blob) in manifest.layers.iter().enumerate() {
+            self.blob(blob, &join(location, &format!("layer {}", position + 1)))?;
+        }
+        Ok(())
+    }
+
+    /// A blob whose meaning is unknown: size and digest.
+    fn blob(&mut self, blob: &Descriptor, location: &str) -> Result<()> {
+        let proved = blob.embedded().and_then(|embedded| match embedded {
+            Some(_) => Ok(()),
+            None => self.source.open(blob).and_then(|mut reader| {
+                io::copy(&mut Watched::new(&mut reader, self.watch), &mut io::sink())
+                    .map_err(|cause| Error::io("reading blob", &blob.digest, cause))?;
+                reader.finish().map(|_| ())
+            }),
+        });
+        match proved {
+            Ok(()) => {
+                self.report.blobs += 1;
+                self.report.bytes += blob.size;
+                Ok(())
+            }
+            // Well-formed and unknown is no violation (DE23); it is said, though.
+            Err(error) if error.code() == Code::Unverifiable => {
+                self.find(Level::Warning, error.code(), location, &blob.digest, &error.to_string());
+                Ok(())
+            }
+            Err(error) => self.note(error, location, &blob.digest),
+        }
+    }
+}
+
+struct ReadLayer {
+    diff_id: Digest,
+    bytes: u64,
+    entries: u64,
+    findings: Vec<String>,
+}
+
+/// Reads a layer to its end without writing anything.
+fn read_layer(reader: impl io::Read, layer: &image::Layer) -> Result<ReadLayer> {
+    let limits = Limits::default();
+    let decoder = Decoder::new(unpack::format(layer), reader, &limits)?;
+    let hashed = Hashed {
+        reader: decoder,
+        hasher: Hasher::new(layer.diff_id.computable("diff_id")?),
+        bytes: 0,
+    };
+    let mut entries = Entries::new(hashed, limits);
+    let mut count = 0;
+    while let Some((_entry, _body)) = entries.next()? {
+        count += 1;
+    }
+    let (hashed, mut findings) = entries.finish()?;
+    let (bytes, diff_id) = (hashed.bytes, hashed.hasher.finish());
+    let (_, more) = hashed.reader.finish()?;
+    findings.extend(more);
+    Ok(ReadLayer {
+        diff_id,
+        bytes,
+        entries: count,
+        findings: findings.iter().map(ToString::to_string).collect(),
+    })
+}
+
+struct Hashed<R> {
+    reader: R,
+    hasher: Hasher,
+    bytes: u64,
+}
+
+impl<R: io::Read> io::Read for Hashed<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let length = self.reader.read(buffer)?;
+        self.hasher.update(&buffer[..length]);
+        self.bytes += length as u64;
+        Ok(length)
+    }
+}
+
+fn join(location: &str, step: &str) -> String {
+    if location.is_empty() { step.to_owned() } else { format!("{location}, {step}") }
+}
