@@ -87,7 +87,7 @@ pub(crate) fn pax(records: &[(&str, &[u8])]) -> Vec<u8> {
 /// One PAX record.
 pub(crate) fn record(key: &str, value: &[u8]) -> Vec<u8> {
     let rest = key.len() + value.len() + 3;
-    let length = (rest..).find(|length| *length == rest + length.to_string().len());
+    let length = (rest..rest + 9).find(|length| *length == rest + length.to_string().len());
     let length = length.expect("there is one");
     [format!("{length} {key}=").as_bytes(), value, b"\n"].concat()
 }
