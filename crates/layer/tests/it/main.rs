@@ -6,5 +6,6 @@ mod apply_support;
 mod apply_whiteouts;
 mod codec;
 mod tar_hostile;
+mod tar_peers;
 mod tar_raw;
 mod tar_roundtrip;
