@@ -11,6 +11,7 @@
 pub mod capability;
 pub mod convert;
 pub mod exec;
+pub mod external;
 pub mod overlay;
 pub mod rootless;
 pub mod seccomp_profile;

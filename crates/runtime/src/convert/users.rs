@@ -54,34 +54,30 @@ pub(super) fn has_tty_group(users: &Users) -> bool {
     }
 }
 
+/// Refuses an id that does not exist in the user namespace.
 fn mapped(what: &str, id: u32, mappings: &[IdMapping]) -> Result<()> {
     if has(mappings, id) {
         return Ok(());
     }
-    let (file, tool) =
-        if what == "uid" { ("/etc/subuid", "subuids") } else { ("/etc/subgid", "subgids") };
-    let ranges: Vec<String> = mappings
-        .iter()
-        .filter(|mapping| mapping.size > 0)
-        .map(|mapping| {
-            let last = mapping.container_id.saturating_add(mapping.size - 1);
-            if last == mapping.container_id {
-                last.to_string()
-            } else {
-                format!("{}–{last}", mapping.container_id)
-            }
-        })
-        .collect();
-    Err(Error::new(Code::UserNamespace, format!("the user namespace has no {what} {id}"))
-        .found(if ranges.is_empty() {
-            "none at all".to_owned()
-        } else {
-            format!("only {}", ranges.join(", "))
-        })
-        .expected(format!("{what} {id}, which the image wants"))
-        .fix(format!(
-            "give yourself a range in {file}: sudo usermod --add-{tool} 100000-165535 USER"
-        )))
+    let wanted = format!("image wants {what} {id}");
+    if let [only] = mappings
+        && only.size == 1
+    {
+        let outside = only.host_id;
+        return Err(Error::new(
+            Code::UserNamespace,
+            format!(
+                "no user namespace with more ids for {what} {outside}, so only {what} {} of the \
+                 image can exist",
+                only.container_id
+            ),
+        )
+        .found(wanted)
+        .fix("as root: usermod --add-subuids 100000-165535 --add-subgids 100000-165535 USER"));
+    }
+    Err(Error::new(Code::UserNamespace, "starting a process in this user namespace")
+        .found(wanted)
+        .expected("an id that is mapped in it"))
 }
 
 fn has(mappings: &[IdMapping], id: u32) -> bool {

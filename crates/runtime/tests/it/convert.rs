@@ -459,7 +459,8 @@ fn an_ordinary_user_gets_a_user_namespace_and_what_it_can_hold() {
     assert_eq!(error.code(), Code::UserNamespace);
     assert_eq!(
         error.to_string(),
-        "the user namespace has no uid 1000: found only 0, expected uid 1000, which the image wants"
+        "no user namespace with more ids for uid 1001, so only uid 0 of the image can exist: \
+         found image wants uid 1000"
     );
 
     let conversion =
