@@ -1,5 +1,5 @@
 //! Runs a bundle with the embedded executor, as a command would:
-//! `execute [--rootless] [--make-cwd] [--overlay LOWER[:LOWER…],UPPER,WORK] BUNDLE`.
+//! `execute [--rootless] [--make-cwd] [--unlinked] [--overlay LOWER[:LOWER…],UPPER,WORK] BUNDLE`.
 //!
 //! The integration tests drive the executor through it.
 
@@ -41,6 +41,13 @@ fn execute(args: impl Iterator<Item = OsString>) -> Result<u8, exec::NotStarted>
     while let Some(arg) = args.next() {
         match arg.to_str() {
             Some("--rootless") => enter = true,
+            // As when the program was updated since its start.
+            Some("--unlinked") => {
+                let path = std::env::current_exe()
+                    .map_err(|cause| Error::io("finding", "this program", cause))?;
+                std::fs::remove_file(&path)
+                    .map_err(|cause| Error::io("removing", path.display(), cause))?;
+            }
             Some("--make-cwd") => options.make_cwd = true,
             Some("--overlay") => overlay = args.next(),
             _ => folder = Some(PathBuf::from(arg)),

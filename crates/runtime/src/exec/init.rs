@@ -12,7 +12,7 @@ use plimsoll_content::{Code, Error, Result};
 use plimsoll_layer::path::shown;
 use plimsoll_layer::root::Root as Tree;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{FsWord, Mode, OFlags, Uid, fchown, fstatfs};
 use rustix::mount::{MountPropagationFlags, UnmountFlags, mount_change, unmount};
 use rustix::process::{
     Signal, chdir, fchdir, getcwd, pivot_root, set_parent_process_death_signal, umask,
@@ -25,11 +25,14 @@ use super::mount::Mounts;
 use super::privilege::Privileges;
 use super::{NotStarted, Request, device, payload, seccomp};
 use crate::rootless::Mapping;
-use crate::spec::{Linux, NamespaceKind, Process, Spec};
+use crate::spec::{Linux, NamespaceKind, Process, ProcessUser, Spec};
 use crate::sys;
 
 /// The file mode creation mask where the config gives none.
 const UMASK: u32 = 0o022;
+
+/// The file system of anonymous pipes (`linux/magic.h`).
+const PIPEFS_MAGIC: FsWord = 0x5049_5045;
 
 /// Only comes back when the program was not started.
 pub(super) fn main(request: Request, alive: OwnedFd) -> NotStarted {
@@ -53,7 +56,7 @@ fn start(request: &Request, alive: &OwnedFd) -> Result<Never, NotStarted> {
     // Modes are exact until the program starts.
     umask(Mode::empty());
     let root = Mounts::attach_root(root, &mapping)?;
-    let mut mounts = Mounts::new(&root, &mapping, linux.has(NamespaceKind::Network))?;
+    let mut mounts = Mounts::new(&root, &mapping)?;
     for mount in &spec.mounts {
         mounts.add(mount)?;
     }
@@ -70,6 +73,7 @@ fn start(request: &Request, alive: &OwnedFd) -> Result<Never, NotStarted> {
     let user = &process.user;
     umask(Mode::from_raw_mode(user.umask.unwrap_or(UMASK) & 0o777));
     privileges.limit()?;
+    own_pipes(user);
     privileges.give_up(&filters, || {
         follow_monitor(alive)?;
         if inside || enter_folder(&root, process)? {
@@ -153,6 +157,18 @@ fn enter_folder(root: &Tree, process: &Process) -> Result<bool> {
         Ok(path) if path.as_bytes().starts_with(b"/") => Ok(true),
         Ok(_) => refuse("a folder outside of the root filesystem"),
         Err(errno) => refuse(&io::Error::from(errno).to_string()),
+    }
+}
+
+/// Gives the user the pipes at standard input, output and error, so that
+/// programs can open `/dev/stdout` and the like. Files and terminals stay
+/// whose they are.
+fn own_pipes(user: &ProcessUser) {
+    for stream in [rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr()] {
+        // Of named pipes the file system is another.
+        if fstatfs(stream).is_ok_and(|found| found.f_type == PIPEFS_MAGIC) {
+            let _ = fchown(stream, Some(Uid::from_raw(user.uid)), None);
+        }
     }
 }
 

@@ -7,8 +7,7 @@
 //! its forked child, which becomes process 1 of the container: it makes the
 //! namespaces, mounts by handles, gives up privileges and replaces itself by
 //! the program of the image. Nothing of this program runs inside of the
-//! container afterwards, so nothing in there leads to its file
-//! (CVE-2019-5736).
+//! container afterwards, and until then its file is guarded (`own`).
 //!
 //! It is fail-closed: what a config asks for and this executor does not
 //! enforce is refused before anything starts (`check`). It has no cgroups,
@@ -19,6 +18,7 @@ mod device;
 mod init;
 mod monitor;
 mod mount;
+mod own;
 mod payload;
 mod privilege;
 mod report;
@@ -154,16 +154,18 @@ pub fn run(bundle: &Bundle, options: &Options) -> Result<Exit, NotStarted> {
     let (reports, report) =
         pipe_with(PipeFlags::CLOEXEC).map_err(io::Error::from).map_err(failed)?;
 
-    let mut command = Command::new("/proc/self/exe");
+    let program = own::file()?;
+    let mut command = Command::new(own::path(&program));
     command
         .arg0("plimsoll")
         .arg(MONITOR)
         .arg(request.as_raw_fd().to_string())
         .arg(report.as_raw_fd().to_string())
+        .arg(program.as_raw_fd().to_string())
         .stdin(Stdio::inherit())
         .stdout(Stdio::inherit())
         .stderr(Stdio::inherit());
-    sys::hand_on(&mut command, vec![request, report]);
+    sys::hand_on(&mut command, vec![request, report, program]);
     let relay = Relay::start().map_err(failed)?;
     let monitor = command.spawn().map_err(failed)?;
     // Closes this side's copies of the descriptors, so that the pipe can end.
@@ -212,8 +214,9 @@ pub fn child_main(args: impl IntoIterator<Item = OsString>) -> Option<u8> {
         let number: RawFd = args.next()?.to_str()?.parse().ok()?;
         sys::inherited(number).ok()
     };
-    let (Some(request), Some(report)) = (descriptor(), descriptor()) else {
+    let (Some(request), Some(report), Some(program)) = (descriptor(), descriptor(), descriptor())
+    else {
         return Some(FAILED);
     };
-    Some(monitor::main(request, report))
+    Some(monitor::main(request, report, program))
 }

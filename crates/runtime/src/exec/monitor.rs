@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 
 use plimsoll_content::{Code, Error, Result};
@@ -11,14 +11,14 @@ use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal, set
 use rustix::thread::UnshareFlags;
 
 use super::report::Report;
-use super::{FAILED, NotStarted, Request, init};
+use super::{FAILED, NotStarted, Request, init, own};
 use crate::signal::{Keys, Relay};
 use crate::sys;
 
 /// Does the work of the monitor and gives its exit code, which is that of
 /// the container's process.
-pub(super) fn main(request: OwnedFd, report: OwnedFd) -> u8 {
-    match start(request, &report) {
+pub(super) fn main(request: OwnedFd, report: OwnedFd, program: OwnedFd) -> u8 {
+    match start(request, &report, program) {
         Ok(code) => code,
         Err(error) => {
             Report::from(NotStarted::from(error)).send(&report);
@@ -27,13 +27,15 @@ pub(super) fn main(request: OwnedFd, report: OwnedFd) -> u8 {
     }
 }
 
-fn start(request: OwnedFd, report: &OwnedFd) -> Result<u8> {
+fn start(request: OwnedFd, report: &OwnedFd, program: OwnedFd) -> Result<u8> {
     let failed = |doing: &'static str| {
         move |cause: io::Error| Error::io(doing, "of the monitor process", cause)
     };
     // Before anything else: what this process was started with is not for
     // the container (CVE-2024-21626).
     sys::close_on_exec_from_three().map_err(failed("closing descriptors"))?;
+    own::guard(program.as_fd()).map_err(failed("guarding the file"))?;
+    drop(program);
     let request = read(request)?;
     // A session of its own: keys of the terminal reach the caller alone,
     // and the container has no way to its terminal.

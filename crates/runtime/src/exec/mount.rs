@@ -18,7 +18,6 @@ use plimsoll_layer::root::Root as Tree;
 use rustix::fs::{
     CWD, FileType, Mode, OFlags, ResolveFlags, fstat, fstatfs, mkdirat, openat, openat2,
 };
-use rustix::io::Errno;
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags, fsconfig_create,
     fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, move_mount, open_tree,
@@ -34,7 +33,7 @@ use crate::sys;
 /// The file systems that may be mounted besides bind mounts.
 pub(super) const KINDS: &[&str] = &["proc", "sysfs", "tmpfs", "devpts", "mqueue"];
 
-/// What [`Options`] says about what is mounted where device files are made.
+/// Where device files are made, in normal form.
 const DEV: &str = "dev";
 
 /// What an option list of a mount means.
@@ -132,8 +131,6 @@ impl Options {
 pub(super) struct Mounts<'a> {
     root: &'a Tree,
     mapping: &'a Mapping,
-    /// Whether the network namespace is the container's own.
-    own_network: bool,
     /// The empty tmpfs where device files are made.
     dev: Option<OwnedFd>,
     /// Made read-only at the end, when the mount points in them are made.
@@ -174,9 +171,9 @@ impl<'a> Mounts<'a> {
     }
 
     /// Starts with an attached root and no mounts in it.
-    pub(super) fn new(root: &'a Tree, mapping: &'a Mapping, own_network: bool) -> Result<Self> {
+    pub(super) fn new(root: &'a Tree, mapping: &'a Mapping) -> Result<Self> {
         let null = device::host("null", (1, 3))?;
-        Ok(Self { root, mapping, own_network, dev: None, read_only: Vec::new(), null })
+        Ok(Self { root, mapping, dev: None, read_only: Vec::new(), null })
     }
 
     /// The tmpfs at `/dev`, if the config has one.
@@ -215,18 +212,8 @@ impl<'a> Mounts<'a> {
         // Mount points may have to be made in it, and devices.
         let late = options.attributes & READ_ONLY != 0 && kind == "tmpfs";
         let attributes = if late { options.attributes & !READ_ONLY } else { options.attributes };
-        let tree = match self.file_system(kind, &options, attributes) {
-            // Only the owner of the network namespace may; the host's view is the same.
-            Err(Errno::PERM) if kind == "sysfs" && !self.own_network => {
-                let host = open_folder(Path::new("/sys"))?;
-                let tree = clone_tree(host.as_fd(), true).map_err(failed)?;
-                let attributes = attributes | READ_ONLY | NO_SETUID | NO_DEVICES | NO_EXEC;
-                sys::set_mount_attributes(tree.as_fd(), u64::from(attributes), true)
-                    .map_err(failed)?;
-                tree
-            }
-            other => other.map_err(|errno| failed(errno.into()))?,
-        };
+        let tree =
+            self.file_system(kind, &options, attributes).map_err(|errno| failed(errno.into()))?;
         if kind == "proc" {
             verify(tree.as_fd(), rustix::fs::PROC_SUPER_MAGIC)?;
         }
