@@ -56,11 +56,16 @@ pub fn run(
         }
         _ => {}
     }
+    // Some runtimes change to the bundle before they look at the other paths.
+    let absolute = |path: &Path| {
+        path.canonicalize().map_err(|cause| Error::io("finding", path.display(), cause))
+    };
+    let (bundle, state) = (absolute(bundle)?, absolute(state)?);
     let log = state.join(format!("{id}.log"));
     let mut command = Command::new(runtime);
     command
         .arg("--root")
-        .arg(state)
+        .arg(&state)
         .arg("--log")
         .arg(&log)
         .args(["--log-format", "json", "run", "--bundle"])
@@ -79,7 +84,7 @@ pub fn run(
     drop(relay);
     let complaint = complaint(&log);
     let _ = fs::remove_file(&log);
-    clean_up(runtime, state, id);
+    clean_up(runtime, &state, id);
     match (code?, complaint) {
         (code, Some(complaint)) if code != 0 => Err(not_started(&name, &complaint)),
         (code, _) => Ok(Exit { code }),
