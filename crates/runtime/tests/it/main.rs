@@ -1,4 +1,5 @@
 //! How an image starts, seen through the public API.
 
 mod convert;
+mod exec;
 mod user;
