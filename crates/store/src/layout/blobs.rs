@@ -1,0 +1,253 @@
+//! The blobs of a layout: one file each, by digest.
+
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+
+use plimsoll_content::{
+    Code, Delete, Descriptor, Digest, Error, Ingest, Result, Sink, Source, Unverified, Verified,
+};
+use rustix::fs::{AtFlags, FileType, unlinkat};
+use rustix::io::Errno;
+
+use super::{BLOBS, Layout, Writing};
+use crate::folder::{Folder, Refused};
+use crate::lock::Share;
+use crate::temporary::{self, TemporaryFile};
+
+/// The mode of blobs, whatever the umask says: content is no secret of the
+/// file, and a layout is there to be read by others.
+const BLOB_MODE: u32 = 0o644;
+
+impl Source for Layout {
+    /// The file is opened once, and its length compared with the descriptor
+    /// before a byte is read (hostile cases LY01 to LY08, DG10).
+    ///
+    /// A blob that is absent and embedded in its descriptor is given from
+    /// there.
+    fn fetch(&self, blob: &Descriptor, from: u64) -> Result<Unverified<'_>> {
+        if from > blob.size {
+            return Err(Error::new(Code::Usage, format!("reading blob {}", blob.digest))
+                .found(format!("byte {from} as the first"))
+                .expected(format!("at most {}, its size", blob.size)));
+        }
+        let path = path(&blob.digest);
+        let (mut file, size) = match self.root.file(&path) {
+            Ok(opened) => opened,
+            Err(Refused::Io(cause)) if cause.kind() == io::ErrorKind::NotFound => {
+                return self.embedded(blob, from);
+            }
+            Err(refused) => {
+                return Err(self
+                    .refused(&path, refused)
+                    .context(format!("reading blob {}", blob.digest)));
+            }
+        };
+        if size != blob.size {
+            return Err(Error::new(Code::Size, format!("reading blob {}", blob.digest))
+                .found(format!("{size} bytes in {}", self.path.join(&path).display()))
+                .expected(format!("{} bytes", blob.size))
+                .fix("copy the image anew from where it came; that repairs the blob"));
+        }
+        if from > 0 {
+            file.seek(SeekFrom::Start(from))
+                .map_err(|cause| Error::io("reading blob", &blob.digest, cause))?;
+        }
+        Ok(Unverified::new(file))
+    }
+}
+
+impl Layout {
+    fn embedded(&self, blob: &Descriptor, from: u64) -> Result<Unverified<'static>> {
+        let Some(bytes) = blob.embedded()? else {
+            return Err(Error::new(Code::NotFound, format!("reading blob {}", blob.digest))
+                .found(format!("no such blob in layout {}", self.path.display()))
+                .expected(format!("{} bytes of {}", blob.size, blob.media_type))
+                .fix("the layout holds only a part of the image: copy it anew with all blobs"));
+        };
+        let mut reader = io::Cursor::new(bytes);
+        reader.set_position(from);
+        Ok(Unverified::new(reader))
+    }
+
+    /// The folder of the blobs of one algorithm, made if it is missing.
+    fn blobs_of(&self, algorithm: &str) -> io::Result<Folder> {
+        if self.root.make(BLOBS)? {
+            self.root.sync()?;
+        }
+        let blobs = self.root.folder(BLOBS)?;
+        if blobs.make(algorithm)? {
+            blobs.sync()?;
+        }
+        blobs.folder(algorithm)
+    }
+
+    /// All blobs, and what else lies among them, both in the order of names.
+    pub fn inventory(&self) -> Result<Inventory> {
+        let mut inventory = Inventory::default();
+        let failed = |cause| Error::io("listing blobs of layout", self.path.display(), cause);
+        let blobs = match self.root.folder(BLOBS) {
+            Ok(blobs) => blobs,
+            Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(inventory),
+            Err(cause) if cause.raw_os_error() == Some(Errno::LOOP.raw_os_error()) => {
+                return Err(self.refused(BLOBS, Refused::Kind("a symbolic link")));
+            }
+            Err(cause) => return Err(failed(cause)),
+        };
+        for name in blobs.names().map_err(failed)? {
+            let place = PathBuf::from(BLOBS).join(std::ffi::OsStr::from_bytes(name.to_bytes()));
+            let folder = name.to_str().ok().and_then(|name| Some((name, blobs.folder(name).ok()?)));
+            let Some((algorithm, folder)) = folder else {
+                inventory.strangers.push(place);
+                continue;
+            };
+            for name in folder.names().map_err(failed)? {
+                let digest = name
+                    .to_str()
+                    .ok()
+                    .and_then(|encoded| format!("{algorithm}:{encoded}").parse::<Digest>().ok());
+                match digest {
+                    Some(digest) => inventory.blobs.push(digest),
+                    None if temporary::is_temporary(&name) => {}
+                    None => inventory
+                        .strangers
+                        .push(place.join(std::ffi::OsStr::from_bytes(name.to_bytes()))),
+                }
+            }
+        }
+        Ok(inventory)
+    }
+
+    /// Removes a blob. The caller holds the lock of the writers alone.
+    pub(super) fn remove_blob(&self, digest: &Digest) -> Result<bool> {
+        let failed = |cause| Error::io("removing blob", digest, cause);
+        // Links to folders of blobs lead to what others may need.
+        for folder in [BLOBS.to_owned(), format!("{BLOBS}/{}", digest.algorithm_name())] {
+            let stat = self.root.stat(&folder).map_err(failed)?;
+            if stat.is_some_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Symlink) {
+                return Err(self.refused(&folder, Refused::Kind("a symbolic link")).fix(
+                    "blobs behind a link may belong to other layouts: remove them where they lie",
+                ));
+            }
+        }
+        let folder = match self.root.folder(&format!("{BLOBS}/{}", digest.algorithm_name())) {
+            Ok(folder) => folder,
+            Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(cause) => return Err(failed(cause)),
+        };
+        match unlinkat(&folder, digest.encoded(), AtFlags::empty()) {
+            Ok(()) => folder.sync().map_err(failed).map(|()| true),
+            Err(Errno::NOENT) => Ok(false),
+            Err(errno) => Err(failed(errno.into())),
+        }
+    }
+}
+
+/// What lies in the folder `blobs`.
+#[derive(Clone, Debug, Default)]
+pub struct Inventory {
+    /// The digests that name blobs.
+    pub blobs: Vec<Digest>,
+    /// What has no digest for a name, relative to the layout. It is left
+    /// alone (LA12, hostile case LY11).
+    pub strangers: Vec<PathBuf>,
+}
+
+impl Sink for Layout {
+    fn has(&self, blob: &Descriptor) -> Result<bool> {
+        match self.root.file(&path(&blob.digest)) {
+            Ok((_, size)) => Ok(size == blob.size),
+            // Something else lies there; writing the blob takes its place.
+            Err(Refused::Kind(_)) => Ok(false),
+            Err(Refused::Io(cause)) if cause.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(refused) => Err(self.refused(&path(&blob.digest), refused)),
+        }
+    }
+
+    fn begin(&self) -> Result<Box<dyn Ingest + '_>> {
+        let failed = |cause| Error::io("writing to layout", self.path.display(), cause);
+        let writing = self.writing()?;
+        let staging = self.staging()?;
+        // Tidying up must not stop the work.
+        let _ = temporary::sweep(staging.as_fd());
+        let file = TemporaryFile::create(staging.as_fd()).map_err(failed)?;
+        Ok(Box::new(Staged { layout: self, file, written: 0, _writing: writing }))
+    }
+}
+
+impl Delete for Layout {
+    /// Waits for writers as [`Layout::collect`] does.
+    fn delete(&self, digest: &Digest) -> Result<bool> {
+        let _alone = self.writers(Share::Exclusive)?;
+        self.remove_blob(digest)
+    }
+}
+
+/// A blob on its way into a layout. Dropped before, it is gone.
+struct Staged<'a> {
+    layout: &'a Layout,
+    file: TemporaryFile,
+    written: u64,
+    _writing: Writing,
+}
+
+impl Write for Staged<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let length = self.file.file().write(bytes)?;
+        self.written += length as u64;
+        Ok(length)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Ingest for Staged<'_> {
+    /// A blob that is there already is replaced in one step, never written
+    /// into: what was proved here heals one that has gone bad unseen, and
+    /// whoever shares the old file through a link keeps it (hostile cases
+    /// LY13, LY14).
+    fn commit(mut self: Box<Self>, proof: Verified) -> Result<Descriptor> {
+        let blob = proof.descriptor();
+        if blob.size != self.written {
+            return Err(Error::new(Code::Bug, format!("keeping blob {}", blob.digest))
+                .found(format!("{} bytes that were written", self.written))
+                .expected(format!("the {} bytes of the proof", blob.size)));
+        }
+        let name = blob.digest.encoded();
+        self.place(blob.digest.algorithm_name(), &name).map_err(|cause| {
+            let place = self.layout.path.join(path(&blob.digest));
+            Error::io("writing blob", place.display(), cause)
+        })?;
+        Ok(blob.clone())
+    }
+}
+
+impl Staged<'_> {
+    fn place(&mut self, algorithm: &str, name: &str) -> io::Result<()> {
+        let folder = self.layout.blobs_of(algorithm)?;
+        match self.file.publish(folder.as_fd(), name, BLOB_MODE) {
+            Err(cause) if cause.kind() == io::ErrorKind::CrossesDevices => {
+                // The blobs lie on another file system (a mount, or a link
+                // that is followed): the last step is staged there.
+                let _ = temporary::sweep(folder.as_fd());
+                let mut copy = TemporaryFile::create(folder.as_fd())?;
+                self.file.file().rewind()?;
+                let copied = io::copy(&mut self.file.file().take(u64::MAX), copy.file())?;
+                if copied != self.written {
+                    return Err(io::ErrorKind::UnexpectedEof.into());
+                }
+                copy.publish(folder.as_fd(), name, BLOB_MODE)?;
+            }
+            other => other?,
+        }
+        folder.sync()
+    }
+}
+
+/// Where a blob lies in a layout. Both parts of a digest are safe as names.
+pub(super) fn path(digest: &Digest) -> String {
+    format!("{BLOBS}/{}/{}", digest.algorithm_name(), digest.encoded())
+}

@@ -1,0 +1,267 @@
+//! OCI image layouts as folders (`image-layout.md`).
+//!
+//! Reading trusts nothing in the folder and takes no lock. Writing keeps two
+//! promises: a blob is at its place only whole, durable and proved, and
+//! `index.json` goes from one whole state to the next with nothing in it lost
+//! that this version does not know, however many processes write.
+//!
+//! What writing needs lies in the folder `.plimsoll` of the layout, which
+//! other tools ignore (LA10) and which may be removed when nobody writes:
+//!
+//! | name | what |
+//! |---|---|
+//! | `lock` | held alone while `index.json` is changed |
+//! | `writers` | shared by those who write blobs; held alone to remove some |
+//! | `staging/` | blobs and documents on their way to their places |
+
+mod blobs;
+mod collect;
+mod create;
+mod index;
+mod select;
+mod target;
+mod walk;
+
+use std::fmt;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use plimsoll_content::{Code, Document, Error, Result, View};
+use plimsoll_spec::{Index, LayoutHeader};
+
+pub use blobs::Inventory;
+pub use index::Entry;
+pub use select::Selector;
+pub(crate) use select::is_prefix;
+pub use target::Target;
+pub use walk::Reachable;
+
+use crate::folder::{Folder, Refused};
+use crate::lock::{Lock, Share};
+
+const HEADER: &str = "oci-layout";
+const INDEX: &str = "index.json";
+const BLOBS: &str = "blobs";
+const OWN: &str = ".plimsoll";
+const STAGING: &str = "staging";
+
+/// How long a change of `index.json` waits for its turn: others hold the lock
+/// for milliseconds, on slow storage for seconds.
+const INDEX_PATIENCE: Duration = Duration::from_mins(1);
+
+/// How long writers and removers of blobs wait for each other. A writer may
+/// have hours of work, so there is no point in waiting long.
+const WRITERS_PATIENCE: Duration = Duration::from_secs(10);
+
+/// How a layout is read.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options {
+    /// Follow symbolic links in the layout, also out of it. Some layouts
+    /// share blobs that way; a layout of a stranger can lead anywhere.
+    pub follow_symlinks: bool,
+}
+
+/// A layout directory: a place that content is read from and written to, and
+/// in which it has names.
+pub struct Layout {
+    root: Folder,
+    path: PathBuf,
+}
+
+impl Layout {
+    /// Opens a layout; links in it are refused.
+    ///
+    /// Errors with [`Code::NotALayout`] and what was found instead if the
+    /// folder is none, and with [`Code::Malformed`] if a document is broken.
+    pub fn open(path: &Path) -> Result<Self> {
+        Self::open_with(path, Options::default())
+    }
+
+    /// Opens a layout.
+    pub fn open_with(path: &Path, options: Options) -> Result<Self> {
+        let layout = Self::unchecked(path, options)?;
+        layout.check_header()?;
+        layout.index()?;
+        Ok(layout)
+    }
+
+    /// The folder, whatever is in it.
+    fn unchecked(path: &Path, options: Options) -> Result<Self> {
+        let root = Folder::open(path, options.follow_symlinks).map_err(|cause| {
+            if cause.kind() == io::ErrorKind::NotADirectory {
+                return not_a_layout(path)
+                    .found("a file")
+                    .expected("a folder with oci-layout, index.json and blobs")
+                    .fix(format!(
+                        "for an archive of a layout, write oci-archive:{}",
+                        path.display()
+                    ));
+            }
+            Error::io("opening layout", path.display(), cause)
+        })?;
+        Ok(Self { root, path: path.to_owned() })
+    }
+
+    fn check_header(&self) -> Result<()> {
+        let Some(bytes) = self.read_document(HEADER, LayoutHeader::LIMIT)? else {
+            return Err(not_a_layout(&self.path)
+                .found(format!("no file {HEADER}{}", self.looks_like()))
+                .expected("a folder with oci-layout, index.json and blobs")
+                .fix("check the path; `plimsoll pack` makes a layout"));
+        };
+        Document::<LayoutHeader>::parse(bytes).map_err(|error| {
+            error
+                .context(format!("opening layout {}", self.path.display()))
+                .fix(format!("the file {HEADER} must be {{\"imageLayoutVersion\":\"1.0.0\"}}"))
+        })?;
+        Ok(())
+    }
+
+    /// What a folder that is no layout may be.
+    fn looks_like(&self) -> &'static str {
+        let has = |name: &str| self.root.stat(name).ok().flatten().is_some();
+        if has("manifest.json") && has("version") {
+            "; it looks like the dir: format of skopeo"
+        } else if has("manifest.json") {
+            "; it looks like an unpacked docker archive"
+        } else if has("config.json") && has("rootfs") {
+            "; it looks like a runtime bundle"
+        } else if has("etc") && (has("bin") || has("usr")) {
+            "; it looks like a root filesystem"
+        } else if self.root.names().is_ok_and(|names| names.is_empty()) {
+            "; the folder is empty"
+        } else {
+            ""
+        }
+    }
+
+    /// Where the layout lies, as it was opened.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What `index.json` says now.
+    pub fn index(&self) -> Result<Document<Index>> {
+        Ok(self.read_index()?.1)
+    }
+
+    /// The bytes of `index.json` and their view.
+    fn read_index(&self) -> Result<(Vec<u8>, Document<Index>)> {
+        let Some(bytes) = self.read_document(INDEX, Index::LIMIT)? else {
+            return Err(not_a_layout(&self.path)
+                .found(format!("no file {INDEX}"))
+                .expected("index.json, the list of what the layout holds")
+                .fix("copy the layout anew from where it came"));
+        };
+        let broken = |error: Error| {
+            error.context(format!("reading {INDEX} of layout {}", self.path.display())).fix(
+                "another tool may have been stopped while it wrote the file: copy it anew from \
+                 where it came; the blobs may be good",
+            )
+        };
+        if bytes.is_empty() {
+            return Err(broken(
+                Error::new(Code::Malformed, "reading an image index").found("an empty file"),
+            ));
+        }
+        match Document::parse(&bytes[..]) {
+            Ok(index) => Ok((bytes, index)),
+            Err(error) if error.code() == Code::Malformed => Err(broken(error)),
+            Err(error) => Err(error.context(format!("opening layout {}", self.path.display()))),
+        }
+    }
+
+    /// The content of a small file of the layout; `None` if there is none.
+    pub(crate) fn read_document(&self, name: &str, limit: u64) -> Result<Option<Vec<u8>>> {
+        let doing = || format!("reading {name} of layout {}", self.path.display());
+        let (file, size) = match self.root.file(name) {
+            Ok(opened) => opened,
+            Err(Refused::Io(cause)) if cause.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(refused) => return Err(self.refused(name, refused)),
+        };
+        let mut bytes = Vec::new();
+        if size <= limit {
+            // The file may grow meanwhile.
+            file.take(limit + 1)
+                .read_to_end(&mut bytes)
+                .map_err(|cause| Error::io("reading", self.path.join(name).display(), cause))?;
+        }
+        let size = size.max(bytes.len() as u64);
+        if size > limit {
+            return Err(Error::new(Code::Limit, doing())
+                .found(format!("{size} bytes"))
+                .expected(format!("at most {limit} bytes")));
+        }
+        Ok(Some(bytes))
+    }
+
+    /// The error about a file of the layout that was not opened.
+    fn refused(&self, name: &str, refused: Refused) -> Error {
+        let place = self.path.join(name);
+        match refused {
+            Refused::Io(cause) => Error::io("opening", place.display(), cause),
+            Refused::Kind(kind) => {
+                let error = Error::new(Code::UnsafeEntry, format!("opening {}", place.display()))
+                    .found(kind)
+                    .expected("a regular file");
+                if kind == "a symbolic link" {
+                    error.fix("if the links in this layout are yours, allow them with --follow-layout-symlinks")
+                } else {
+                    error
+                }
+            }
+        }
+    }
+
+    /// The folder of what writing needs, made if it is missing.
+    fn own(&self) -> Result<Folder> {
+        let failed = |cause| Error::io("writing to layout", self.path.display(), cause);
+        self.root.make(OWN).map_err(failed)?;
+        self.root.folder(OWN).map_err(failed)
+    }
+
+    /// The folder in which content is staged.
+    fn staging(&self) -> Result<Folder> {
+        let failed = |cause| Error::io("writing to layout", self.path.display(), cause);
+        let own = self.own()?;
+        own.make(STAGING).map_err(failed)?;
+        own.folder(STAGING).map_err(failed)
+    }
+
+    /// Says that content is being written: as long as the guard lives, nobody
+    /// removes blobs from the layout.
+    ///
+    /// Hold it from the first blob of an image until its name is set; an
+    /// [`Ingest`](plimsoll_content::Ingest) by itself guards only until its
+    /// blob is there. Waits 10 s for a running [`Layout::collect`], then
+    /// errors with [`Code::Locked`].
+    pub fn writing(&self) -> Result<Writing> {
+        self.writers(Share::Shared).map(|lock| Writing { _lock: lock })
+    }
+
+    fn writers(&self, share: Share) -> Result<Lock> {
+        Lock::take(&self.own()?, "writers", share, WRITERS_PATIENCE, &self.path)
+    }
+
+    fn lock_index(&self) -> Result<Lock> {
+        Lock::take(&self.own()?, "lock", Share::Exclusive, INDEX_PATIENCE, &self.path)
+    }
+}
+
+impl fmt::Debug for Layout {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Layout({})", self.path.display())
+    }
+}
+
+/// The guard of somebody who writes; see [`Layout::writing`].
+#[derive(Debug)]
+#[must_use]
+pub struct Writing {
+    _lock: Lock,
+}
+
+fn not_a_layout(path: &Path) -> Error {
+    Error::new(Code::NotALayout, format!("opening layout {}", path.display()))
+}

@@ -1,0 +1,207 @@
+//! Names for what is not finished, and how leftovers are told from work.
+//!
+//! A temporary file or folder is called `.plimsoll-PROCESS-NUMBER.tmp`, and
+//! whoever works on it holds a kernel lock (`flock`) on it. The lock ends
+//! with its holder, however that comes about; the name only has to be new,
+//! so reused process ids and other machines do no harm. What has such a name
+//! and no lock is a leftover, and [`sweep`] removes it.
+
+use std::ffi::{CStr, CString};
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rustix::fs::{
+    AtFlags, Dir, FileType, FlockOperation, Mode, OFlags, RenameFlags, fchmod, flock, fstat, fsync,
+    mkdirat, openat, renameat, renameat_with, statat, unlinkat,
+};
+use rustix::io::Errno;
+
+use crate::folder::folder_flags;
+use crate::remove;
+
+const PREFIX: &str = ".plimsoll-";
+const SUFFIX: &str = ".tmp";
+
+/// How many names are tried before it is given up: each failure means that
+/// somebody else had that name, or that a sweep was faster.
+const TRIES: usize = 1 << 16;
+
+static NUMBER: AtomicU64 = AtomicU64::new(0);
+
+/// A name that this process has not used before.
+fn fresh() -> CString {
+    let process = rustix::process::getpid();
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    CString::new(format!("{PREFIX}{process}-{number}{SUFFIX}"))
+        .expect("because digits and letters hold no NUL")
+}
+
+/// Whether a name is one that [`fresh`] makes.
+pub(crate) fn is_temporary(name: &CStr) -> bool {
+    let name = name.to_bytes();
+    name.starts_with(PREFIX.as_bytes()) && name.ends_with(SUFFIX.as_bytes())
+}
+
+/// Removes what `name` stands for so that it is never seen half removed: it
+/// becomes a leftover first.
+pub(crate) fn retire(folder: BorrowedFd<'_>, name: &CStr) -> io::Result<()> {
+    for _ in 0..TRIES {
+        let leftover = fresh();
+        match renameat_with(folder, name, folder, &leftover, RenameFlags::NOREPLACE) {
+            Ok(()) => return remove::tree(folder, &leftover),
+            Err(Errno::EXIST) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+    Err(Errno::EXIST.into())
+}
+
+/// Makes a temporary thing and locks it. `make` makes it under a name,
+/// refusing names that are taken, and gives its handle.
+fn make(
+    folder: BorrowedFd<'_>,
+    make: impl Fn(&CStr) -> rustix::io::Result<OwnedFd>,
+) -> io::Result<(CString, OwnedFd)> {
+    for _ in 0..TRIES {
+        let name = fresh();
+        let fd = match make(&name) {
+            Ok(fd) => fd,
+            // Taken, or swept before it could be opened.
+            Err(Errno::EXIST | Errno::NOENT) if exists(folder)? => continue,
+            Err(errno) => return Err(errno.into()),
+        };
+        match flock(&fd, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) if is_same(folder, &name, fd.as_fd())? => return Ok((name, fd)),
+            // A sweep came between making and locking.
+            Ok(()) | Err(Errno::WOULDBLOCK) => {}
+            Err(errno) => {
+                let _ = remove::tree(folder, &name);
+                return Err(errno.into());
+            }
+        }
+    }
+    Err(Errno::EXIST.into())
+}
+
+/// Whether the folder has not been removed itself.
+fn exists(folder: BorrowedFd<'_>) -> io::Result<bool> {
+    Ok(fstat(folder)?.st_nlink > 0)
+}
+
+/// Whether `name` still stands for what `fd` is the handle of.
+fn is_same(folder: BorrowedFd<'_>, name: &CStr, fd: BorrowedFd<'_>) -> io::Result<bool> {
+    let ours = fstat(fd)?;
+    match statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(theirs) => Ok((ours.st_dev, ours.st_ino) == (theirs.st_dev, theirs.st_ino)),
+        Err(Errno::NOENT) => Ok(false),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+/// Makes and locks a temporary folder that only its owner may enter.
+pub(crate) fn folder(parent: BorrowedFd<'_>) -> io::Result<(CString, OwnedFd)> {
+    let (name, fd) = make(parent, |name| {
+        mkdirat(parent, name, Mode::RWXU)?;
+        openat(parent, name, folder_flags() | OFlags::NOFOLLOW, Mode::empty())
+    })?;
+    // The umask may have taken bits, the folder around may have added setgid.
+    if let Err(errno) = fchmod(&fd, Mode::RWXU) {
+        let _ = remove::tree(parent, &name);
+        return Err(errno.into());
+    }
+    Ok((name, fd))
+}
+
+/// A file on its way to its name. Dropped before, it is gone.
+#[derive(Debug)]
+pub(crate) struct TemporaryFile {
+    folder: OwnedFd,
+    name: Option<CString>,
+    file: File,
+}
+
+impl TemporaryFile {
+    /// Makes and locks a temporary file in `folder`.
+    pub(crate) fn create(folder: BorrowedFd<'_>) -> io::Result<Self> {
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+        let (name, fd) = make(folder, |name| openat(folder, name, flags, Mode::RUSR | Mode::WUSR))?;
+        // From here on dropping it removes it.
+        let file = File::from(fd);
+        match folder.try_clone_to_owned() {
+            Ok(folder) => Ok(Self { folder, name: Some(name), file }),
+            Err(error) => {
+                let _ = unlinkat(folder, &name, AtFlags::empty());
+                Err(error)
+            }
+        }
+    }
+
+    /// The file, open for writing and reading.
+    pub(crate) fn file(&mut self) -> &mut File {
+        &mut self.file
+    }
+
+    /// Gives the file its mode, makes its content durable, and lets it take
+    /// the place of whatever is called `name` in `folder`. The caller syncs
+    /// that folder.
+    ///
+    /// A failed sync is final: the content must be written anew.
+    pub(crate) fn publish(
+        &mut self,
+        folder: BorrowedFd<'_>,
+        name: impl rustix::path::Arg,
+        mode: u32,
+    ) -> io::Result<()> {
+        let Some(own) = &self.name else {
+            return Err(io::Error::other("the file was published before"));
+        };
+        fchmod(&self.file, Mode::from_raw_mode(mode))?;
+        fsync(&self.file)?;
+        renameat(&self.folder, own, folder, name)?;
+        self.name = None;
+        Ok(())
+    }
+}
+
+impl Drop for TemporaryFile {
+    fn drop(&mut self) {
+        if let Some(name) = &self.name {
+            let _ = unlinkat(&self.folder, name, AtFlags::empty());
+        }
+    }
+}
+
+/// Removes the leftovers in `folder`: temporary names that nobody holds.
+/// Gives how many were removed.
+///
+/// What belongs to other users is left alone, and so is what can not be
+/// removed; both are for their owners.
+pub(crate) fn sweep(folder: BorrowedFd<'_>) -> io::Result<usize> {
+    let user = rustix::process::geteuid().as_raw();
+    let mut names = Vec::new();
+    for entry in Dir::read_from(folder)? {
+        let entry = entry?;
+        if is_temporary(entry.file_name()) {
+            names.push(entry.file_name().to_owned());
+        }
+    }
+    let mut removed = 0;
+    for name in names {
+        let Ok(stat) = statat(folder, &name, AtFlags::SYMLINK_NOFOLLOW) else { continue };
+        let kind = FileType::from_raw_mode(stat.st_mode);
+        if stat.st_uid != user || !matches!(kind, FileType::RegularFile | FileType::Directory) {
+            continue;
+        }
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let Ok(fd) = openat(folder, &name, flags, Mode::empty()) else { continue };
+        if flock(&fd, FlockOperation::NonBlockingLockExclusive).is_ok()
+            && is_same(folder, &name, fd.as_fd()).unwrap_or(false)
+            && remove::tree(folder, &name).is_ok()
+        {
+            removed += 1;
+        }
+    }
+    Ok(removed)
+}

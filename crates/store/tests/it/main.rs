@@ -1,0 +1,14 @@
+//! Behaviour of layouts, the store and staged folders, through the public
+//! API. Hostile cases carry their ids.
+
+mod blobs;
+mod build;
+mod collect;
+mod hostile;
+mod processes;
+mod select;
+mod space;
+mod staged;
+mod store;
+mod tags;
+mod target;
