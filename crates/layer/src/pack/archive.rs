@@ -46,15 +46,15 @@ pub fn archive<W: Write>(file: &File, out: W, options: &Options<'_>) -> Result<(
     };
     let index = read(plain, options)?;
     let mut emit = Emit::new(out, options)?;
-    for (path, node, first) in index.in_order() {
+    index.each(|path, node, first| {
         let kind = match first {
             Some(target) => EntryKind::Hardlink { target: target.clone() },
             None => node.entry.kind.clone(),
         };
         let size = if let EntryKind::File { size } = kind { size } else { 0 };
         let entry = Entry { path: path.clone(), kind, ..node.entry.clone() };
-        emit.entry(entry, Content::new(plain, &node.place, size))?;
-    }
+        emit.entry(entry, Content::new(plain, &node.place, size))
+    })?;
     let (mut packed, out) = emit.finish()?;
     packed.findings.splice(0..0, odd.into_iter().chain(index.findings.into_vec()));
     Ok((packed, out))

@@ -11,7 +11,7 @@ use super::{Options, Packed};
 use crate::apply::recorded_owner;
 use crate::apply::reserved::{RECORDED, SELINUX, WHITEOUT, is_overlay};
 use crate::codec::Encoder;
-use crate::entry::{Entry, Timestamp};
+use crate::entry::{Entry, EntryKind, Timestamp};
 use crate::finding::Findings;
 use crate::path::RelPath;
 use crate::tar::Writer;
@@ -69,6 +69,10 @@ fn normalise(entry: &mut Entry, options: &Options<'_>) {
         (entry.uid, entry.gid) = (uid, gid);
     }
     entry.xattrs.retain(|(name, _)| name != RECORDED && name != SELINUX && !is_overlay(name));
+    if matches!(entry.kind, EntryKind::Hardlink { .. }) {
+        // They are the file's, and told there.
+        entry.xattrs.clear();
+    }
     entry.xattrs.sort();
     if let Some(epoch) = options.epoch {
         entry.mtime = entry.mtime.min(Timestamp::from_seconds(epoch));

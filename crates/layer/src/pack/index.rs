@@ -2,6 +2,7 @@
 //! content: entries are placed as applying a layer places files.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStringExt;
 
@@ -28,34 +29,30 @@ pub(super) struct Place {
 /// One file; it may have several names.
 #[derive(Debug)]
 pub(super) struct Node {
+    /// What its entry says; the path may be another name of it.
     pub(super) entry: Entry,
     pub(super) place: Place,
+    /// The names in a folder.
+    names: BTreeMap<OsString, usize>,
 }
 
-/// Names and files.
+/// All files; the first is the root.
 #[derive(Debug)]
 pub(super) struct Index {
-    names: BTreeMap<RelPath, usize>,
     nodes: Vec<Node>,
     pub(super) findings: Findings,
-    /// The parent found last, as it is written and as it is.
-    last: Option<(RelPath, RelPath)>,
+    /// The folder found last: as it was written, and the way to it.
+    last: Option<(RelPath, Vec<usize>)>,
 }
 
 impl Index {
     /// A tree with nothing in it.
     pub(super) fn new() -> Self {
-        let root = Node { entry: implied(RelPath::root()), place: Place::default() };
-        Self {
-            names: BTreeMap::from([(RelPath::root(), 0)]),
-            nodes: vec![root],
-            findings: Findings::default(),
-            last: None,
-        }
+        Self { nodes: vec![Node::implied()], findings: Findings::default(), last: None }
     }
 
     /// Places an entry.
-    pub(super) fn add(&mut self, mut entry: Entry, place: Place) -> Result<()> {
+    pub(super) fn add(&mut self, entry: Entry, place: Place) -> Result<()> {
         let (Some(name), Some(parent)) = (entry.path.name(), entry.path.parent()) else {
             if entry.kind != EntryKind::Directory {
                 return Err(Error::new(Code::UnsafeEntry, "reading the entry of the root")
@@ -70,95 +67,123 @@ impl Index {
         }
         let name = name.to_owned();
         if let EntryKind::Hardlink { target } = &entry.kind {
-            let (node, there) = self.target(&entry.path, target)?;
-            let path = self.parent(&parent, true)?.unwrap_or_default().join(&name);
-            if path == there {
-                return Err(unlinkable(&entry.path, target, "the entry itself"));
-            }
-            self.clear_way(&path);
-            // What made way may have been the target's folder.
-            if self.names.get(&there) != Some(&node) {
-                return Err(unlinkable(&entry.path, target, "nothing there"));
-            }
-            self.names.insert(path, node);
+            return self.link(&entry.path, &parent, name, target);
+        }
+        let folder = self.make(&parent)?;
+        if entry.kind == EntryKind::Directory
+            && let Some(there) = self.nodes[folder].names.get(&name)
+            && self.nodes[*there].is_folder()
+        {
+            let there = *there;
+            self.nodes[there].entry = entry;
             return Ok(());
         }
-        let parent = self.parent(&parent, true)?.unwrap_or_default();
-        let path = parent.join(&name);
-        entry.path = path.clone();
-        let is_folder = entry.kind == EntryKind::Directory;
-        if is_folder && let Some(node) = self.folder(&path) {
-            self.nodes[node].entry = entry;
-            return Ok(());
-        }
-        self.clear_way(&path);
-        self.nodes.push(Node { entry, place });
-        self.names.insert(path, self.nodes.len() - 1);
+        self.clear_way(folder, &name, &entry.path);
+        self.nodes.push(Node { entry, place, names: BTreeMap::new() });
+        let node = self.nodes.len() - 1;
+        self.nodes[folder].names.insert(name, node);
         Ok(())
     }
 
-    /// All names in order. Each comes with its file, and with the first name
-    /// of that file if it is another one.
-    pub(super) fn in_order(&self) -> impl Iterator<Item = (&RelPath, &Node, Option<&RelPath>)> {
-        let mut first: Vec<Option<&RelPath>> = vec![None; self.nodes.len()];
-        self.names.iter().map(move |(path, node)| {
-            let before = first[*node];
-            first[*node].get_or_insert(path);
-            (path, &self.nodes[*node], before)
-        })
-    }
-
-    fn folder(&self, path: &RelPath) -> Option<usize> {
-        let node = *self.names.get(path)?;
-        (self.nodes[node].entry.kind == EntryKind::Directory).then_some(node)
-    }
-
-    /// The file that a hard link is to, and its real path.
-    fn target(&mut self, path: &RelPath, target: &RelPath) -> Result<(usize, RelPath)> {
-        let (Some(name), Some(folder)) = (target.name(), target.parent()) else {
-            return Err(unlinkable(path, target, "the root itself"));
-        };
-        let real = self.parent(&folder, false)?.map(|folder| folder.join(name));
-        let found = real.and_then(|real| Some((*self.names.get(&real)?, real)));
-        match found {
-            None => Err(unlinkable(path, target, "nothing there")),
-            Some((node, _)) if self.nodes[node].entry.kind == EntryKind::Directory => {
-                Err(unlinkable(path, target, "a folder"))
+    /// Calls `each` with all names in order: the path, the file, and the first
+    /// name of that file if it is another one.
+    pub(super) fn each(
+        &self,
+        mut each: impl FnMut(&RelPath, &Node, Option<&RelPath>) -> Result<()>,
+    ) -> Result<()> {
+        let root = RelPath::root();
+        each(&root, &self.nodes[0], None)?;
+        let mut first: BTreeMap<usize, RelPath> = BTreeMap::new();
+        let mut ahead: Vec<(RelPath, btree_map::Iter<'_, OsString, usize>)> =
+            vec![(root, self.nodes[0].names.iter())];
+        while let Some((folder, names)) = ahead.last_mut() {
+            let Some((name, node)) = names.next() else {
+                ahead.pop();
+                continue;
+            };
+            let path = folder.join(name);
+            let file = &self.nodes[*node];
+            each(&path, file, first.get(node))?;
+            if file.is_folder() {
+                ahead.push((path, file.names.iter()));
+            } else {
+                first.entry(*node).or_insert(path);
             }
-            Some(found) => Ok(found),
         }
+        Ok(())
     }
 
-    /// The real path of the folder `path`, with links followed as in a
-    /// chroot; what is missing is made, or else gives `None`.
-    fn parent(&mut self, path: &RelPath, make: bool) -> Result<Option<RelPath>> {
-        if let Some((written, real)) = &self.last
-            && written == path
-        {
-            return Ok(Some(real.clone()));
+    fn link(
+        &mut self,
+        path: &RelPath,
+        parent: &RelPath,
+        name: OsString,
+        target: &RelPath,
+    ) -> Result<()> {
+        let bad = |found: &str| {
+            Error::new(Code::UnsafeEntry, format!("linking {path} to {target}"))
+                .found(found)
+                .expected("a file that the archive has before this entry")
+        };
+        let (Some(from), Some(folder)) = (target.name(), target.parent()) else {
+            return Err(bad("the root itself"));
+        };
+        let way = self.go(&folder, false)?.ok_or_else(|| bad("nothing there"))?;
+        let source = way.last().copied().unwrap_or(0);
+        let node = *self.nodes[source].names.get(from).ok_or_else(|| bad("nothing there"))?;
+        if self.nodes[node].is_folder() {
+            return Err(bad("a folder"));
         }
-        let mut real = RelPath::root();
-        let mut ahead: Vec<OsString> = path.components().map(OsStr::to_owned).collect();
-        ahead.reverse();
+        let folder = self.make(parent)?;
+        if (folder, &name[..]) == (source, from) {
+            return Err(bad("the entry itself"));
+        }
+        if let Some(gone) = self.clear_way(folder, &name, path)
+            && way.contains(&gone)
+        {
+            return Err(bad("nothing there: it was in the folder that this entry replaces"));
+        }
+        self.nodes[folder].names.insert(name, node);
+        Ok(())
+    }
+
+    /// The folder `path`; what is missing is made.
+    fn make(&mut self, path: &RelPath) -> Result<usize> {
+        Ok(self.go(path, true)?.and_then(|way| way.last().copied()).unwrap_or(0))
+    }
+
+    /// The way from the root (which it leaves out) to the folder `path`, with
+    /// links followed as in a chroot; what is missing is made, or else gives
+    /// `None`.
+    fn go(&mut self, path: &RelPath, make: bool) -> Result<Option<Vec<usize>>> {
+        let mut way: Vec<usize> = Vec::new();
+        let mut rest = path.as_bytes();
+        if let Some((written, there)) = &self.last
+            && path.starts_with(written)
+        {
+            way.clone_from(there);
+            rest = &rest[written.as_bytes().len()..];
+        }
+        let mut ahead = reversed(rest);
         let mut links = LINKS;
         while let Some(name) = ahead.pop() {
             if name == *".." {
-                real = real.parent().unwrap_or_default();
+                way.pop();
                 continue;
             }
-            let next = real.join(&name);
-            let Some(node) = self.names.get(&next) else {
+            let folder = way.last().copied().unwrap_or(0);
+            let Some(node) = self.nodes[folder].names.get(&name).copied() else {
                 if !make {
                     return Ok(None);
                 }
-                let node = Node { entry: implied(next.clone()), place: Place::default() };
-                self.nodes.push(node);
-                self.names.insert(next.clone(), self.nodes.len() - 1);
-                real = next;
+                self.nodes.push(Node::implied());
+                let node = self.nodes.len() - 1;
+                self.nodes[folder].names.insert(name, node);
+                way.push(node);
                 continue;
             };
-            match &self.nodes[*node].entry.kind {
-                EntryKind::Directory => real = next,
+            match &self.nodes[node].entry.kind {
+                EntryKind::Directory => way.push(node),
                 EntryKind::Symlink { target } => {
                     links = links.checked_sub(1).ok_or_else(|| {
                         Error::new(Code::UnsafeEntry, format!("finding {path}"))
@@ -166,64 +191,60 @@ impl Index {
                             .expected("a path that leads somewhere")
                     })?;
                     if target.starts_with(b"/") {
-                        real = RelPath::root();
+                        way.clear();
                     }
-                    let components = target.rsplit(|byte| *byte == b'/');
-                    ahead.extend(
-                        components
-                            .filter(|component| !matches!(*component, b"" | b"."))
-                            .map(|component| OsString::from_vec(component.to_vec())),
-                    );
+                    ahead.extend(reversed(target));
                 }
                 _ if !make => return Ok(None),
                 _ => {
+                    let name = crate::path::shown(name.as_encoded_bytes());
                     return Err(Error::new(Code::UnsafeEntry, format!("making the folder {path}"))
-                        .found(format!("a file at {next}"))
+                        .found(format!("a file named {name}"))
                         .expected("a folder: readers differ on what should become of the file"));
                 }
             }
         }
-        self.last = Some((path.clone(), real.clone()));
-        Ok(Some(real))
+        self.last = Some((path.clone(), way.clone()));
+        Ok(Some(way))
     }
 
-    /// Takes away what has that path, and all below it.
-    fn clear_way(&mut self, path: &RelPath) {
-        if self.names.remove(path).is_none() {
-            return;
-        }
+    /// Takes away what has that name, with all below it, and tells which file
+    /// it was.
+    fn clear_way(&mut self, folder: usize, name: &OsStr, path: &RelPath) -> Option<usize> {
+        let gone = self.nodes[folder].names.remove(name)?;
         self.last = None;
         self.findings.note("duplicate-entry", || {
-            Finding::new("duplicate-entry", "there are several entries for it, the last one counts")
-                .at(path)
+            let what = "there are several entries for it, the last one counts";
+            Finding::new("duplicate-entry", what).at(path)
         });
-        let below: Vec<RelPath> = self
-            .names
-            .range(path.clone()..)
-            .map(|(name, _)| name)
-            .take_while(|name| name.starts_with(path))
-            .cloned()
-            .collect();
-        for name in below {
-            self.names.remove(&name);
-        }
+        Some(gone)
     }
 }
 
-fn implied(path: RelPath) -> Entry {
-    Entry {
-        path,
-        kind: EntryKind::Directory,
-        mode: 0o755,
-        uid: 0,
-        gid: 0,
-        mtime: Timestamp::EPOCH,
-        xattrs: Vec::new(),
+impl Node {
+    /// A folder that has no entry of its own.
+    fn implied() -> Self {
+        let entry = Entry {
+            path: RelPath::root(),
+            kind: EntryKind::Directory,
+            mode: 0o755,
+            uid: 0,
+            gid: 0,
+            mtime: Timestamp::EPOCH,
+            xattrs: Vec::new(),
+        };
+        Self { entry, place: Place::default(), names: BTreeMap::new() }
+    }
+
+    fn is_folder(&self) -> bool {
+        self.entry.kind == EntryKind::Directory
     }
 }
 
-fn unlinkable(path: &RelPath, target: &RelPath, found: &str) -> Error {
-    Error::new(Code::UnsafeEntry, format!("linking {path} to {target}"))
-        .found(found)
-        .expected("a file that the archive has before this entry")
+/// The components of a path or link target, the last first.
+fn reversed(path: &[u8]) -> Vec<OsString> {
+    path.rsplit(|byte| *byte == b'/')
+        .filter(|component| !matches!(*component, b"" | b"."))
+        .map(|component| OsString::from_vec(component.to_vec()))
+        .collect()
 }

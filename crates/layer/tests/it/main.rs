@@ -5,6 +5,7 @@ mod apply_paths;
 mod apply_support;
 mod apply_whiteouts;
 mod codec;
+mod pack;
 mod tar_hostile;
 mod tar_peers;
 mod tar_raw;
