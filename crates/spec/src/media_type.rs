@@ -44,9 +44,9 @@ media_types! {
     DOCKER_LAYER_GZIP = "application/vnd.docker.image.rootfs.diff.tar.gzip";
     /// Docker v2.2: a zstd layer, as some builders write it.
     DOCKER_LAYER_ZSTD = "application/vnd.docker.image.rootfs.diff.tar.zstd";
-    /// Docker v2.2: a gzip layer that lies elsewhere.
+    /// Docker v2.2: a plain layer that lies elsewhere and may not be distributed.
     DOCKER_FOREIGN_LAYER = "application/vnd.docker.image.rootfs.foreign.diff.tar";
-    /// Docker v2.2: a gzip layer that lies elsewhere.
+    /// Docker v2.2: a gzip layer that lies elsewhere and may not be distributed.
     DOCKER_FOREIGN_LAYER_GZIP = "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip";
     /// Docker v2.1, unsigned: recognised only to say what it is.
     DOCKER_SCHEMA1 = "application/vnd.docker.distribution.manifest.v1+json";
