@@ -45,7 +45,11 @@ pub struct Config {
     /// What the layers inflate to (CF19).
     pub rootfs: RootFs,
     /// How the layers came about, from the first to the last (CF23).
-    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null::is_default")]
+    #[serde(
+        default,
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "null::elements_are_default"
+    )]
     pub history: Vec<History>,
     /// Members that this version does not know (CF24).
     #[serde(flatten)]
@@ -178,13 +182,13 @@ impl Config {
     pub fn push_layer(&mut self, diff_id: Digest, step: History) {
         let told = self.history.iter().filter(|step| !step.empty_layer).count();
         if told == self.rootfs.diff_ids.len() {
-            self.history.push(step);
+            self.history.push(History { empty_layer: false, ..step });
         }
         self.rootfs.diff_ids.push(diff_id);
     }
 }
 
-const MEMBERS: &[&str] = &[
+pub(crate) const MEMBERS: &[&str] = &[
     "created",
     "author",
     "architecture",
@@ -197,7 +201,7 @@ const MEMBERS: &[&str] = &[
     "history",
 ];
 
-const EXECUTION: &[&str] = &[
+pub(crate) const EXECUTION: &[&str] = &[
     "User",
     "ExposedPorts",
     "Env",
@@ -216,19 +220,24 @@ impl View for Config {
 
     fn check(&self) -> Result<()> {
         json::refuse_lookalikes("", &self.other, MEMBERS)?;
-        json::refuse_lookalikes("/rootfs", &self.rootfs.other, &["type", "diff_ids"])?;
         if let Some(execution) = &self.config {
             json::refuse_lookalikes("/config", &execution.other, EXECUTION)?;
         }
-        for (position, step) in self.history.iter().enumerate() {
-            let known = &["created", "created_by", "author", "comment", "empty_layer"];
-            json::refuse_lookalikes(&format!("/history/{position}"), &step.other, known)?;
-        }
-        if self.rootfs.kind != "layers" {
-            return Err(Error::new(Code::Malformed, format!("reading {}", Self::NAME))
-                .found(format!("rootfs.type {:?}", self.rootfs.kind))
-                .expected("layers"));
-        }
-        count(Self::NAME, "rootfs.diff_ids", self.rootfs.diff_ids.len(), limits::LAYERS)
+        made_of(Self::NAME, &self.rootfs, &self.history)
     }
+}
+
+/// The rules for the parts that OCI and Docker configs share.
+pub(crate) fn made_of(what: &str, rootfs: &RootFs, history: &[History]) -> Result<()> {
+    json::refuse_lookalikes("/rootfs", &rootfs.other, &["type", "diff_ids"])?;
+    for (position, step) in history.iter().enumerate() {
+        let known = &["created", "created_by", "author", "comment", "empty_layer"];
+        json::refuse_lookalikes(&format!("/history/{position}"), &step.other, known)?;
+    }
+    if rootfs.kind != "layers" {
+        return Err(Error::new(Code::Malformed, format!("reading {what}"))
+            .found(format!("rootfs.type {:?}", rootfs.kind))
+            .expected("layers"));
+    }
+    count(what, "rootfs.diff_ids", rootfs.diff_ids.len(), limits::LAYERS)
 }

@@ -1,20 +1,22 @@
 //! Documents and what they point at.
 
+use std::fmt;
+
 use plimsoll_content::{Code, Descriptor, Document, Error, MediaType, Result};
 
 use crate::media_type;
 use crate::{Index, Manifest};
 
-/// A document of the graph, by what its descriptor says it is.
+/// A document of the graph, by what its descriptor says it is. The list is
+/// complete: what is neither of two is opaque.
 #[derive(Clone, Debug)]
 #[expect(clippy::large_enum_variant, reason = "one node is alive at a time, on the stack")]
-#[non_exhaustive]
 pub enum Node {
     /// An index or manifest list.
     Index(Document<Index>),
     /// A manifest.
     Manifest(Document<Manifest>),
-    /// Something whose meaning is unknown: no error, and nothing to follow
+    /// A blob, or something whose meaning is unknown: no error, and nothing to follow
     /// (IX12, LA17).
     Opaque,
 }
@@ -29,6 +31,23 @@ pub enum Role {
     Config,
     /// A layer of a manifest.
     Layer,
+}
+
+impl Role {
+    /// The word for people.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Manifest => "manifest",
+            Self::Config => "config",
+            Self::Layer => "layer",
+        }
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
 }
 
 impl Node {

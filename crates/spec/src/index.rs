@@ -1,13 +1,11 @@
 //! Image indexes (`image-index.md`), of images and of layouts; Docker v2.2
 //! manifest lists have the same members.
 
-use plimsoll_content::{
-    Annotations, Code, Descriptor, Error, MediaType, Result, View, json, limits,
-};
+use plimsoll_content::{Annotations, Descriptor, MediaType, Result, View, json, limits};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::manifest::{is_one_of, is_two};
+use crate::manifest::{is_one_of, is_one_thing, is_two};
 use crate::media_type;
 use crate::null;
 
@@ -56,6 +54,13 @@ impl Index {
     }
 }
 
+/// An index of nothing, as a new layout has it (IX7).
+impl Default for Index {
+    fn default() -> Self {
+        Self::new(Vec::new())
+    }
+}
+
 const MEMBERS: &[&str] = &[
     "schemaVersion",
     "mediaType",
@@ -65,7 +70,11 @@ const MEMBERS: &[&str] = &[
     "annotations",
     "config",
     "layers",
+    "fsLayers",
 ];
+
+/// Members of other documents than an index.
+pub(crate) const FOREIGN: &[&str] = &["config", "layers", "fsLayers"];
 
 impl View for Index {
     const NAME: &'static str = "an image index";
@@ -78,13 +87,7 @@ impl View for Index {
             self.media_type.as_ref(),
             &[media_type::INDEX, media_type::DOCKER_MANIFEST_LIST],
         )?;
-        for member in ["layers", "config"] {
-            if self.other.contains_key(member) {
-                return Err(Error::new(Code::Malformed, format!("reading {}", Self::NAME))
-                    .found(format!("the member {member}, which only a manifest has"))
-                    .expected("a document that is one thing"));
-            }
-        }
+        is_one_thing(Self::NAME, &self.other, FOREIGN)?;
         json::refuse_lookalikes("", &self.other, MEMBERS)?;
         for (position, entry) in self.manifests.iter().enumerate() {
             entry.check(&format!("/manifests/{position}"))?;

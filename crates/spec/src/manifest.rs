@@ -1,7 +1,7 @@
 //! Image manifests (`manifest.md`); Docker v2.2 manifests have the same members.
 
 use plimsoll_content::{
-    Annotations, Code, Descriptor, Error, MediaType, Result, View, json, limits,
+    Algorithm, Annotations, Code, Descriptor, Error, MediaType, Result, View, json, limits,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -56,6 +56,24 @@ impl Manifest {
         }
     }
 
+    /// An OCI manifest of something that is no image: the empty config, and
+    /// an `artifactType` instead (MA33). Without blobs it gets the empty one
+    /// as its only layer, which portable artifacts have (MA34).
+    pub fn artifact(artifact_type: MediaType, mut blobs: Vec<Descriptor>) -> Self {
+        if blobs.is_empty() {
+            blobs.push(Self::empty_blob());
+        }
+        Self { artifact_type: Some(artifact_type), ..Self::new(Self::empty_blob(), blobs) }
+    }
+
+    /// The descriptor of the two bytes `{}`, which it embeds (MA35).
+    pub fn empty_blob() -> Descriptor {
+        Descriptor {
+            data: Some("e30=".to_owned()),
+            ..Descriptor::of(media_type::EMPTY, Algorithm::Sha256, b"{}")
+        }
+    }
+
     /// What kind of artifact it is: its own word, or the media type of its
     /// config (MA36).
     pub fn kind(&self) -> &MediaType {
@@ -72,7 +90,11 @@ const MEMBERS: &[&str] = &[
     "subject",
     "annotations",
     "manifests",
+    "fsLayers",
 ];
+
+/// Members of other documents than a manifest.
+pub(crate) const FOREIGN: &[&str] = &["manifests", "fsLayers"];
 
 impl View for Manifest {
     const NAME: &'static str = "an image manifest";
@@ -85,12 +107,7 @@ impl View for Manifest {
             self.media_type.as_ref(),
             &[media_type::MANIFEST, media_type::DOCKER_MANIFEST],
         )?;
-        // A document that is also an index means two things (CVE-2021-41190).
-        if self.other.contains_key("manifests") {
-            return Err(Error::new(Code::Malformed, format!("reading {}", Self::NAME))
-                .found("the member manifests, which only an index has")
-                .expected("a document that is one thing"));
-        }
+        is_one_thing(Self::NAME, &self.other, FOREIGN)?;
         json::refuse_lookalikes("", &self.other, MEMBERS)?;
         self.config.check("/config")?;
         count(Self::NAME, "layers", self.layers.len(), limits::LAYERS)?;
@@ -109,6 +126,18 @@ pub(crate) fn is_two(what: &str, version: u32) -> Result<()> {
     Err(Error::new(Code::Malformed, format!("reading {what}"))
         .found(format!("schemaVersion {version}"))
         .expected("2"))
+}
+
+/// No member that only another kind of document has: one reader would take
+/// the document for that, and one digest would name two images (MA5, GR01,
+/// CVE-2021-41190).
+pub(crate) fn is_one_thing(what: &str, other: &Map<String, Value>, foreign: &[&str]) -> Result<()> {
+    match foreign.iter().find(|member| other.contains_key(**member)) {
+        None => Ok(()),
+        Some(member) => Err(Error::new(Code::Malformed, format!("reading {what}"))
+            .found(format!("the member {member}, which only another kind of document has"))
+            .expected("a document that is one thing")),
+    }
 }
 
 /// `mediaType`, where it stands, is the right one (MA4, IX5).
