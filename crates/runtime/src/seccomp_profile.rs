@@ -191,8 +191,7 @@ pub fn profile(architecture: &str, capabilities: &[String]) -> Result<Seccomp> {
     let Some((_, native)) = ARCHITECTURES.iter().find(|(name, _)| *name == architecture) else {
         return Err(Error::new(Code::Config, "making the filter of system calls")
             .found(format!("architecture {architecture:?}"))
-            .expected("one of 386, amd64, arm, arm64, loong64, ppc64le, riscv64, s390x")
-            .fix("run without the filter: --security seccomp=off"));
+            .expected("one of 386, amd64, arm, arm64, loong64, ppc64le, riscv64, s390x"));
     };
     let mut names: Vec<&str> =
         ALLOWED.iter().flat_map(|(_, names)| names.split_whitespace()).collect();

@@ -22,6 +22,9 @@ const ORDERS: &[&str] = &[
     "dev.gvisor.",
 ];
 
+/// How many odd ports are told. An image may have any number of them.
+const FINDINGS: usize = 20;
+
 pub(super) fn annotations(
     config: &Config,
     execution: &Execution,
@@ -29,6 +32,10 @@ pub(super) fn annotations(
     findings: &mut Vec<String>,
 ) -> BTreeMap<String, String> {
     let ports: Vec<&str> = execution.exposed_ports.keys().map(String::as_str).collect();
+    for port in ports.iter().filter(|port| !is_port(port)).take(FINDINGS) {
+        let shown: String = port.chars().take(80).collect();
+        findings.push(format!("exposed port {shown:?} is none; it is only carried over"));
+    }
     let implicit = [
         ("os", config.os.clone()),
         ("architecture", config.architecture.clone()),
@@ -56,4 +63,33 @@ pub(super) fn annotations(
     }
     annotations.extend(more.clone());
     annotations
+}
+
+/// Whether a text is `PORT`, `PORT/PROTOCOL` or `FIRST-LAST/PROTOCOL` (CF12).
+fn is_port(text: &str) -> bool {
+    let (ports, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
+    let (first, last) = ports.split_once('-').unwrap_or((ports, ports));
+    let number = |text: &str| {
+        let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+        text.parse::<u16>().ok().filter(|port| digits && *port > 0)
+    };
+    matches!((number(first), number(last)), (Some(first), Some(last)) if first <= last)
+        && ["tcp", "udp", "sctp"].contains(&protocol)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rt12_ports_that_do_not_exist_are_found() {
+        for port in ["80", "80/tcp", "53/udp", "1-65535/sctp"] {
+            assert!(is_port(port), "{port}");
+        }
+        for port in
+            ["", "99999/tcp", "0", "1-65535/xxx", "9-1", "+80", "80/", "http", "-", "80/TCP"]
+        {
+            assert!(!is_port(port), "{port}");
+        }
+    }
 }

@@ -7,7 +7,7 @@
 //! without it.
 //!
 //! What does not live here: how a spec comes out of an image
-//! (`convert`), and what is done with it.
+//! ([`convert`](crate::convert)), and what is done with it.
 
 mod linux;
 
