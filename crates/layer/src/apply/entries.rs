@@ -120,8 +120,9 @@ impl<'a> Layer<'a> {
 
     fn file<R: Read>(&mut self, entry: &Entry, name: &OsStr, mut body: Body<'_, R>) -> Result<()> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW;
-        // Without the bits that a change of owner would take away again.
-        let mode = Mode::from_raw_mode(entry.mode & 0o777);
+        // Without the bits that a change of owner would take away again, and
+        // with those that an ordinary user needs to set attributes.
+        let mode = Mode::from_raw_mode(entry.mode & 0o777 | 0o600);
         let file = self
             .create(entry, name, |walk| openat(walk.here(), name, flags | OFlags::CLOEXEC, mode))?;
         let mut file = File::from(file);

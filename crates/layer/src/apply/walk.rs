@@ -18,7 +18,7 @@ use rustix::io::Errno;
 
 use super::attributes::{Attributes, clear_xattrs, timespec};
 use crate::entry::Timestamp;
-use crate::handle::{Chain, FOLDER, Identity, Usable, is_empty, names, usable_folder};
+use crate::handle::{Chain, Identity, Usable, is_empty, names, usable, usable_folder};
 use crate::path::{RelPath, shown};
 use crate::remove;
 
@@ -79,9 +79,12 @@ impl Walk {
     /// Starts at the root; tells whether it holds something.
     pub(super) fn new(root: BorrowedFd<'_>, attributes: &Attributes) -> Result<(Self, bool)> {
         let failed = |errno: Errno| Error::io("opening", "the root filesystem", errno.into());
-        let handle = openat(root, c".", FOLDER, Mode::empty()).map_err(failed)?;
+        let Usable { folder: handle, before, was_closed } = usable(root).map_err(failed)?;
         let lower = !is_empty(&handle).map_err(failed)?;
-        let mut level = Level::entered(OsString::new(), &fstat(&handle).map_err(failed)?);
+        let mut level = Level::entered(OsString::new(), &before);
+        if was_closed {
+            level.mode = Some(before.st_mode & 0o7777);
+        }
         if !lower {
             level.imply();
             attributes.imply(&handle).map_err(failed)?;

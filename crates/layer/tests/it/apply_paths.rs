@@ -283,8 +283,9 @@ fn tr33_a_thousand_levels_take_linear_time() {
     yard.apply(std::slice::from_ref(&layer)).expect("applied");
     // Once more over what is there, and away with it.
     yard.apply(&[layer, Tar::new().file(".wh.d", "")]).expect("applied");
+    // A tenth of a second when optimised; a quadratic walk takes minutes here.
     let taken = time_on_processor().saturating_sub(begin);
-    assert!(taken < Duration::from_secs(1), "{taken:?}");
+    assert!(taken < Duration::from_secs(5), "{taken:?}");
     assert_eq!(yard.paths(), "");
 }
 
