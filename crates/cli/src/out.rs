@@ -134,6 +134,16 @@ pub(crate) fn table(rows: &[Vec<String>]) -> String {
     text
 }
 
+/// Text from outside as one line of harmless text.
+pub(crate) fn safe(text: &str) -> String {
+    plimsoll::layer::path::shown(text.as_bytes())
+}
+
+/// A number of things: `1 entry`, `2 entries`.
+pub(crate) fn count(number: u64, one: &str, many: &str) -> String {
+    if number == 1 { format!("1 {one}") } else { format!("{number} {many}") }
+}
+
 /// A number of bytes for people: decimal units, as disks and registries count.
 pub(crate) fn size(bytes: u64) -> String {
     const UNITS: [&str; 6] = ["kB", "MB", "GB", "TB", "PB", "EB"];

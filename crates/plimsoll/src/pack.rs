@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::os::fd::AsFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use plimsoll_content::{
     Algorithm, Annotations, Code, Descriptor, Digest, Document, Error, Platform, Result, Sealing,
@@ -34,6 +34,9 @@ pub struct Options {
     pub edit: Edit,
     /// Annotations of the manifest.
     pub annotations: Annotations,
+    /// A folder for an anonymous temporary file, which compressed archives
+    /// need.
+    pub scratch: PathBuf,
 }
 
 /// An image that was made.
@@ -154,7 +157,10 @@ fn layer(
     let metadata = input.metadata().map_err(|cause| {
         Error::io("opening", &shown, cause).fix("give a folder, or a tar of a root filesystem")
     })?;
+    let scratch = File::open(&options.scratch)
+        .map_err(|cause| Error::io("opening folder", options.scratch.display(), cause))?;
     let layer_options = layer_pack::Options {
+        scratch: Some(scratch.as_fd()),
         compression: options.compression,
         epoch: options.epoch,
         owner: options.owner,

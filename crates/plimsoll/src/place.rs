@@ -201,6 +201,12 @@ impl Target {
         self.target.layout()
     }
 
+    /// A folder on the file system of the place, for temporary files without
+    /// a name.
+    pub fn scratch(&self) -> PathBuf {
+        self.target.folder()
+    }
+
     /// Gives the image its name, and makes the place visible if it is new.
     pub fn publish(self, image: &Descriptor) -> Result<()> {
         self.target.layout().tag(&self.name, image)?;

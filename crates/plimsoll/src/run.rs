@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use plimsoll_content::{Code, Digest, Error, Platform, Result, Source, Watch};
 use plimsoll_runtime::convert::Users;
 use plimsoll_runtime::exec::{self, Exit, NotStarted};
-//EXT use plimsoll_runtime::external;
+use plimsoll_runtime::external;
 use plimsoll_store::{StagedDir, Store, write_file_atomic};
 
 use crate::bundle::{self, Options};
@@ -67,9 +67,7 @@ pub fn run(
                 .file_name()
                 .map(|name| name.to_string_lossy().trim_matches('.').to_owned());
             let id = id.unwrap_or_else(|| "plimsoll".to_owned());
-            //EXT external::run(program, &scratch.path(), &id, &scratch.path().join("state"))
-            let _ = (program, id);
-            Err(Error::new(Code::Runtime, "ext").into())
+            external::run(program, &scratch.path(), &id, &scratch.path().join("state"))
         }
     }
 }

@@ -9,7 +9,7 @@ use plimsoll::reference::Reference;
 use serde::Serialize;
 
 use crate::context::Context;
-use crate::out::size;
+use crate::out::{count, size};
 use crate::verbs::process::ProcessArgs;
 
 /// Unpack an image to a runtime bundle (config.json and rootfs).
@@ -53,8 +53,8 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<u8> {
         let Bundled { unpacked, args: words, uid, gid } = &report.bundled;
         let directory = args.directory.display();
         format!(
-            "unpacked  {}  {}  {} layers, {} entries, {} -> {}\nprocess   {:?} as {uid}:{gid}\nbundle    {directory}\nnext      runc run --bundle {directory} ID\n",
-            unpacked.digest, unpacked.platform, unpacked.layers, unpacked.entries, size(unpacked.compressed), size(unpacked.bytes), words
+            "unpacked  {}  {}  {}, {}, {} -> {}\nprocess   {:?} as {uid}:{gid}\nbundle    {directory}\nnext      runc run --bundle {directory} ID\n",
+            unpacked.digest, unpacked.platform, count(unpacked.layers as u64, "layer", "layers"), count(unpacked.entries, "entry", "entries"), size(unpacked.compressed), size(unpacked.bytes), words
         )
     })?;
     Ok(0)

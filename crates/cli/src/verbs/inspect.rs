@@ -5,7 +5,7 @@ use plimsoll::inspect::{self, Inspected};
 use plimsoll::reference::Reference;
 
 use crate::context::Context;
-use crate::out::{Style, size, table};
+use crate::out::{Style, safe, size, table};
 
 /// Tell what an image is: platforms, config, layers.
 ///
@@ -36,14 +36,14 @@ fn text(inspected: &Inspected, style: Style) -> String {
         text.push_str(&format!("artifact    {kind}\n"));
     }
     for (name, value) in &inspected.annotations {
-        text.push_str(&format!("annotation  {name}={}\n", value.escape_debug()));
+        text.push_str(&format!("annotation  {name}={}\n", safe(value)));
     }
     for image in &inspected.images {
         text.push_str(&format!("\n{}  {}  {}\n", image.platform, image.digest, size(image.bytes)));
         let mut rows = Vec::new();
         let mut row = |name: &str, value: String| rows.push(vec![format!("  {name}"), value]);
         for (name, value) in image.lines() {
-            row(name, value.escape_debug().to_string().replace("\\\"", "\""));
+            row(name, safe(&value).replace("\\\"", "\""));
         }
         for (position, layer) in image.layers.iter().enumerate() {
             row(

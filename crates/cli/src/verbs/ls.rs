@@ -5,7 +5,7 @@ use plimsoll::reference::Reference;
 use serde::Serialize;
 
 use crate::context::Context;
-use crate::out::{size, table};
+use crate::out::{safe, size, table};
 
 /// List the images of a layout or of the local store.
 #[derive(clap::Args, Debug)]
@@ -27,16 +27,16 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<u8> {
     let names: Vec<_> = report
         .images
         .iter()
-        .map(|image| image.name.clone().unwrap_or_else(|| format!("@{}", image.digest)))
+        .map(|image| image.name.as_deref().map_or_else(|| format!("@{}", image.digest), safe))
         .collect();
     context.out.report("ls", &report, &names.join("\n"), |style| {
         let mut rows = Vec::new();
         for image in &report.images {
             rows.push(vec![
-                image.name.clone().unwrap_or_else(|| "(no name)".to_owned()),
+                image.name.as_deref().map_or_else(|| "(no name)".to_owned(), safe),
                 image.digest.to_string(),
                 image.kind.clone(),
-                image.platforms.join(" "),
+                safe(&image.platforms.join(" ")),
                 image.bytes.map(size).unwrap_or_default(),
             ]);
         }

@@ -12,7 +12,7 @@ use plimsoll::reference::Reference;
 use serde::Serialize;
 
 use crate::context::{Context, source_date_epoch};
-use crate::out::size;
+use crate::out::{count, size};
 
 /// Make an image from a folder or a root filesystem tar.
 ///
@@ -106,8 +106,10 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<u8> {
         let (name, value) = pair("annotation", annotation)?;
         annotations.insert(name.to_owned(), value.to_owned());
     }
+    let target = context.home.target(&args.to)?;
     let options = Options {
         platform: Platform::host(),
+        scratch: target.scratch(),
         compression: args.compression,
         epoch: source_date_epoch()?,
         owner: args.owner,
@@ -126,7 +128,6 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<u8> {
         annotations,
     };
     let base = args.base.as_ref().map(|base| context.home.open(base)).transpose()?;
-    let target = context.home.target(&args.to)?;
     let digest;
     let images = if let [] | [_] = args.platform[..] {
         let platform = args.platform.first();
@@ -154,9 +155,9 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<u8> {
         for image in &report.images {
             let layer = &image.layer;
             text.push_str(&format!(
-                "layer  {}  {} entries  {} -> {} {}\n",
+                "layer  {}  {}  {} -> {} {}\n",
                 layer.digest,
-                layer.entries,
+                count(layer.entries, "entry", "entries"),
                 size(layer.bytes),
                 size(layer.size),
                 layer.compression

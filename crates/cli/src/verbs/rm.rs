@@ -5,6 +5,7 @@ use plimsoll::reference::Reference;
 use serde_json::json;
 
 use crate::context::Context;
+use crate::out::count;
 
 /// Take a name away. The blobs stay until --gc removes what nothing refers to.
 #[derive(clap::Args, Debug)]
@@ -28,7 +29,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<u8> {
     context.out.report("rm", &report, &digest, |_| {
         let mut text = format!("removed {}  {digest}\n", args.image);
         if args.gc {
-            text.push_str(&format!("removed {} blobs\n", removed.len()));
+            text.push_str(&format!("removed {}\n", count(removed.len() as u64, "blob", "blobs")));
         }
         text
     })?;

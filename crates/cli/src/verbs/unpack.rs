@@ -8,7 +8,7 @@ use plimsoll::reference::Reference;
 use plimsoll::unpack;
 
 use crate::context::Context;
-use crate::out::size;
+use crate::out::{count, size};
 
 /// Unpack an image to a root filesystem.
 ///
@@ -38,11 +38,11 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<u8> {
         unpack::unpack(opened.source(), &image, &args.directory, &options, &context.watch)?;
     context.out.report("unpack", &report, &report.digest.to_string(), |_| {
         format!(
-            "unpacked  {}  {}  {} layers, {} entries, {} -> {}\nto        {}\n",
+            "unpacked  {}  {}  {}, {}, {} -> {}\nto        {}\n",
             report.digest,
             report.platform,
-            report.layers,
-            report.entries,
+            count(report.layers as u64, "layer", "layers"),
+            count(report.entries, "entry", "entries"),
             size(report.compressed),
             size(report.bytes),
             args.directory.display()

@@ -6,7 +6,7 @@ use plimsoll::validate::{self, Level};
 use serde::Serialize;
 
 use crate::context::Context;
-use crate::out::size;
+use crate::out::{count, size};
 
 /// Check structure, digests, sizes and diff_ids of everything reachable.
 ///
@@ -68,12 +68,12 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<u8> {
             let verdict =
                 if image.report.valid { style.good("valid") } else { style.error("invalid") };
             text.push_str(&format!(
-                "{verdict}  {}  {}  {} documents, {} blobs, {} entries, {} hashed\n",
+                "{verdict}  {}  {}  {}, {}, {}, {} hashed\n",
                 image.reference,
                 image.report.digest,
-                image.report.documents,
-                image.report.blobs,
-                image.report.entries,
+                count(image.report.documents as u64, "document", "documents"),
+                count(image.report.blobs as u64, "blob", "blobs"),
+                count(image.report.entries, "entry", "entries"),
                 size(image.report.bytes)
             ));
         }

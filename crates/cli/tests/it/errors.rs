@@ -36,7 +36,7 @@ fn an_error_says_what_was_found_and_what_to_do() {
     let errors = sandbox.fails(3, &["inspect", "oci:images:nope"]);
     assert_eq!(
         errors,
-        "error[E_NOT_FOUND]: finding an image in oci:images\n  found: v1, v2\n  wanted: nope\n  fix:   plimsoll ls oci:images\n  more:  plimsoll explain E_NOT_FOUND\n"
+        "error[E_NOT_FOUND]: looking for \"nope\" in images\n  found: \"v1\", \"v2\"\n  fix:   take one of these names, or @DIGEST; `plimsoll ls oci:images` lists all\n  more:  plimsoll explain E_NOT_FOUND\n"
     );
 }
 

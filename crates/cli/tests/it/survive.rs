@@ -96,6 +96,8 @@ fn a_blob_of_an_unknown_algorithm_is_told_and_not_trusted() {
     let layout = sandbox.layout("images");
     let (mut manifest, config) = layout.only();
     manifest["layers"][0]["digest"] = json!("future+x:abc");
+    let size = manifest["layers"][0]["size"].as_u64().expect("a size");
+    sandbox.write("images/blobs/future+x/abc", vec![0; size as usize]);
     layout.replace("v1", manifest, &config);
     let errors = sandbox.fails(6, &["unpack", "oci:images:v1", "out"]);
     assert!(errors.contains("E_UNVERIFIABLE") && errors.contains("future+x"), "{errors}");
