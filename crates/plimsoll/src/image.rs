@@ -176,13 +176,7 @@ fn chosen(
             return Ok(image.descriptor);
         }
     }
-    let mut there: Vec<_> = index
-        .manifests
-        .iter()
-        .filter_map(|entry| entry.platform.as_ref())
-        .map(ToString::to_string)
-        .collect();
-    there.dedup();
+    let mut there = select::platforms(index);
     there.truncate(SHOWN);
     Err(no_platform(descriptor, wanted, &there))
 }

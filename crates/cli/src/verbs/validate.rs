@@ -42,14 +42,14 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<u8> {
         let report = validate::validate(opened.source(), &opened.root, &context.watch)?;
         images.push(One { reference: reference.to_string(), report });
     }
-    let count = |level| {
+    let number = |level| {
         images
             .iter()
             .flat_map(|image| &image.report.findings)
             .filter(|finding| finding.level == level)
             .count()
     };
-    let (errors, warnings) = (count(Level::Error), count(Level::Warning));
+    let (errors, warnings) = (number(Level::Error), number(Level::Warning));
     let valid = errors == 0 && !(args.strict && warnings > 0);
     let report = Report { valid, images };
     context.out.report("validate", &report, if valid { "valid" } else { "invalid" }, |style| {
