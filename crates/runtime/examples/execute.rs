@@ -1,5 +1,6 @@
 //! Runs a bundle with the embedded executor, as a command would:
-//! `execute [--rootless] [--make-cwd] [--unlinked] [--overlay LOWER[:LOWER…],UPPER,WORK] BUNDLE`.
+//! `execute [--rootless] [--make-cwd] [--unlinked] [--threads]
+//! [--overlay LOWER[:LOWER…],UPPER,WORK] BUNDLE`.
 //!
 //! The integration tests drive the executor through it.
 
@@ -41,6 +42,16 @@ fn execute(args: impl Iterator<Item = OsString>) -> Result<u8, exec::NotStarted>
     while let Some(arg) = args.next() {
         match arg.to_str() {
             Some("--rootless") => enter = true,
+            // As in a program that does other things meanwhile.
+            Some("--threads") => {
+                for _ in 0..4 {
+                    std::thread::spawn(
+                        || {
+                            while !std::hint::black_box(vec![0u8; 4096]).is_empty() {}
+                        },
+                    );
+                }
+            }
             // As when the program was updated since its start.
             Some("--unlinked") => {
                 let path = std::env::current_exe()

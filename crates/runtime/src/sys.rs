@@ -151,6 +151,14 @@ pub(crate) fn loopback_up() -> io::Result<()> {
         .map(drop)
 }
 
+/// Leaves the session keyring of the caller for a new, empty one.
+pub(crate) fn new_session_keyring() -> io::Result<()> {
+    const JOIN_SESSION_KEYRING: libc::c_int = 1;
+    let none = ptr::null::<libc::c_char>();
+    // SAFETY: without a name the call reads no memory.
+    check_long(unsafe { libc::syscall(libc::SYS_keyctl, JOIN_SESSION_KEYRING, none) }).map(drop)
+}
+
 /// One instruction of a filter, as the kernel wants it.
 pub(crate) use seccompiler::sock_filter as Instruction;
 

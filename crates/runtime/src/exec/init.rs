@@ -53,6 +53,7 @@ fn start(request: &Request, alive: &OwnedFd) -> Result<Never, NotStarted> {
     let privileges = Privileges::of(process)?;
 
     enter_namespaces(spec, linux)?;
+    leave_keyring()?;
     // Modes are exact until the program starts.
     umask(Mode::empty());
     let root = Mounts::attach_root(root, &mapping)?;
@@ -119,6 +120,17 @@ fn enter_namespaces(spec: &Spec, linux: &Linux) -> Result<()> {
         sys::loopback_up().map_err(|cause| Error::io("bringing up", "network device lo", cause))?;
     }
     Ok(())
+}
+
+/// Leaves the keys of the caller behind. Kernels and outer containers may do
+/// without keyrings; then there is nothing to leave.
+fn leave_keyring() -> Result<()> {
+    match sys::new_session_keyring() {
+        Err(error) if !matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::EPERM)) => {
+            Err(Error::io("making", "a session keyring", error))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Makes the tree the root of this process and lets go of the host's.

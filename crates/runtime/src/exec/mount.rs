@@ -18,6 +18,7 @@ use plimsoll_layer::root::Root as Tree;
 use rustix::fs::{
     CWD, FileType, Mode, OFlags, ResolveFlags, fstat, fstatfs, mkdirat, openat, openat2,
 };
+use rustix::io::Errno;
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags, fsconfig_create,
     fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, move_mount, open_tree,
@@ -212,8 +213,17 @@ impl<'a> Mounts<'a> {
         // Mount points may have to be made in it, and devices.
         let late = options.attributes & READ_ONLY != 0 && kind == "tmpfs";
         let attributes = if late { options.attributes & !READ_ONLY } else { options.attributes };
-        let tree =
-            self.file_system(kind, &options, attributes).map_err(|errno| failed(errno.into()))?;
+        let label = mount.source.as_deref().unwrap_or(kind);
+        let tree = self.file_system(kind, label, &options, attributes).map_err(|errno| {
+            let error = failed(errno.into());
+            if errno == Errno::PERM && kind == "proc" {
+                error
+                    .expected("a /proc on this machine of which no part is hidden")
+                    .fix("in a container: start that one with an unmasked /proc")
+            } else {
+                error
+            }
+        })?;
         if kind == "proc" {
             verify(tree.as_fd(), rustix::fs::PROC_SUPER_MAGIC)?;
         }
@@ -227,15 +237,16 @@ impl<'a> Mounts<'a> {
         Ok(())
     }
 
+    /// A new file system, detached. The label is for lists of mounts.
     fn file_system(
         &self,
         kind: &str,
+        label: &str,
         options: &Options,
         attributes: u32,
     ) -> rustix::io::Result<OwnedFd> {
         let context = fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC)?;
-        // Only a label, for lists of mounts.
-        fsconfig_set_string(&context, "source", kind)?;
+        fsconfig_set_string(&context, "source", label)?;
         for (name, value) in &options.data {
             match value {
                 // A group that does not exist in this user namespace can not own anything.
@@ -361,7 +372,7 @@ impl<'a> Mounts<'a> {
                 let stat = fstat(&target)?;
                 let tree = if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
                     let empty = Options::default();
-                    self.file_system("tmpfs", &empty, attributes | NO_DEVICES)?
+                    self.file_system("tmpfs", "tmpfs", &empty, attributes | NO_DEVICES)?
                 } else {
                     let tree = clone_tree(self.null.as_fd(), false)?;
                     sys::set_mount_attributes(tree.as_fd(), u64::from(attributes), false)?;

@@ -2,4 +2,5 @@
 
 mod convert;
 mod exec;
+mod overlay;
 mod user;

@@ -241,6 +241,18 @@ fn the_container_ends_with_its_caller() {
 }
 
 #[test]
+fn starts_from_a_process_with_busy_threads() {
+    // Making a user namespace takes a process with one.
+    for caller in callers().into_iter().filter(|caller| *caller == Caller::Root) {
+        let image = Image::new(caller);
+        let spec = image.spec(&["echo", "x"]);
+        for _ in 0..20 {
+            assert_eq!(image.run_with(&spec, &["--threads"]).good(), "x\n");
+        }
+    }
+}
+
+#[test]
 fn an_ignored_signal_stays_ignored() {
     for caller in callers() {
         let image = Image::new(caller);
