@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
-use plimsoll_content::{Algorithm, Error, Result, Source, Watch};
+use plimsoll_content::{Algorithm, Code, Error, Result, Source, Watch};
 use plimsoll_layer::apply::{self, Applier};
 use plimsoll_layer::codec::{Compression, Format};
 use plimsoll_layer::{Root, pack};
@@ -18,6 +18,7 @@ use rustix::fs::{Mode, OFlags, mkdirat, openat};
 use serde::Serialize;
 
 use crate::image::Image;
+use crate::notes;
 use crate::unpack::{self, Unpacked};
 
 /// How a bundle is made.
@@ -71,7 +72,12 @@ fn into(
 ) -> Result<Bundled> {
     let root = folder(staged.fd(), convert::ROOTFS)?;
     let unpacked = unpack::into(source, image, root.as_fd(), &options.apply, watch)?;
-    let (user, mut conversion) = convert(image, &root, options, watch)?;
+    let (user, mut conversion) =
+        convert(image, &root, options, watch).map_err(|error| match error.code() {
+            Code::UserNamespace => error
+                .fix("plimsoll run REF   uses all ids that you have; or make the bundle as root"),
+            _ => error,
+        })?;
     let volumes = seed(&root, &conversion.volumes, staged, watch)?;
     conversion.spec.mounts.extend(volumes);
     make_working_dir(&root, &conversion)?;
@@ -147,9 +153,8 @@ fn copy(from: BorrowedFd<'_>, to: BorrowedFd<'_>, scratch: &Path, watch: &dyn Wa
     let mut applier = Applier::new(to, apply::Options::default())?;
     let summary = applier.apply(file, Format::Tar, &packed.diff_id)?;
     applier.finish()?;
-    for finding in packed.findings.iter().chain(&summary.findings) {
-        watch.warn(&finding.to_string());
-    }
+    notes::all("volume: ", &packed.findings, watch);
+    notes::all("volume: ", &summary.findings, watch);
     Ok(())
 }
 

@@ -9,6 +9,7 @@ pub mod edit;
 pub mod hello;
 pub mod image;
 pub mod inspect;
+mod notes;
 pub mod pack;
 pub mod place;
 pub mod reference;

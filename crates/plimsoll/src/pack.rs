@@ -11,10 +11,12 @@ use plimsoll_content::{
 use plimsoll_layer::codec::Compression;
 use plimsoll_layer::{Root, pack as layer_pack};
 use plimsoll_spec::{Config, History, Index, LayerType, Manifest, media_type};
+use rustix::process::{getegid, geteuid};
 use serde::Serialize;
 
 use crate::edit::Edit;
 use crate::image::Image;
+use crate::notes;
 use crate::transfer;
 
 /// What image to make.
@@ -164,6 +166,8 @@ fn layer(
         compression: options.compression,
         epoch: options.epoch,
         owner: options.owner,
+        own: (metadata.is_dir() && !geteuid().is_root())
+            .then(|| (geteuid().as_raw(), getegid().as_raw())),
         ..layer_pack::Options::default()
     };
     watch.begin(&format!("packing {shown}"), None);
@@ -192,10 +196,7 @@ fn layer(
         compression: options.compression.to_string(),
     };
     watch.end(&format!("packed {} entries into layer {}", layer.entries, layer.digest));
-    let warnings: Vec<String> = packed.findings.iter().map(ToString::to_string).collect();
-    for warning in &warnings {
-        watch.warn(warning);
-    }
+    let warnings = notes::all("", &packed.findings, watch);
     Ok((blob, layer, warnings))
 }
 

@@ -12,6 +12,7 @@ use plimsoll_store::StagedDir;
 use serde::Serialize;
 
 use crate::image::{Image, Layer};
+use crate::notes;
 use crate::transfer::Watched;
 
 /// What was unpacked.
@@ -88,14 +89,10 @@ pub fn into(
         unpacked.entries += summary.entries;
         unpacked.bytes += summary.bytes;
         unpacked.compressed += layer.descriptor.size;
-        unpacked.warnings.extend(
-            summary.findings.iter().map(|finding| format!("layer {}: {finding}", position + 1)),
-        );
+        let place = format!("layer {}: ", position + 1);
+        unpacked.warnings.extend(notes::all(&place, &summary.findings, watch));
     }
     applier.finish()?;
-    for warning in &unpacked.warnings {
-        watch.warn(warning);
-    }
     Ok(unpacked)
 }
 

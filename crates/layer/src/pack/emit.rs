@@ -64,6 +64,9 @@ fn normalise(entry: &mut Entry, options: &Options<'_>) {
     let recorded = entry.xattrs.iter().find(|(name, _)| name == RECORDED);
     if let Some((uid, gid)) = recorded.and_then(|(_, value)| recorded_owner(value)) {
         (entry.uid, entry.gid) = (uid, gid);
+    } else if let Some((uid, gid)) = options.own {
+        entry.uid = if entry.uid == uid { 0 } else { entry.uid };
+        entry.gid = if entry.gid == gid { 0 } else { entry.gid };
     }
     if let Some((uid, gid)) = options.owner {
         (entry.uid, entry.gid) = (uid, gid);

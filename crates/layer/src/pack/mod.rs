@@ -43,6 +43,9 @@ pub struct Options<'a> {
     /// The latest time that a file may have, in seconds since 1970; later ones
     /// become this (`SOURCE_DATE_EPOCH`).
     pub epoch: Option<i64>,
+    /// The user and group that become 0:0, unless another owner is recorded
+    /// for a file: an ordinary user's own, so that who packs does not matter.
+    pub own: Option<(u32, u32)>,
     /// The owner and group of all files, instead of their own.
     pub owner: Option<(u32, u32)>,
     /// Whether the root folder has an entry of its own.
@@ -60,6 +63,7 @@ impl Default for Options<'_> {
             compression: Compression::default(),
             algorithm: Algorithm::Sha256,
             epoch: None,
+            own: None,
             owner: None,
             root: false,
             scratch: None,
