@@ -37,7 +37,7 @@ impl Folder {
     }
 
     /// Opens what lies at `path` below this folder, and never anything else.
-    pub(crate) fn open_at(&self, path: &str, flags: OFlags) -> io::Result<OwnedFd> {
+    pub(crate) fn open_at(&self, path: impl AsRef<OsStr>, flags: OFlags) -> io::Result<OwnedFd> {
         let quiet = OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
         let (flags, resolve) = if self.follow {
             (flags | quiet, ResolveFlags::NO_MAGICLINKS)
@@ -48,7 +48,7 @@ impl Folder {
             )
         };
         for _ in 0..RACES {
-            match openat2(&self.fd, path, flags, Mode::empty(), resolve) {
+            match openat2(&self.fd, path.as_ref(), flags, Mode::empty(), resolve) {
                 Err(Errno::AGAIN | Errno::INTR) => {}
                 other => return Ok(other?),
             }
@@ -57,7 +57,7 @@ impl Folder {
     }
 
     /// Opens a folder below this one, under the same rule about links.
-    pub(crate) fn folder(&self, path: &str) -> io::Result<Self> {
+    pub(crate) fn folder(&self, path: impl AsRef<OsStr>) -> io::Result<Self> {
         let fd = self.open_at(path, folder_flags())?;
         Ok(Self { fd, follow: self.follow })
     }

@@ -7,7 +7,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use plimsoll_content::{Code, Error, Result};
-use rustix::fs::{FileType, Mode, fchmod, fstat, fsync, renameat, syncfs};
+use rustix::fs::{
+    FileType, Mode, RenameFlags, fchmod, fstat, fsync, renameat, renameat_with, syncfs,
+};
 use rustix::io::Errno;
 
 use crate::folder::Folder;
@@ -30,13 +32,16 @@ pub struct StagedDir {
     name: Option<CString>,
     folder: OwnedFd,
     destination: OsString,
+    /// An empty folder lay at the destination, which may be replaced.
+    over_empty: bool,
 }
 
 impl StagedDir {
     /// Stages beside `destination`, on the same file system.
     ///
-    /// Errors with [`Code::Exists`] if something other than an empty folder
-    /// lies there already; the folder around it must exist.
+    /// Errors with [`Code::Exists`] if something lies there already other
+    /// than an empty folder, which people make for what is to come and which
+    /// is replaced; the folder around it must exist.
     pub fn beside(destination: &Path) -> Result<Self> {
         let shown = destination.display();
         let Some(name) = destination.file_name() else {
@@ -50,16 +55,28 @@ impl StagedDir {
                 .fix("make the folder around it first")
         })?;
         let failed = |cause| Error::io("preparing folder", &shown, cause);
-        if let Some(stat) = parent.stat(name.as_bytes()).map_err(failed)? {
-            let is_folder = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
-            if !is_folder || destination.read_dir().map_err(failed)?.next().is_some() {
-                return Err(exists(destination));
+        let over_empty = match parent.stat(name).map_err(failed)? {
+            None => false,
+            Some(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Directory => {
+                let names = parent.folder(name).and_then(|old| old.names()).map_err(failed)?;
+                if !names.is_empty() {
+                    return Err(exists(destination));
+                }
+                true
             }
-        }
+            Some(_) => return Err(exists(destination)),
+        };
         // Tidying up must not stop the work.
         let _ = temporary::sweep(parent.as_fd());
         let (own, folder) = temporary::folder(parent.as_fd()).map_err(failed)?;
-        Ok(Self { parent, parent_path, name: Some(own), folder, destination: name.to_owned() })
+        Ok(Self {
+            parent,
+            parent_path,
+            name: Some(own),
+            folder,
+            destination: name.to_owned(),
+            over_empty,
+        })
     }
 
     /// Removes what killed processes left in `folder`, and gives how many
@@ -91,7 +108,8 @@ impl StagedDir {
     /// makes that durable too.
     ///
     /// Errors with [`Code::Exists`] if something has that name by now.
-    /// Nothing but an empty folder is ever replaced. After an error the folder is removed.
+    /// Nothing is ever replaced but the empty folder that lay there when
+    /// this was staged. After an error the folder is removed.
     pub fn publish(mut self) -> Result<()> {
         self.try_publish()
     }
@@ -108,14 +126,21 @@ impl StagedDir {
         syncfs(&self.folder).map_err(failed)?;
         let name = self.destination.as_bytes();
         let parent = self.parent.as_fd();
-        // Renaming a folder replaces nothing but an empty folder.
-        match renameat(parent, own, parent, name) {
-            Ok(()) => {}
-            Err(Errno::EXIST | Errno::NOTEMPTY | Errno::NOTDIR) => {
-                return Err(exists(&destination));
-            }
-            Err(errno) => return Err(failed(errno)),
+        // Renaming a folder replaces nothing but an empty folder, so where one
+        // lay, or where the file system has no such flag, it will do without.
+        let renamed = if self.over_empty {
+            Err(Errno::INVAL)
+        } else {
+            renameat_with(parent, own, parent, name, RenameFlags::NOREPLACE)
+        };
+        match renamed {
+            Err(Errno::INVAL | Errno::NOSYS) => renameat(parent, own, parent, name),
+            other => other,
         }
+        .map_err(|errno| match errno {
+            Errno::EXIST | Errno::NOTEMPTY | Errno::NOTDIR => exists(&destination),
+            errno => failed(errno),
+        })?;
         self.name = None;
         fsync(parent).map_err(failed)
     }

@@ -119,6 +119,11 @@ impl Store {
     /// with [`Code::Exists`] if it is there already.
     pub fn stage(&self, kind: &str, key: &Digest) -> Result<StagedDir> {
         let path = self.cache_path(kind, key)?;
+        if self.cached(kind, key)?.is_some() {
+            return Err(Error::new(Code::Exists, format!("making cache {}", path.display()))
+                .found("a folder of that name")
+                .expected("a name that is free"));
+        }
         let mut folder = Folder::open(self.path(), false)
             .map_err(|cause| Error::io("making cache", self.path().display(), cause))?;
         for name in [CACHE, kind, key.algorithm_name()] {

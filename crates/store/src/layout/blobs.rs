@@ -13,7 +13,6 @@ use rustix::io::Errno;
 
 use super::{BLOBS, Layout, Writing};
 use crate::folder::{Folder, Refused};
-use crate::lock::Share;
 use crate::temporary::{self, TemporaryFile};
 
 /// The mode of blobs, whatever the umask says: content is no secret of the
@@ -131,7 +130,7 @@ impl Layout {
                 ));
             }
         }
-        let folder = match self.root.folder(&format!("{BLOBS}/{}", digest.algorithm_name())) {
+        let folder = match self.root.folder(format!("{BLOBS}/{}", digest.algorithm_name())) {
             Ok(folder) => folder,
             Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(false),
             Err(cause) => return Err(failed(cause)),
@@ -167,7 +166,7 @@ impl Sink for Layout {
 
     fn begin(&self) -> Result<Box<dyn Ingest + '_>> {
         let failed = |cause| Error::io("writing to layout", self.path.display(), cause);
-        let writing = self.writing()?;
+        let writing = self.ingesting()?;
         let staging = self.staging()?;
         // Tidying up must not stop the work.
         let _ = temporary::sweep(staging.as_fd());
@@ -179,7 +178,7 @@ impl Sink for Layout {
 impl Delete for Layout {
     /// Waits for writers as [`Layout::collect`] does.
     fn delete(&self, digest: &Digest) -> Result<bool> {
-        let _alone = self.writers(Share::Exclusive)?;
+        let _alone = self.removing()?;
         self.remove_blob(digest)
     }
 }

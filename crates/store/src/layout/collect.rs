@@ -6,7 +6,6 @@ use plimsoll_content::{Digest, Result};
 
 use super::Layout;
 use super::walk::Walk;
-use crate::lock::Share;
 
 impl Layout {
     /// The blobs that no entry of the layout leads to.
@@ -43,7 +42,7 @@ impl Layout {
     /// the lock must not write meanwhile. Do not call it while holding a
     /// guard.
     pub fn collect(&self) -> Result<Vec<Digest>> {
-        let _no_writer = self.writers(Share::Exclusive)?;
+        let _no_writer = self.removing()?;
         let _no_name = self.lock_index()?;
         let mut removed = self.unreachable()?;
         let mut failed = None;

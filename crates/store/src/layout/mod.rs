@@ -12,6 +12,7 @@
 //! |---|---|
 //! | `lock` | held alone while `index.json` is changed |
 //! | `writers` | shared by those who write blobs; held alone to remove some |
+//! | `gate` | what writers pass on their way in, closed while somebody waits to remove |
 //! | `staging/` | blobs and documents on their way to their places |
 
 mod blobs;
@@ -50,9 +51,11 @@ const STAGING: &str = "staging";
 /// for milliseconds, on slow storage for seconds.
 const INDEX_PATIENCE: Duration = Duration::from_mins(1);
 
-/// How long writers and removers of blobs wait for each other. A writer may
-/// have hours of work, so there is no point in waiting long.
-const WRITERS_PATIENCE: Duration = Duration::from_secs(10);
+/// How long removers of blobs wait for writers, who may have hours of work.
+const REMOVER_PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long writers wait for removers: these read all documents of a layout.
+const WRITER_PATIENCE: Duration = Duration::from_mins(2);
 
 /// How a layout is read.
 #[derive(Clone, Copy, Debug, Default)]
@@ -234,18 +237,36 @@ impl Layout {
     ///
     /// Hold it from the first blob of an image until its name is set; an
     /// [`Ingest`](plimsoll_content::Ingest) by itself guards only until its
-    /// blob is there. Waits 10 s for a running [`Layout::collect`], then
-    /// errors with [`Code::Locked`].
+    /// blob is there. Waits for a running [`Layout::collect`]; errors with
+    /// [`Code::Locked`] if that takes minutes. Whoever holds a guard must not
+    /// ask for another one, nor remove blobs.
     pub fn writing(&self) -> Result<Writing> {
-        self.writers(Share::Shared).map(|lock| Writing { _lock: lock })
+        let gate = self.lock("gate", Share::Shared, WRITER_PATIENCE)?;
+        let writing = self.ingesting();
+        drop(gate);
+        writing
     }
 
-    fn writers(&self, share: Share) -> Result<Lock> {
-        Lock::take(&self.own()?, "writers", share, WRITERS_PATIENCE, &self.path)
+    /// The guard of one blob. It does not wait at the gate, for the caller
+    /// may be one of those who are waited for there.
+    fn ingesting(&self) -> Result<Writing> {
+        self.lock("writers", Share::Shared, WRITER_PATIENCE).map(|lock| Writing { _lock: lock })
+    }
+
+    /// The right to remove blobs: nobody writes while it is held.
+    fn removing(&self) -> Result<(Lock, Lock)> {
+        // New writers wait at the gate, or the turn would never come.
+        let gate = self.lock("gate", Share::Exclusive, REMOVER_PATIENCE)?;
+        let writers = self.lock("writers", Share::Exclusive, REMOVER_PATIENCE)?;
+        Ok((gate, writers))
+    }
+
+    fn lock(&self, name: &str, share: Share, patience: Duration) -> Result<Lock> {
+        Lock::take(&self.own()?, name, share, patience, &self.path)
     }
 
     fn lock_index(&self) -> Result<Lock> {
-        Lock::take(&self.own()?, "lock", Share::Exclusive, INDEX_PATIENCE, &self.path)
+        self.lock("lock", Share::Exclusive, INDEX_PATIENCE)
     }
 }
 

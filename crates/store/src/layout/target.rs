@@ -22,7 +22,8 @@ impl Target {
     /// of [`Layout::writing`] is held as long as the target lives.
     pub fn open(path: &Path) -> Result<Self> {
         let empty = path.is_dir() && path.read_dir().is_ok_and(|mut names| names.next().is_none());
-        if empty || path.symlink_metadata().is_ok() {
+        // A folder that is called . has no name to be replaced by.
+        if path.symlink_metadata().is_ok() && !(empty && path.file_name().is_some()) {
             let layout = if empty { Layout::open_or_create(path)? } else { Layout::open(path)? };
             let writing = layout.writing()?;
             return Ok(Self { layout, staged: None, _writing: writing });

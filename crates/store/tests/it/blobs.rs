@@ -1,6 +1,6 @@
 use std::fs;
 use std::io::Read;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::MetadataExt;
 
 use plimsoll_content::{Algorithm, Code, Delete, Descriptor, MediaType, Sink, Source};
 
@@ -123,24 +123,6 @@ fn deletes_blobs() {
     assert_eq!(code(place.layout.fetch(&blob, 0)), Code::NotFound);
     let other: plimsoll_content::Digest = "other:abc".parse().expect("a digest");
     assert!(!place.layout.delete(&other).expect("no such folder"));
-}
-
-#[test]
-fn modes_do_not_depend_on_the_umask() {
-    let place = Place::new();
-    let blob = put(&place.layout, b"hello");
-    for (path, mode) in [
-        (place.blob(&blob), 0o644),
-        (place.path("index.json"), 0o644),
-        (place.path("oci-layout"), 0o644),
-        (place.path("blobs"), 0o755),
-        (place.path("blobs/sha256"), 0o755),
-        (place.path(""), 0o755),
-    ] {
-        let found = fs::metadata(&path).expect("there").permissions().mode() & 0o7777;
-        // A temporary folder with setgid passes it on.
-        assert_eq!(found & !0o2020, mode, "{}", path.display());
-    }
 }
 
 #[test]

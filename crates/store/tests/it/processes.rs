@@ -5,6 +5,7 @@
 use std::env;
 use std::fs;
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -12,7 +13,7 @@ use std::time::Duration;
 use plimsoll_content::{Resolve, Sink, Tag};
 use plimsoll_store::{Layout, StagedDir, Target};
 
-use crate::build::{image, read};
+use crate::build::{image, read, snapshot};
 
 const TASK: &str = "PLIMSOLL_TEST_TASK";
 
@@ -48,6 +49,13 @@ fn child() {
             target.layout().tag(&format!("t{number}"), &image).expect("named");
             target.publish().expect("published");
         }
+        "umask" => {
+            rustix::process::umask(rustix::fs::Mode::from_raw_mode(number.parse().expect("bits")));
+            let target = Target::open(path).expect("opened");
+            let image = image(target.layout(), "a");
+            target.layout().tag("v1", &image).expect("named");
+            target.publish().expect("published");
+        }
         "forever" => {
             let layout = Layout::open(path).expect("opened");
             for round in 0.. {
@@ -78,6 +86,31 @@ fn finish(children: Vec<Child>) {
     for mut child in children {
         assert!(child.wait().expect("waited").success());
     }
+}
+
+#[test]
+fn modes_do_not_depend_on_the_umask() {
+    let folder = tempfile::tempdir().expect("folder");
+    let modes = |umask: usize| {
+        let path = folder.path().join(umask.to_string());
+        finish(vec![spawn("umask", &path, umask)]);
+        let mut modes: Vec<_> = snapshot(&path)
+            .into_iter()
+            // Locks are nobody's content.
+            .filter(|(path, ..)| !path.components().any(|part| part.as_os_str() == ".plimsoll"))
+            .map(|(file, mode, content)| {
+                (file.strip_prefix(&path).expect("below").to_owned(), mode, content)
+            })
+            .collect();
+        modes.push(("".into(), fs::metadata(&path).expect("there").permissions().mode(), vec![]));
+        modes
+    };
+    let usual = modes(0o022);
+    assert_eq!(usual.len(), 9);
+    for (path, mode, _) in &usual {
+        assert!([0o100_644, 0o40_755].contains(&(mode & !0o2020)), "{}: {mode:o}", path.display());
+    }
+    assert!(usual == modes(0o077) && usual == modes(0o000) && usual == modes(0o027));
 }
 
 #[test]
@@ -117,8 +150,7 @@ fn st07_collecting_while_others_write_removes_nothing_of_theirs() {
     let mut writers: Vec<_> = (0..2).map(|number| spawn("forever", &path, number)).collect();
     let mut removed = 0;
     for _ in 0..10 {
-        // Writers never rest for long, so a turn may not come.
-        removed += layout.collect().map_or(0, |removed| removed.len());
+        removed += layout.collect().expect("its turn comes").len();
         for entry in layout.entries().expect("listed") {
             let reachable = layout.reachable(&entry.descriptor).expect("walked");
             // The name may have moved on, and its old content been removed,
@@ -134,7 +166,7 @@ fn st07_collecting_while_others_write_removes_nothing_of_theirs() {
         writer.kill().expect("killed");
         writer.wait().expect("waited");
     }
-    println!("{removed} blobs removed meanwhile");
+    assert!(removed > 0, "names moved on, so there was something to remove");
     layout.collect().expect("nobody writes");
     for entry in layout.entries().expect("listed") {
         assert!(layout.reachable(&entry.descriptor).expect("walked").missing.is_empty());

@@ -27,6 +27,7 @@ pub(crate) fn unmount(at: &Path) {
 }
 
 /// Runs with a file system of that many bytes, if that can be had.
+#[expect(clippy::print_stdout, reason = "a test says why it is skipped")]
 fn with_space(bytes: u32, run: impl FnOnce(&Path)) {
     if !is_root() {
         println!("skipped: only root can mount");

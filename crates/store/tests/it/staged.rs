@@ -50,9 +50,31 @@ fn replaces_nothing() {
         let before = destination.symlink_metadata().expect("there").ino();
         assert_eq!(code(staged.publish()), Code::Exists, "{name}");
         assert_eq!(destination.symlink_metadata().expect("there").ino(), before, "{name}");
-        assert_eq!(code(StagedDir::beside(&destination)), Code::Exists, "{name}");
+        if name != "empty" {
+            assert_eq!(code(StagedDir::beside(&destination)), Code::Exists, "{name}");
+        }
     }
     assert_eq!(names(folder.path()), ["empty", "file", "link"]);
+}
+
+#[test]
+fn an_empty_folder_that_lay_there_is_replaced_unless_it_is_filled() {
+    let folder = tempfile::tempdir().expect("folder");
+    let destination = folder.path().join("root");
+    fs::create_dir(&destination).expect("made");
+    let staged = StagedDir::beside(&destination).expect("staged");
+    fs::write(destination.join("mine"), "").expect("written");
+    assert_eq!(code(staged.publish()), Code::Exists);
+    assert_eq!(code(StagedDir::beside(&destination)), Code::Exists);
+    fs::remove_file(destination.join("mine")).expect("removed");
+    let staged = StagedDir::beside(&destination).expect("staged");
+    fs::write(staged.path().join("file"), "").expect("written");
+    staged.publish().expect("published");
+    assert_eq!(names(&destination), ["file"]);
+    let link = folder.path().join("link");
+    symlink(folder.path(), &link).expect("linked");
+    assert_eq!(code(StagedDir::beside(&link)), Code::Exists);
+    assert_eq!(names(folder.path()), ["link", "root"]);
 }
 
 #[test]
@@ -79,7 +101,7 @@ fn dropped_it_removes_everything_and_nothing_else() {
     for (name, mode) in [("a/b/c/file", 0), ("a/b/c", 0), ("a/b", 0o500), ("a", 0)] {
         fs::set_permissions(path.join(name), fs::Permissions::from_mode(mode)).expect("set");
     }
-    fs::set_permissions(&path, fs::Permissions::from_mode(0)).expect("set");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o0)).expect("set");
     drop(staged);
     assert_eq!(names(folder.path()), ["outside"]);
     assert_eq!(fs::read(outside.join("precious")).expect("read"), b"kept");

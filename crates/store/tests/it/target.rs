@@ -38,8 +38,12 @@ fn an_old_layout_is_written_in_place() {
     fs::create_dir(folder.path().join("other")).expect("made");
     fs::write(folder.path().join("other/file"), "").expect("written");
     assert_eq!(code(Target::open(&folder.path().join("other"))), Code::NotALayout);
-    fs::create_dir(folder.path().join("empty")).expect("made");
-    Target::open(&folder.path().join("empty")).expect("an empty folder will do");
+    let empty = folder.path().join("empty");
+    fs::create_dir(&empty).expect("made");
+    drop(Target::open(&empty).expect("an empty folder will do"));
+    assert_eq!(fs::read_dir(&empty).expect("listed").count(), 0);
+    Target::open(&empty).expect("staged").publish().expect("published");
+    Layout::open(&empty).expect("a layout");
 }
 
 #[test]
