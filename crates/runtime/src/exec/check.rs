@@ -8,7 +8,8 @@ use plimsoll_content::{Code, Error, Result};
 use plimsoll_layer::path::shown;
 
 use super::device::below_dev;
-use super::mount::{KINDS, Options};
+use super::mount::KINDS;
+use super::options::Options;
 use super::{privilege, seccomp};
 use crate::rootless::Mapping;
 use crate::spec::{DeviceRule, Linux, NamespaceKind, Process, Spec};

@@ -18,6 +18,7 @@ mod device;
 mod init;
 mod monitor;
 mod mount;
+mod options;
 mod own;
 mod payload;
 mod privilege;
