@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// A folder that any user can enter, removed at the end of the test.
 #[derive(Debug)]
@@ -11,8 +12,12 @@ pub struct Scratch(tempfile::TempDir);
 impl Scratch {
     /// A new folder, below that for temporary files.
     pub fn new() -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        // Some tools take the path for a name, which must be in lower case.
         let folder = tempfile::Builder::new()
-            .prefix("plimsoll-interop-")
+            .prefix(&format!("plimsoll-interop-{}-{number}", std::process::id()))
+            .rand_bytes(0)
             .tempdir()
             .expect("a folder can be made");
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755))
