@@ -70,9 +70,13 @@ pub(crate) fn execve(program: &CString, args: &[CString], env: &[CString]) -> io
 
 /// Marks all descriptors from 3 on to be closed by the next `execve`.
 pub(crate) fn close_on_exec_from_three() -> io::Result<()> {
-    let flags = libc::CLOSE_RANGE_CLOEXEC as libc::c_int;
-    // SAFETY: only sets a flag of descriptors; none is closed under its owner.
-    check(unsafe { libc::close_range(3, libc::c_uint::MAX, flags) }).map(drop)
+    let (first, last) = (3 as libc::c_uint, libc::c_uint::MAX);
+    // SAFETY: only sets a flag of descriptors; none is closed under its owner. By number,
+    // because not all C libraries have the function.
+    check_long(unsafe {
+        libc::syscall(libc::SYS_close_range, first, last, libc::CLOSE_RANGE_CLOEXEC)
+    })
+    .map(drop)
 }
 
 /// Lets the child of `command`, and nobody else, inherit the descriptors
