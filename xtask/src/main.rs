@@ -29,6 +29,9 @@ type Findings = Vec<String>;
 /// The result of a step; the error is a sentence.
 type Outcome<T = ()> = Result<T, String>;
 
+/// How many findings are printed: more than that have one cause.
+const MOST: usize = 50;
+
 const USAGE: &str = "\
 usage: cargo xtask VERB
 
@@ -69,8 +72,11 @@ fn main() -> ExitCode {
 /// Prints what was found; an error if there is anything.
 fn report(check: &str, findings: Outcome<Findings>) -> Outcome {
     let findings = findings?;
-    for finding in &findings {
+    for finding in findings.iter().take(MOST) {
         println!("{check}: {finding}");
+    }
+    if findings.len() > MOST {
+        println!("{check}: ... and {} more", findings.len() - MOST);
     }
     match findings.len() {
         0 => {

@@ -47,6 +47,8 @@ impl Shell {
             .env("TZ", "UTC")
             .env("TERM", "dumb")
             .env("NO_COLOR", "1")
+            // A document shows what is left on a terminal at the end.
+            .env("PLIMSOLL_PROGRESS", "none")
             .stdin(Stdio::null())
             .output()
             .map_err(|error| format!("starting bash: {error}"))?;
