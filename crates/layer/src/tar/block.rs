@@ -27,6 +27,8 @@ pub(super) const TRAILER: Range<usize> = 508..512;
 pub(super) const SPARSE: Range<usize> = 386..482;
 pub(super) const SPARSE_MORE: usize = 482;
 pub(super) const SPARSE_REAL: Range<usize> = 483..495;
+/// All of them.
+pub(super) const SPARSE_ALL: Range<usize> = 386..495;
 /// In a block of further pieces: 21 of them, and whether more follow.
 pub(super) const PIECES: Range<usize> = 0..504;
 pub(super) const PIECES_MORE: usize = 504;

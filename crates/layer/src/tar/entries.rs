@@ -149,7 +149,9 @@ impl<R: Read> Entries<R> {
                     .expected(format!("at most {} in a layer", self.limits.entries)));
             }
             let at = |fault: Fault, name: &[u8]| located(fault, name, offset);
-            self.checksum(&block).map_err(|fault| at(fault, block.text(block::NAME)))?;
+            self.checksum(&block)
+                .and_then(|()| interpret::check_numbers(&block))
+                .map_err(|fault| at(fault, block.text(block::NAME)))?;
             match block.kind() {
                 b'x' | b'g' | b'L' | b'K' => {
                     self.extended(&block, &mut before)
@@ -212,8 +214,17 @@ impl<R: Read> Entries<R> {
             b'K' => (&mut self.long_link, Some(&mut before.link)),
             _ => (&mut self.extension, None),
         };
-        self.input.take(bytes, size as usize, "an extended header")?;
-        self.input.skip(block::padding(size), "the padding of an extended header")?;
+        let padded = size + block::padding(size);
+        self.input.take(bytes, padded as usize, "an extended header")?;
+        // Python reads records, and GNU tar names, that go on in the padding.
+        if bytes[size as usize..].iter().any(|byte| *byte != 0) {
+            return Err(Fault::hostile(
+                "an extended header with something in its padding",
+                "zeros, up to a full block",
+            )
+            .into());
+        }
+        bytes.truncate(size as usize);
         match name {
             Some(present) => {
                 *present = true;

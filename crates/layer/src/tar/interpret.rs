@@ -38,6 +38,23 @@ pub(super) enum Meaning {
     Other { stored: u64 },
 }
 
+/// Checks that all number fields are readable, in whichever header: some
+/// readers take an unreadable one for the end of the archive.
+pub(super) fn check_numbers(block: &Block) -> Result<()> {
+    for (field, what) in [
+        (block::MODE, "mode"),
+        (block::UID, "uid"),
+        (block::GID, "gid"),
+        (block::LENGTH, "size"),
+        (block::MTIME, "mtime"),
+        (block::MAJOR, "device major"),
+        (block::MINOR, "device minor"),
+    ] {
+        number(block, field, what)?;
+    }
+    Ok(())
+}
+
 /// The path as it is written, for errors as well.
 pub(super) fn name<'a>(block: &'a Block, before: &'a Before<'_>) -> Cow<'a, [u8]> {
     let pax = before.pax.as_ref();
@@ -220,7 +237,26 @@ fn regular(block: &Block, before: &Before<'_>, size: u64) -> Result<(Form, u64)>
     let pax = before.pax.as_ref();
     let sparse = pax.and_then(|pax| pax.sparse.as_ref());
     if block.kind() != b'S' {
-        return sparse.map_or(Ok((Form::None, size)), |keys| sparse::form(keys));
+        // libarchive takes these fields for a map in files of any type.
+        if block.dialect() == Dialect::Gnu
+            && block.0[block::SPARSE_ALL].iter().any(|byte| *byte != 0)
+        {
+            return Err(Fault::hostile(
+                "a map of a sparse file, in a header of another type",
+                "type S, or no map: readers disagree about this one",
+            ));
+        }
+        let Some(keys) = sparse else {
+            return Ok((Form::None, size));
+        };
+        // GNU tar looks for them in POSIX archives only.
+        if block.dialect() != Dialect::Posix {
+            return Err(Fault::hostile(
+                "GNU.sparse keys before a header that is not POSIX's",
+                "them in PAX archives only: readers disagree about this one",
+            ));
+        }
+        return sparse::form(keys);
     }
     if sparse.is_some() || pax.is_some_and(|pax| pax.size.is_some()) {
         return Err(Fault::hostile("a sparse file that is described twice", "one description"));

@@ -79,6 +79,13 @@ impl<'a> Map<'a> {
             ));
         }
         let end = offset.checked_add(length).filter(|end| *end <= self.real);
+        // GNU tar pads each piece to full blocks, and others do not.
+        if length > 0 && !self.data.is_multiple_of(block::SIZE as u64) {
+            return Err(Fault::hostile(
+                "a piece of a sparse file, not the last one, that does not fill its blocks",
+                "full blocks: readers disagree where the next piece is",
+            ));
+        }
         let Some(end) = end.filter(|_| offset >= self.end) else {
             return Err(Fault::hostile(
                 format!(
@@ -99,8 +106,15 @@ impl<'a> Map<'a> {
         Ok(())
     }
 
-    /// The pieces must be exactly what the archive holds.
+    /// The pieces must be exactly what the archive holds, and the last one,
+    /// possibly empty, must end the file: GNU tar makes it shorter otherwise.
     pub(super) fn finish(self, stored: u64) -> Result<()> {
+        if self.end != self.real {
+            return Err(Fault::hostile(
+                format!("a sparse file of {} bytes whose map ends at {}", self.real, self.end),
+                "a map of the whole file: readers disagree how long this one is",
+            ));
+        }
         if self.data == stored {
             return Ok(());
         }
@@ -179,15 +193,19 @@ mod tests {
 
     #[test]
     fn tp27_maps_are_in_order_and_inside() {
-        let good = map(100, &[(0, 10), (10, 5), (20, 0), (50, 10), (100, 0)]).expect("good");
+        let good =
+            map(9000, &[(0, 512), (512, 512), (2000, 0), (5000, 10), (9000, 0)]).expect("good");
         let [first, second] = good[..] else { panic!("neighbours are one piece") };
-        assert_eq!((first.offset, first.length, second.offset), (0, 15, 50));
+        assert_eq!((first.offset, first.length, second.offset), (0, 1024, 5000));
         for pieces in [
-            &[(0, 10), (5, 10)][..],
-            &[(50, 10), (0, 10)],
-            &[(95, 10)],
-            &[(101, 0)],
+            &[(0, 512), (5, 512), (9000, 0)][..],
+            &[(4000, 512), (0, 512), (9000, 0)],
+            &[(8999, 10)],
+            &[(9001, 0)],
             &[(u64::MAX, 2)],
+            &[(0, 10), (20, 10), (9000, 0)],
+            &[(0, 10)],
+            &[],
         ] {
             assert_eq!(
                 map(100, pieces).expect_err("bad").code,
