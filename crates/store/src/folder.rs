@@ -15,7 +15,7 @@ use rustix::fs::{
     AtFlags, CWD, Dir, FileType, Mode, OFlags, ResolveFlags, Stat, chmodat, fstat, fsync, mkdirat,
     openat, openat2, statat,
 };
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
 
 /// How often a look-up that raced with a rename is tried again.
 const RACES: usize = 128;
@@ -123,7 +123,7 @@ impl Folder {
 
     /// Makes what was done to names in this folder durable.
     pub(crate) fn sync(&self) -> io::Result<()> {
-        Ok(fsync(&self.fd)?)
+        Ok(retry_on_intr(|| fsync(&self.fd))?)
     }
 }
 

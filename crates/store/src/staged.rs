@@ -10,7 +10,7 @@ use plimsoll_content::{Code, Error, Result};
 use rustix::fs::{
     FileType, Mode, RenameFlags, fchmod, fstat, fsync, renameat, renameat_with, syncfs,
 };
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
 
 use crate::folder::Folder;
 use crate::remove;
@@ -142,7 +142,7 @@ impl StagedDir {
             errno => failed(errno),
         })?;
         self.name = None;
-        fsync(parent).map_err(failed)
+        retry_on_intr(|| fsync(parent)).map_err(failed)
     }
 
     /// Gives the folder the mode that [`Folder::make`] would give it.
@@ -195,7 +195,7 @@ pub fn write_file_atomic(
         let mut file = TemporaryFile::create(folder)?;
         file.file().write_all(bytes)?;
         file.publish(folder, name, mode)?;
-        Ok(fsync(folder)?)
+        Ok(retry_on_intr(|| fsync(folder))?)
     };
     write().map_err(|cause| Error::io("writing", format!("{name:?}"), cause))
 }

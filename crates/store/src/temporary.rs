@@ -16,7 +16,7 @@ use rustix::fs::{
     AtFlags, Dir, FileType, FlockOperation, Mode, OFlags, RenameFlags, fchmod, flock, fstat, fsync,
     mkdirat, openat, renameat, renameat_with, statat, unlinkat,
 };
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
 
 use crate::folder::folder_flags;
 use crate::remove;
@@ -72,13 +72,18 @@ fn make(
             Err(Errno::EXIST | Errno::NOENT) if exists(folder)? => continue,
             Err(errno) => return Err(errno.into()),
         };
-        match flock(&fd, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) if is_same(folder, &name, fd.as_fd())? => return Ok((name, fd)),
+        let locked = match flock(&fd, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => is_same(folder, &name, fd.as_fd()),
+            Err(Errno::WOULDBLOCK) => Ok(false),
+            Err(errno) => Err(errno.into()),
+        };
+        match locked {
+            Ok(true) => return Ok((name, fd)),
             // A sweep came between making and locking.
-            Ok(()) | Err(Errno::WOULDBLOCK) => {}
-            Err(errno) => {
+            Ok(false) => {}
+            Err(error) => {
                 let _ = remove::tree(folder, &name);
-                return Err(errno.into());
+                return Err(error);
             }
         }
     }
@@ -158,7 +163,7 @@ impl TemporaryFile {
             return Err(io::Error::other("the file was published before"));
         };
         fchmod(&self.file, Mode::from_raw_mode(mode))?;
-        fsync(&self.file)?;
+        retry_on_intr(|| fsync(&self.file))?;
         renameat(&self.folder, own, folder, name)?;
         self.name = None;
         Ok(())

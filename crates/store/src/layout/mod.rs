@@ -238,8 +238,8 @@ impl Layout {
     /// Hold it from the first blob of an image until its name is set; an
     /// [`Ingest`](plimsoll_content::Ingest) by itself guards only until its
     /// blob is there. Waits for a running [`Layout::collect`]; errors with
-    /// [`Code::Locked`] if that takes minutes. Whoever holds a guard must not
-    /// ask for another one, nor remove blobs.
+    /// [`Code::Locked`] if that takes minutes. Whoever holds a guard should not
+    /// ask for another one, nor remove blobs: it would wait for itself.
     pub fn writing(&self) -> Result<Writing> {
         let gate = self.lock("gate", Share::Shared, WRITER_PATIENCE)?;
         let writing = self.ingesting();
