@@ -109,6 +109,7 @@ impl Walk {
 
     /// Leaves all folders and sets what had to wait.
     pub(super) fn finish(mut self) -> Result<()> {
+        self.up_to(0)?;
         // Children before parents, so that a closed folder is never entered.
         while let Some((path, (identity, mode))) = self.later.pop_last() {
             let path = RelPath::parse(&path)?;

@@ -18,6 +18,7 @@ use rustix::io::Errno;
 
 use super::emit::{Emit, expressible};
 use super::{Options, Packed};
+use crate::apply::reserved::RECORDED;
 use crate::entry::{Entry, EntryKind, Timestamp};
 use crate::finding::Finding;
 use crate::handle::{Chain, FOLDER, Identity, names, through_proc};
@@ -48,8 +49,9 @@ pub fn tree<W: Write>(root: BorrowedFd<'_>, out: W, options: &Options<'_>) -> Re
 
 struct Walk<'a, W: Write> {
     chain: Chain<Level>,
-    /// The first name of each file that has several.
-    links: BTreeMap<Identity, RelPath>,
+    /// Of each file that has several names: the first, and the attribute in
+    /// which an owner is recorded, which counts for all of them.
+    links: BTreeMap<Identity, (RelPath, Xattrs)>,
     emit: Emit<'a, W>,
 }
 
@@ -96,11 +98,12 @@ impl<W: Write> Walk<'_, W> {
             return Ok(());
         }
         if stat.st_nlink > 1 && kind != FileType::Directory {
-            if let Some(target) = self.links.get(&Identity::of(&stat)) {
-                let link = entry(&path, &stat, EntryKind::Hardlink { target: target.clone() })?;
+            if let Some((target, recorded)) = self.links.get(&Identity::of(&stat)) {
+                let mut link = entry(&path, &stat, EntryKind::Hardlink { target: target.clone() })?;
+                link.xattrs.clone_from(recorded);
                 return self.emit.entry(link, io::empty());
             }
-            self.links.insert(Identity::of(&stat), path.clone());
+            self.links.insert(Identity::of(&stat), (path.clone(), Xattrs::new()));
         }
         let kind = match kind {
             FileType::RegularFile => return self.file(name, &path, &stat),
@@ -152,6 +155,9 @@ impl<W: Write> Walk<'_, W> {
         let size = u64::try_from(before.st_size).unwrap_or(0);
         let mut entry = entry(path, &before, EntryKind::File { size })?;
         entry.xattrs = xattrs(&opened, path)?;
+        if let Some((_, recorded)) = self.links.get_mut(&Identity::of(&before)) {
+            recorded.extend(entry.xattrs.iter().find(|(name, _)| name == RECORDED).cloned());
+        }
         let mut file = File::from(opened);
         self.emit.entry(entry, (&mut file).take(size.saturating_add(1)))?;
         same(path, &before, &fstat(&file).map_err(failed(path))?)

@@ -1,6 +1,7 @@
 //! Behaviour of the layer room through its public API.
 
 mod apply_metadata;
+mod apply_model;
 mod apply_paths;
 mod apply_support;
 mod apply_whiteouts;
