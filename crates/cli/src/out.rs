@@ -150,6 +150,7 @@ pub(crate) fn size(bytes: u64) -> String {
     if bytes < 1000 {
         return format!("{bytes} B");
     }
+    #[expect(clippy::cast_precision_loss, reason = "one decimal is shown")]
     let mut value = bytes as f64 / 1000.0;
     let mut unit = 0;
     while value >= 999.95 && unit + 1 < UNITS.len() {

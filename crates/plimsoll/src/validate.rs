@@ -189,12 +189,10 @@ impl Check<'_> {
             let place = join(location, &format!("layer {}", position + 1));
             if layer.kind.nondistributable
                 && layer.descriptor.urls.iter().any(|url| !url.is_empty())
+                && let Err(error) = self.source.fetch(&layer.descriptor, 0)
+                && error.code() == Code::NotFound
             {
-                if let Err(error) = self.source.fetch(&layer.descriptor, 0)
-                    && error.code() == Code::NotFound
-                {
-                    continue; // It lies elsewhere, as it may.
-                }
+                continue; // It lies elsewhere, as it may.
             }
             if let Err(error) = self.layer(layer, &place) {
                 self.note(error, &place, &layer.descriptor.digest)?;

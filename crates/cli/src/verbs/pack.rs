@@ -26,7 +26,7 @@ pub(crate) struct Args {
     #[arg(value_name = "DIR|TAR")]
     input: PathBuf,
 
-    /// The image to make: oci:PATH[:REF], or a name in the local store
+    /// The image to make: `oci:PATH[:REF]`, or a name in the local store
     #[arg(value_name = "REF", value_parser = Reference::parse)]
     to: Reference,
 
@@ -83,7 +83,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "OS/ARCH[/VARIANT]", value_delimiter = ',')]
     platform: Vec<Platform>,
 
-    /// How the layer is compressed: gzip[:LEVEL], zstd[:LEVEL] or none
+    /// How the layer is compressed: `gzip[:LEVEL]`, `zstd[:LEVEL]` or `none`
     #[arg(long, value_name = "HOW", default_value = "gzip")]
     compression: Compression,
 

@@ -2,7 +2,6 @@
 //! image says; `run` and `bundle` share them.
 
 use plimsoll::bundle::Options;
-use plimsoll::content::Result;
 use plimsoll::runtime::convert::{IdMappings, Network, Overrides, Users};
 use plimsoll::runtime::spec::IdMapping;
 use plimsoll::unpack;
@@ -79,13 +78,13 @@ impl ProcessArgs {
 
     /// For a bundle that another runtime starts. An ordinary user has nobody
     /// but himself to map.
-    pub(crate) fn bundle_options(&self) -> Result<Options> {
+    pub(crate) fn bundle_options(&self) -> Options {
         let mut options = self.run_options(Vec::new(), Users::Host);
         options.overrides.cgroup = rustix::process::geteuid().is_root();
         if !rustix::process::geteuid().is_root() {
             options.overrides.users = Users::New(own_mapping());
         }
-        Ok(options)
+        options
     }
 
     fn overrides(&self) -> Overrides {

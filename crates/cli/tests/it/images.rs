@@ -138,14 +138,9 @@ fn the_local_store_is_a_layout_that_anybody_can_read() {
     sandbox.tree("tree");
     let digest = sandbox.ok(&["pack", "tree", "app", "-q"]).trim().to_owned();
     assert!(sandbox.ok(&["ls"]).contains("app:latest"));
-    for reference in [
-        "app",
-        "store:app",
-        "app:latest",
-        &digest[7..19],
-        &digest,
-        &format!("oci:store:app:latest"),
-    ] {
+    for reference in
+        ["app", "store:app", "app:latest", &digest[7..19], &digest, "oci:store:app:latest"]
+    {
         assert_eq!(sandbox.ok(&["inspect", reference, "-q"]).trim(), digest, "{reference}");
     }
     sandbox.ok(&["tag", "app", "other:v1"]);
