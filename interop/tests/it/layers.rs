@@ -113,6 +113,62 @@ fn layers_of_buildah_give_the_tree_that_umoci_gives() {
     }
 }
 
+#[test]
+fn images_of_skopeo_and_podman_give_the_tree_that_umoci_gives() {
+    let (Some(skopeo), Some(podman), Some(umoci)) = (peer("skopeo"), peer("podman"), peer("umoci"))
+    else {
+        return;
+    };
+    let Some(archive) = debian_tar() else { return };
+    if !is_root("a real root filesystem") {
+        return;
+    }
+    let scratch = Scratch::new();
+    let plimsoll = Program::new(scratch.path());
+    let layout = scratch.text("images");
+    let one = format!("oci:{layout}:one");
+    plimsoll.good(&["pack", &archive.display().to_string(), &one]);
+
+    // skopeo writes layers anew: in zstd, and by way of an archive for docker.
+    let copy = |arguments: &[&str]| {
+        run(skopeo.command().args(["--insecure-policy", "copy", "-q"]).args(arguments))
+            .good("skopeo copy")
+    };
+    copy(&["--dest-compress-format", "zstd", &one, &format!("oci:{layout}:zstd")]);
+    let saved = format!("docker-archive:{}:x:v1", scratch.text("saved.tar"));
+    copy(&[&one, &saved]);
+    copy(&[&saved, &format!("oci:{layout}:docker")]);
+    // umoci of Debian reads no zstd; one image is compared with the other.
+    plimsoll.good(&["unpack", &format!("oci:{layout}:zstd"), &scratch.text("zstd")]);
+    plimsoll.good(&["unpack", &one, &scratch.text("gzip")]);
+    tree::assert_equal(&scratch.join("zstd"), &scratch.join("gzip"));
+    compare(&plimsoll, &umoci, &scratch, &layout, "docker");
+
+    // podman commits what was done in a container's folder.
+    let ask = |arguments: &[&str]| {
+        let mut command = podman.command();
+        command.arg("--root").arg(scratch.join("root")).arg("--runroot").arg(scratch.join("run"));
+        run(command.args(["--storage-driver", "overlay"]).args(arguments))
+    };
+    let pulled = ask(&["pull", "-q", &one]);
+    if pulled.code != 0 {
+        skip(&format!("podman with overlay storage: {}", pulled.err.trim()));
+        return;
+    }
+    let made = ask(&["create", "--name", "work", pulled.out.trim(), "true"]);
+    made.good("podman create");
+    let mount = ask(&["mount", "work"]).good("podman mount");
+    shell(Path::new(mount.trim()), FIRST);
+    ask(&["umount", "work"]).good("podman umount");
+    let commit = ["commit", "-q", "--format", "oci", "work", "localhost/work:v1"];
+    ask(&commit).good("podman commit");
+    let to = format!("oci:{layout}:podman");
+    ask(&["push", "-q", "localhost/work:v1", &to]).good("podman push");
+    compare(&plimsoll, &umoci, &scratch, &layout, "podman");
+    let _ = ask(&["rm", "--all", "--force"]);
+    let _ = ask(&["rmi", "--all", "--force"]);
+}
+
 fn compare(plimsoll: &Program, umoci: &Peer, scratch: &Scratch, layout: &str, tag: &str) {
     let name = format!("oci:{layout}:{tag}");
     let (ours, theirs) =
