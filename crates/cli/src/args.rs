@@ -58,6 +58,11 @@ pub(crate) struct Global {
     #[arg(short, long, global = true, action = clap::ArgAction::Count, help_heading = "Global options")]
     pub(crate) verbose: u8,
 
+    /// How many threads may work at once; what comes out does not depend on it
+    /// [default: one for each processor]
+    #[arg(short, long, global = true, value_name = "N", env = "PLIMSOLL_JOBS", value_parser = clap::value_parser!(u16).range(1..), help_heading = "Global options")]
+    pub(crate) jobs: Option<u16>,
+
     /// How progress is shown on standard error
     #[arg(long, global = true, value_enum, default_value_t = ProgressMode::Auto, env = "PLIMSOLL_PROGRESS", value_name = "MODE", help_heading = "Global options")]
     pub(crate) progress: ProgressMode,

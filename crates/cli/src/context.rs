@@ -1,5 +1,6 @@
 //! What every verb needs: the global flags, the local store, progress.
 
+use std::num::NonZero;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -17,6 +18,8 @@ pub(crate) struct Context {
     pub(crate) watch: Progress,
     pub(crate) home: Home,
     pub(crate) json: bool,
+    /// How many threads may work at once.
+    pub(crate) jobs: usize,
 }
 
 impl Context {
@@ -36,6 +39,11 @@ impl Context {
             watch: Progress::new(&global, interrupted),
             home: Home::new(store_path(global.store)?),
             json: global.json,
+            // Where the system does not tell, one thread is always right.
+            jobs: global.jobs.map_or_else(
+                || std::thread::available_parallelism().map_or(1, NonZero::get),
+                usize::from,
+            ),
         })
     }
 }

@@ -26,6 +26,9 @@ pub struct Options {
     pub platform: Platform,
     /// How the layer is compressed.
     pub compression: Compression,
+    /// How many threads compress, beside the one that reads, hashes and
+    /// writes; 0 and 1 leave it all to that one. The bytes are the same.
+    pub threads: usize,
     /// `SOURCE_DATE_EPOCH`: the time of the image, and the latest time of a
     /// file in it. Without it the image carries no time of its own, so that
     /// the same input gives the same digest.
@@ -164,6 +167,7 @@ fn layer(
     let layer_options = layer_pack::Options {
         scratch: Some(scratch.as_fd()),
         compression: options.compression,
+        threads: options.threads,
         epoch: options.epoch,
         owner: options.owner,
         own: (metadata.is_dir() && !geteuid().is_root())

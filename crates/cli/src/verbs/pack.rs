@@ -111,6 +111,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<u8> {
         platform: Platform::host(),
         scratch: target.scratch(),
         compression: args.compression,
+        threads: context.jobs,
         epoch: source_date_epoch()?,
         owner: args.owner,
         edit: Edit {

@@ -1,11 +1,11 @@
-//! The gzip container (RFC 1952) around raw deflate.
+//! Reading the gzip container (RFC 1952) around raw deflate.
 //!
 //! Own code rather than flate2's: all members are read, each is checked, the
 //! header has a budget, and what comes behind the last member is judged.
 
-use std::io::{BufRead, Write};
+use std::io::BufRead;
 
-use flate2::{Compress, Crc, Decompress, FlushCompress, FlushDecompress, Status};
+use flate2::{Crc, Decompress, FlushDecompress, Status};
 use plimsoll_content::{Code, Error, Result};
 
 use super::source::Source;
@@ -13,10 +13,6 @@ use crate::finding::{Finding, Findings};
 
 /// The largest header of a member, in bytes: names and comments are noise (CZ10).
 const HEADER: usize = 64 << 10;
-
-/// How many bytes are deflated on their own. Blocks do not refer to one
-/// another, so they can be made by any number of threads with the same bytes.
-pub(super) const BLOCK: usize = 1 << 20;
 
 /// Reads all members of a gzip stream.
 pub(super) struct Inflate {
@@ -181,81 +177,4 @@ fn trailing_zeros<S: BufRead>(source: &mut Source<S>, findings: &mut Findings) -
         format!("{count} zero bytes behind the last member are ignored"),
     ));
     Ok(())
-}
-
-/// Writes one gzip member out of independent blocks.
-///
-/// The bytes: a header with the method, no flags, time 0, the extra flag of
-/// the level (as zlib sets it), system 255; for each full [`BLOCK`] of input,
-/// and for the rest, deflate data that refers to nothing before it and ends
-/// in a sync flush; an empty final block; checksum and length.
-pub(super) struct Deflate {
-    state: Compress,
-    crc: Crc,
-    block: Vec<u8>,
-    out: Vec<u8>,
-}
-
-impl Deflate {
-    pub(super) fn new(level: u32) -> Self {
-        let extra = match level {
-            1 => 4,
-            9 => 2,
-            _ => 0,
-        };
-        Self {
-            state: Compress::new(flate2::Compression::new(level), false),
-            crc: Crc::new(),
-            block: Vec::with_capacity(BLOCK),
-            out: vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, extra, 255],
-        }
-    }
-
-    pub(super) fn write<W: Write>(
-        &mut self,
-        bytes: &[u8],
-        writer: &mut W,
-    ) -> std::io::Result<usize> {
-        let length = bytes.len().min(BLOCK - self.block.len());
-        self.block.extend_from_slice(&bytes[..length]);
-        if self.block.len() == BLOCK {
-            self.end_block(writer)?;
-        }
-        Ok(length)
-    }
-
-    pub(super) fn finish<W: Write>(mut self, writer: &mut W) -> std::io::Result<()> {
-        if !self.block.is_empty() {
-            self.end_block(writer)?;
-        }
-        self.out.extend_from_slice(&[3, 0]);
-        self.out.extend_from_slice(&self.crc.sum().to_le_bytes());
-        self.out.extend_from_slice(&self.crc.amount().to_le_bytes());
-        writer.write_all(&self.out)
-    }
-
-    fn end_block<W: Write>(&mut self, writer: &mut W) -> std::io::Result<()> {
-        self.crc.update(&self.block);
-        self.state.reset();
-        deflate(&mut self.state, &self.block, &mut self.out)?;
-        self.block.clear();
-        writer.write_all(&self.out)?;
-        self.out.clear();
-        Ok(())
-    }
-}
-
-/// Appends one block, deflated on its own and ended at a full byte.
-fn deflate(state: &mut Compress, block: &[u8], out: &mut Vec<u8>) -> std::io::Result<()> {
-    let mut rest = block;
-    loop {
-        // A flush is complete only when room was left (zlib's rule).
-        out.reserve(rest.len() / 2 + 1024);
-        let before = state.total_in();
-        state.compress_vec(rest, out, FlushCompress::Sync).map_err(std::io::Error::other)?;
-        rest = &rest[(state.total_in() - before) as usize..];
-        if rest.is_empty() && out.len() < out.capacity() {
-            return Ok(());
-        }
-    }
 }

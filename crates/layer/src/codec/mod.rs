@@ -7,9 +7,11 @@
 //! What does not live here: hashing (`plimsoll_content`), media types
 //! (`plimsoll-spec`), what is inside (`tar`).
 
+mod block;
 mod decode;
 mod encode;
 mod gzip;
+mod pool;
 mod source;
 mod zstandard;
 

@@ -1,17 +1,13 @@
-//! The zstd container (RFC 8878): frames, skippable ones among them.
+//! Reading the zstd container (RFC 8878): frames, skippable ones among them.
 
-use std::io::{self, BufRead, Write};
+use std::io::{self, BufRead};
 
 use plimsoll_content::{Code, Error, Result};
 use zstd::stream::raw::{DParameter, Decoder, Operation};
-use zstd::zstd_safe::{CCtx, CParameter, InBuffer, OutBuffer, compress_bound};
+use zstd::zstd_safe::{InBuffer, OutBuffer};
 
 use super::source::Source;
 use crate::limits::Limits;
-
-/// How many bytes make one frame. Frames do not refer to one another, so
-/// they can be made by any number of threads with the same bytes.
-pub(super) const FRAME: usize = 4 << 20;
 
 /// Reads all frames of a zstd stream.
 pub(super) struct Unzstd {
@@ -77,55 +73,5 @@ impl Unzstd {
             return source.broken("zstd", "bytes behind the last frame");
         }
         source.broken("zstd", &text)
-    }
-}
-
-/// Writes independent frames of [`FRAME`] bytes, each with its size and its
-/// checksum (so `zstd -t` proves the file); one empty frame for no input.
-pub(super) struct Zstd {
-    state: CCtx<'static>,
-    frame: Vec<u8>,
-    out: Vec<u8>,
-    any: bool,
-}
-
-impl Zstd {
-    pub(super) fn new(level: i32) -> Result<Self> {
-        let fail = |code| {
-            Error::new(Code::Failed, "preparing to write zstd")
-                .found(zstd::zstd_safe::get_error_name(code))
-        };
-        let mut state = CCtx::create();
-        state.set_parameter(CParameter::CompressionLevel(level)).map_err(fail)?;
-        state.set_parameter(CParameter::ChecksumFlag(true)).map_err(fail)?;
-        state.set_parameter(CParameter::ContentSizeFlag(true)).map_err(fail)?;
-        Ok(Self { state, frame: Vec::with_capacity(FRAME), out: Vec::new(), any: false })
-    }
-
-    pub(super) fn write<W: Write>(&mut self, bytes: &[u8], writer: &mut W) -> io::Result<usize> {
-        let length = bytes.len().min(FRAME - self.frame.len());
-        self.frame.extend_from_slice(&bytes[..length]);
-        if self.frame.len() == FRAME {
-            self.end_frame(writer)?;
-        }
-        Ok(length)
-    }
-
-    pub(super) fn finish<W: Write>(mut self, writer: &mut W) -> io::Result<()> {
-        if !self.any || !self.frame.is_empty() {
-            self.end_frame(writer)?;
-        }
-        Ok(())
-    }
-
-    fn end_frame<W: Write>(&mut self, writer: &mut W) -> io::Result<()> {
-        self.any = true;
-        self.out.clear();
-        self.out.reserve(compress_bound(self.frame.len()));
-        self.state
-            .compress2(&mut self.out, &self.frame)
-            .map_err(|code| io::Error::other(zstd::zstd_safe::get_error_name(code)))?;
-        self.frame.clear();
-        writer.write_all(&self.out)
     }
 }

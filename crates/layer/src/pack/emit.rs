@@ -26,7 +26,7 @@ pub(super) struct Emit<'a, W: Write> {
 
 impl<'a, W: Write> Emit<'a, W> {
     pub(super) fn new(out: W, options: &'a Options<'a>) -> Result<Self> {
-        let encoder = Encoder::new(options.compression, out)?;
+        let encoder = Encoder::with_threads(options.compression, out, options.threads)?;
         Ok(Self {
             writer: Writer::new(Sealing::new(encoder, options.algorithm)),
             options,

@@ -38,6 +38,9 @@ pub use tree::tree;
 pub struct Options<'a> {
     /// How it is compressed.
     pub compression: Compression,
+    /// How many threads compress, beside the one that reads, hashes and
+    /// writes; 0 and 1 leave it all to that one. The bytes are the same.
+    pub threads: usize,
     /// What its diff_id is computed with.
     pub algorithm: Algorithm,
     /// The latest time that a file may have, in seconds since 1970; later ones
@@ -61,6 +64,7 @@ impl Default for Options<'_> {
     fn default() -> Self {
         Self {
             compression: Compression::default(),
+            threads: 1,
             algorithm: Algorithm::Sha256,
             epoch: None,
             own: None,

@@ -48,6 +48,12 @@ fn noise(length: usize) -> Vec<u8> {
     std::iter::repeat_with(next).take(length).collect()
 }
 
+fn encode_with(compression: Compression, bytes: &[u8], threads: usize) -> Vec<u8> {
+    let mut encoder = Encoder::with_threads(compression, Vec::new(), threads).expect("made");
+    encoder.write_all(bytes).expect("memory");
+    encoder.finish().expect("ended")
+}
+
 const ALL: [Compression; 6] = [
     Compression::None,
     Compression::Gzip { level: 0 },
@@ -60,7 +66,7 @@ const ALL: [Compression; 6] = [
 #[test]
 fn what_is_compressed_is_decompressed_at_all_block_limits() {
     for compression in ALL {
-        for length in [0, 1, (1 << 20) - 1, 1 << 20, (1 << 20) + 1, (4 << 20) + 1] {
+        for length in [0, 1, (1 << 20) - 1, 1 << 20, (1 << 20) + 1, 8 << 20, (8 << 20) + 1] {
             let plain = noise(length);
             let packed = encode(compression, &plain);
             let (found, findings) = decode(compression.format(), &packed).expect("our own");
@@ -82,6 +88,58 @@ fn bytes_do_not_depend_on_how_they_are_written() {
                 encoder.flush().expect("memory");
             }
             assert!(encoder.finish().expect("ended") == whole, "{compression} in {size}");
+        }
+    }
+}
+
+#[test]
+fn bytes_do_not_depend_on_the_number_of_threads() {
+    let plain = noise((26 << 20) + 321);
+    for compression in ALL {
+        let one = encode_with(compression, &plain, 1);
+        let (found, _) = decode(compression.format(), &one).expect("our own");
+        assert!(found == plain, "{compression}");
+        for threads in [0, 2, 3, 8, 1000] {
+            let many = encode_with(compression, &plain, threads);
+            assert!(many == one, "{compression} with {threads} threads");
+        }
+    }
+}
+
+#[test]
+fn errors_of_the_writer_end_compression_with_any_number_of_threads() {
+    /// Takes some bytes, then breaks.
+    struct Full(usize);
+    impl Write for Full {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            if self.0 < bytes.len() {
+                return Err(Error::new(Code::Interrupted, "stopping").into());
+            }
+            self.0 -= bytes.len();
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let plain = noise(9 << 20);
+    for compression in [Compression::Gzip { level: 1 }, Compression::Zstd { level: 1 }] {
+        for threads in [1, 3] {
+            for room in [0, 100, 1 << 20] {
+                let mut encoder =
+                    Encoder::with_threads(compression, Full(room), threads).expect("made");
+                let code = |error| Error::io("writing", "it", error).code();
+                let written = encoder.write_all(&plain);
+                if let Err(error) = written {
+                    assert_eq!(code(error), Code::Interrupted);
+                    // A stream with a hole in it must not go on.
+                    assert_eq!(code(encoder.write(b"x").expect_err("broken")), Code::Usage);
+                    assert_eq!(encoder.finish().map(|_| ()).expect_err("no").code(), Code::Usage);
+                } else {
+                    let error = encoder.finish().map(|_| ()).expect_err("no room");
+                    assert_eq!(error.code(), Code::Interrupted);
+                }
+            }
         }
     }
 }
