@@ -7,6 +7,7 @@ mod apply_support;
 mod apply_whiteouts;
 mod codec;
 mod pack;
+mod pack_stack;
 mod tar_hostile;
 mod tar_peers;
 mod tar_raw;
