@@ -129,6 +129,8 @@ pub(crate) enum Verb {
     Validate(verbs::validate::Args),
     /// Unpack an image to a root filesystem
     Unpack(verbs::unpack::Args),
+    /// Write the root filesystem of an image as one tar
+    Export(verbs::export::Args),
     /// Unpack an image to a runtime bundle (config.json and rootfs)
     Bundle(verbs::bundle::Args),
     /// Run an image

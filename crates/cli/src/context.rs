@@ -67,6 +67,16 @@ fn store_path(flag: Option<PathBuf>) -> Result<PathBuf> {
         .fix("--store DIR   says where it lies"))
 }
 
+/// A folder for big temporary files without a name: `TMPDIR`, else `/var/tmp`,
+/// which is a disk where `/tmp` may be memory.
+pub(crate) fn scratch() -> PathBuf {
+    match std::env::var_os("TMPDIR").filter(|value| !value.is_empty()) {
+        Some(folder) => folder.into(),
+        None if std::path::Path::new("/var/tmp").is_dir() => "/var/tmp".into(),
+        None => std::env::temp_dir(),
+    }
+}
+
 /// The seconds of `SOURCE_DATE_EPOCH`, if it is set.
 pub(crate) fn source_date_epoch() -> Result<Option<i64>> {
     match std::env::var("SOURCE_DATE_EPOCH") {

@@ -61,6 +61,16 @@ impl Output {
         Self { json: global.json, quiet: global.quiet, style }
     }
 
+    /// Prints a report as JSON, where that was asked for, to standard error:
+    /// standard output is taken by the data.
+    pub(crate) fn report_aside(&self, verb: &str, report: &impl Serialize) -> Result<()> {
+        if self.json {
+            // Nobody may be left to read it; the data is written.
+            let _ = io::stderr().lock().write_all(json(verb, report)?.as_bytes());
+        }
+        Ok(())
+    }
+
     /// Prints a report: as JSON with the schema's name in front, as its one
     /// `essential` identifier, or as `text`.
     pub(crate) fn report(
@@ -71,22 +81,7 @@ impl Output {
         text: impl FnOnce(Style) -> String,
     ) -> Result<()> {
         if self.json {
-            let mut members = serde_json::Map::new();
-            members.insert("schema".to_owned(), Value::from(format!("plimsoll.{verb}/v1")));
-            match serde_json::to_value(report) {
-                Ok(Value::Object(rest)) => members.extend(rest),
-                Ok(other) => {
-                    members.insert("value".to_owned(), other);
-                }
-                Err(cause) => {
-                    return Err(Error::new(Code::Bug, "writing a report")
-                        .found(&cause)
-                        .cause(cause));
-                }
-            }
-            let mut line = Value::Object(members).to_string();
-            line.push('\n');
-            return bytes(line.as_bytes());
+            return bytes(json(verb, report)?.as_bytes());
         }
         if self.quiet {
             return if essential.is_empty() {
@@ -97,6 +92,24 @@ impl Output {
         }
         bytes(text(self.style).as_bytes())
     }
+}
+
+/// A report as one line of JSON, with the schema's name in front.
+fn json(verb: &str, report: &impl Serialize) -> Result<String> {
+    let mut members = serde_json::Map::new();
+    members.insert("schema".to_owned(), Value::from(format!("plimsoll.{verb}/v1")));
+    match serde_json::to_value(report) {
+        Ok(Value::Object(rest)) => members.extend(rest),
+        Ok(other) => {
+            members.insert("value".to_owned(), other);
+        }
+        Err(cause) => {
+            return Err(Error::new(Code::Bug, "writing a report").found(&cause).cause(cause));
+        }
+    }
+    let mut line = Value::Object(members).to_string();
+    line.push('\n');
+    Ok(line)
 }
 
 /// Writes to standard output. A reader that has gone away is no error.

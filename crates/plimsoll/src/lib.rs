@@ -1,4 +1,4 @@
-//! The sentences: pack, inspect, validate, unpack, bundle, run.
+//! The sentences: pack, inspect, validate, unpack, export, bundle, run.
 //!
 //! Each is a function over the rooms below, which are re-exported under
 //! their short names. What does not live here: words of the command line,
@@ -6,6 +6,7 @@
 
 pub mod bundle;
 pub mod edit;
+pub mod export;
 pub mod hello;
 pub mod image;
 pub mod inspect;

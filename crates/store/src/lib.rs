@@ -39,5 +39,5 @@ mod temporary;
 
 pub use layout::{Entry, Inventory, Layout, Options, Reachable, Selector, Target, Writing};
 pub use ref_name::check_ref_name;
-pub use staged::{StagedDir, write_file_atomic};
+pub use staged::{StagedDir, StagedFile, write_file_atomic};
 pub use store::Store;

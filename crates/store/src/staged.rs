@@ -167,6 +167,78 @@ impl Drop for StagedDir {
     }
 }
 
+/// A file that appears beside others when it is complete, and replaces
+/// nothing. Dropped before, it is gone.
+#[derive(Debug)]
+pub struct StagedFile {
+    parent: Folder,
+    file: TemporaryFile,
+    destination: PathBuf,
+}
+
+impl StagedFile {
+    /// Stages in the folder of `destination`.
+    ///
+    /// Errors with [`Code::Exists`] if something lies there already; the
+    /// folder around it must exist.
+    pub fn beside(destination: &Path) -> Result<Self> {
+        let shown = destination.display();
+        let Some(name) = destination.file_name() else {
+            return Err(Error::new(Code::Usage, format!("preparing file {shown}"))
+                .found("a path that ends in .. or /")
+                .expected("the name of a new file"));
+        };
+        let around = destination.parent().unwrap_or(Path::new(""));
+        let parent = Folder::open(around, false).map_err(|cause| {
+            Error::io("opening the folder around", &shown, cause)
+                .fix("make the folder around it first")
+        })?;
+        let failed = |cause| Error::io("preparing file", &shown, cause);
+        if parent.stat(name).map_err(failed)?.is_some() {
+            return Err(taken(destination));
+        }
+        let _ = temporary::sweep(parent.as_fd());
+        let file = TemporaryFile::create(parent.as_fd()).map_err(failed)?;
+        Ok(Self { parent, file, destination: destination.to_owned() })
+    }
+
+    /// The folder that it lies in.
+    pub fn folder(&self) -> BorrowedFd<'_> {
+        self.parent.as_fd()
+    }
+
+    /// Makes the content durable, and gives the file its name and mode 0644.
+    ///
+    /// Errors with [`Code::Exists`] if something has that name by now.
+    pub fn publish(mut self) -> Result<()> {
+        let name = self.destination.file_name().unwrap_or_default();
+        match self.file.publish_new(self.parent.as_fd(), name, 0o644) {
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+                return Err(taken(&self.destination));
+            }
+            other => other.and_then(|()| self.parent.sync()),
+        }
+        .map_err(|cause| Error::io("publishing file", self.destination.display(), cause))
+    }
+}
+
+impl Write for StagedFile {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.file.file().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+fn taken(destination: &Path) -> Error {
+    Error::new(Code::Exists, format!("making file {}", destination.display()))
+        .found("something of that name")
+        .expected("a name that is free")
+        .fix("remove it, or choose another destination")
+}
+
 fn exists(destination: &Path) -> Error {
     Error::new(Code::Exists, format!("making folder {}", destination.display()))
         .found("something of that name")

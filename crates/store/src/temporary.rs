@@ -159,12 +159,36 @@ impl TemporaryFile {
         name: impl rustix::path::Arg,
         mode: u32,
     ) -> io::Result<()> {
+        self.rename(folder, name, mode, RenameFlags::empty())
+    }
+
+    /// The same for a name that nothing has yet.
+    pub(crate) fn publish_new(
+        &mut self,
+        folder: BorrowedFd<'_>,
+        name: impl rustix::path::Arg,
+        mode: u32,
+    ) -> io::Result<()> {
+        self.rename(folder, name, mode, RenameFlags::NOREPLACE)
+    }
+
+    fn rename(
+        &mut self,
+        folder: BorrowedFd<'_>,
+        name: impl rustix::path::Arg,
+        mode: u32,
+        flags: RenameFlags,
+    ) -> io::Result<()> {
         let Some(own) = &self.name else {
             return Err(io::Error::other("the file was published before"));
         };
         fchmod(&self.file, Mode::from_raw_mode(mode))?;
         retry_on_intr(|| fsync(&self.file))?;
-        renameat(&self.folder, own, folder, name)?;
+        if flags.is_empty() {
+            renameat(&self.folder, own, folder, name)?;
+        } else {
+            renameat_with(&self.folder, own, folder, name, flags)?;
+        }
         self.name = None;
         Ok(())
     }

@@ -178,5 +178,41 @@ fn compare(plimsoll: &Program, umoci: &Peer, scratch: &Scratch, layout: &str, ta
     let unpack = ["unpack", "--image", &format!("{layout}:{tag}"), &theirs];
     run(umoci.command().args(unpack)).good("umoci unpack");
     tree::assert_equal(Path::new(&ours), &Path::new(&theirs).join("rootfs"));
-    shell(scratch.path(), &format!("rm -rf {ours} {theirs}"));
+    // Flattened without unpacking, and taken apart by GNU tar, it is the same.
+    shell(
+        scratch.path(),
+        &format!(
+            "{} export {name} | {{ mkdir -p {ours}.tarred && tar -C {ours}.tarred --xattrs \
+             --xattrs-include='*' --numeric-owner -xpf -; }}",
+            plimsoll.path().display()
+        ),
+    );
+    tree::assert_equal(Path::new(&format!("{ours}.tarred")), Path::new(&ours));
+    crane(scratch, layout, tag, Path::new(&ours));
+    shell(scratch.path(), &format!("rm -rf {ours} {ours}.tarred {theirs}"));
+}
+
+/// crane flattens as well. It keeps neither the times nor the modes of folders
+/// that only lower layers name, so content and kinds are compared.
+fn crane(scratch: &Scratch, layout: &str, tag: &str, ours: &Path) {
+    let (Some(crane), Some(skopeo)) = (peer("crane"), peer("skopeo")) else { return };
+    let (archive, flat) = (scratch.text("docker.tar"), scratch.text("crane"));
+    let copy = ["copy", "-q", &format!("oci:{layout}:{tag}"), &format!("docker-archive:{archive}")];
+    run(skopeo.command().args(copy)).good("skopeo copy");
+    shell(
+        scratch.path(),
+        &format!(
+            "mkdir {flat} && {} export - - < {archive} | tar -C {flat} -xpf -",
+            crane.path.display()
+        ),
+    );
+    let content = |root: &Path| -> Vec<_> {
+        let nodes = tree::list(root).into_iter();
+        nodes.map(|(path, node)| (path, node.kind, node.content)).collect()
+    };
+    let (ours, theirs) = (content(ours), content(Path::new(&flat)));
+    let odd: Vec<_> =
+        ours.iter().filter(|node| !theirs.contains(node)).map(|node| &node.0).collect();
+    assert_eq!((odd, ours.len()), (vec![], theirs.len()), "{tag}: crane has other files");
+    shell(scratch.path(), &format!("rm -rf {flat} {archive}"));
 }

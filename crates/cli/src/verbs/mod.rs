@@ -4,6 +4,7 @@ pub(crate) mod bundle;
 pub(crate) mod completions;
 pub(crate) mod demo;
 pub(crate) mod explain;
+pub(crate) mod export;
 pub(crate) mod inspect;
 pub(crate) mod ls;
 pub(crate) mod pack;
@@ -33,6 +34,7 @@ pub(crate) fn dispatch(verb: Verb, context: &Context) -> Result<u8> {
         Verb::Rm(args) => rm::run(&args, context),
         Verb::Validate(args) => validate::run(&args, context),
         Verb::Unpack(args) => unpack::run(&args, context),
+        Verb::Export(args) => export::run(&args, context),
         Verb::Bundle(args) => bundle::run(&args, context),
         Verb::Demo(args) => demo::run(&args, context),
         Verb::Explain(args) => explain::run(&args, context),

@@ -3,6 +3,7 @@
 
 mod demo;
 mod errors;
+mod export;
 mod faults;
 mod images;
 mod reproducible;

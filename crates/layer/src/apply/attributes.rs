@@ -11,7 +11,7 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
-use super::reserved::{RECORDED, SELINUX, is_overlay};
+use super::reserved::{RECORDED, SELINUX, is_reserved};
 use super::walk::pin;
 use super::{Devices, Ids};
 use crate::entry::{Entry, EntryKind, Timestamp};
@@ -145,7 +145,7 @@ impl Attributes {
     ) -> Result<()> {
         use std::os::unix::ffi::OsStrExt;
         for (name, value) in &entry.xattrs {
-            if name == SELINUX || name == RECORDED || is_overlay(name) {
+            if is_reserved(name) {
                 findings.note("xattr-dropped", || {
                     let what = format!("extended attribute {} is left out", shown(name));
                     Finding::new("xattr-dropped", what).at(&entry.path)

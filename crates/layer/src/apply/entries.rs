@@ -274,7 +274,8 @@ fn write<R: Read>(file: &mut File, entry: &Entry, body: &mut Body<'_, R>) -> Res
     Ok(())
 }
 
-fn device(entry: &Entry, major: u32, minor: u32) -> Result<u64> {
+/// The number of a device, if Linux can hold it.
+pub(crate) fn device(entry: &Entry, major: u32, minor: u32) -> Result<u64> {
     if major > MAJOR || minor > MINOR {
         return Err(Error::new(Code::UnsafeEntry, format!("making device {}", entry.path))
             .found(format!("number {major}:{minor}"))

@@ -21,11 +21,11 @@
 //! [`crate::codec`]), staging and publishing (`plimsoll-store`).
 
 mod attributes;
-mod entries;
-mod pipe;
+pub(crate) mod entries;
+pub(crate) mod pipe;
 pub(crate) mod reserved;
 mod walk;
-mod whiteout;
+pub(crate) mod whiteout;
 
 use std::io::Read;
 use std::marker::PhantomData;

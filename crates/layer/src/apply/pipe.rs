@@ -25,17 +25,17 @@ enum Message {
 }
 
 /// What went by, after all of it did.
-pub(super) struct Passed {
-    pub(super) diff_id: Digest,
-    pub(super) bytes: u64,
-    pub(super) findings: Vec<Finding>,
+pub(crate) struct Passed {
+    pub(crate) diff_id: Digest,
+    pub(crate) bytes: u64,
+    pub(crate) findings: Vec<Finding>,
 }
 
 /// Inflates `blob` on a thread of its own while `work` reads the plain bytes.
 ///
 /// `work` must give the reader back, read to its end. An error of either side
 /// stops both, and comes out as it was.
-pub(super) fn inflate<T>(
+pub(crate) fn inflate<T>(
     blob: impl Read + Send,
     format: Format,
     limits: &Limits,
@@ -123,7 +123,7 @@ fn unwrapped(cause: io::Error) -> Error {
 }
 
 /// The plain bytes of a layer, hashed as they come.
-pub(super) struct Plain {
+pub(crate) struct Plain {
     plain: Receiver<Message>,
     back: Sender<Vec<u8>>,
     buffer: Vec<u8>,

@@ -10,6 +10,11 @@ pub(crate) const RECORDED: &[u8] = b"user.rootlesscontainers";
 /// Belongs to the policy of a machine, not to a file tree (MD06).
 pub(crate) const SELINUX: &[u8] = b"security.selinux";
 
+/// Whether applying leaves an attribute out.
+pub(crate) fn is_reserved(name: &[u8]) -> bool {
+    name == SELINUX || name == RECORDED || is_overlay(name)
+}
+
 /// Whether an attribute is private to overlay mounts: in a tree that becomes
 /// a lower layer of one, it would hide or redirect files (WH15).
 pub(crate) fn is_overlay(name: &[u8]) -> bool {

@@ -16,7 +16,7 @@ const AUFS: &[u8] = b".wh..wh.";
 
 /// What the name of an entry says.
 #[derive(Debug, Eq, PartialEq)]
-pub(super) enum Meaning {
+pub(crate) enum Meaning {
     /// A file of that name.
     File,
     /// Nothing of lower layers is seen at that name, in the entry's folder.
@@ -28,7 +28,7 @@ pub(super) enum Meaning {
 }
 
 /// Reads the name of an entry, and those of its parents.
-pub(super) fn meaning(path: &RelPath) -> Result<Meaning> {
+pub(crate) fn meaning(path: &RelPath) -> Result<Meaning> {
     let bad = |found: String, expected: &str| {
         Err(Error::new(Code::UnsafeEntry, format!("reading entry {path}"))
             .found(found)

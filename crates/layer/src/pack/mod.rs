@@ -1,8 +1,9 @@
 //! Making a layer out of a file tree, always with the same bytes for the
 //! same input.
 //!
-//! [`tree`] packs a folder, [`archive`] a tar of a root filesystem; an archive
-//! gives the very bytes that the tree it unpacks to would give. What makes
+//! [`tree`] packs a folder, [`archive`] a tar of a root filesystem, [`Stack`]
+//! layers of an image; archives give the very bytes that the tree they unpack
+//! to would give. What makes
 //! bytes differ elsewhere is settled here: entries come in the order of
 //! [`RelPath`](crate::RelPath), every parent has an entry, user and group
 //! names are left out, the first name of a file with several is the file and
@@ -20,6 +21,8 @@
 mod archive;
 mod emit;
 mod index;
+mod spool;
+mod stack;
 mod tree;
 
 use std::os::fd::BorrowedFd;
@@ -31,6 +34,7 @@ use crate::finding::Finding;
 use crate::limits::Limits;
 
 pub use archive::archive;
+pub use stack::Stack;
 pub use tree::tree;
 
 /// How a layer is made.
@@ -53,8 +57,8 @@ pub struct Options<'a> {
     pub owner: Option<(u32, u32)>,
     /// Whether the root folder has an entry of its own.
     pub root: bool,
-    /// A folder for an anonymous temporary file, which compressed archives
-    /// need: their plain bytes are read twice.
+    /// A folder for an anonymous temporary file, which layers and compressed
+    /// archives need: their plain bytes are read twice.
     pub scratch: Option<BorrowedFd<'a>>,
     /// The budgets of reading an archive.
     pub limits: Limits,

@@ -8,6 +8,7 @@ mod apply_whiteouts;
 mod codec;
 mod golden;
 mod pack;
+mod pack_stack;
 mod tar_hostile;
 mod tar_peers;
 mod tar_raw;

@@ -1,0 +1,128 @@
+//! Layers flattened into one, without unpacking them.
+
+use std::fs::File;
+use std::io::{Read, Write};
+
+use plimsoll_content::{Code, Digest, Error, Result};
+
+use super::emit::Emit;
+use super::index::{Archives, Index};
+use super::spool::{self, Content, Place, Tee};
+use super::{Options, Packed};
+use crate::apply::{Summary, pipe};
+use crate::codec::Format;
+use crate::entry::{Entry, EntryKind};
+use crate::tar::Entries;
+
+/// A stack of layers that becomes one: the bytes are those of packing the
+/// tree that unpacking all of them would give.
+///
+/// Each layer is read once, proved, and kept as plain bytes in an anonymous
+/// file in [`Options::scratch`]; its entries are placed in an index in
+/// memory, of about 300 bytes each. Nothing is written before
+/// [`Stack::write`], and a layer that fails takes the stack with it, so only
+/// what is proved can get out.
+#[derive(Debug)]
+pub struct Stack<'a> {
+    index: Index,
+    spool: File,
+    length: u64,
+    options: &'a Options<'a>,
+}
+
+impl<'a> Stack<'a> {
+    /// A stack without layers.
+    ///
+    /// Errors with [`Code::Usage`] if there is no scratch folder.
+    pub fn new(options: &'a Options<'a>) -> Result<Self> {
+        let folder = options.scratch.ok_or_else(|| {
+            Error::new(Code::Usage, "flattening layers")
+                .found("no folder for a temporary file")
+                .expected("one, for the plain bytes of the layers")
+        })?;
+        let spool = spool::anonymous(folder)?;
+        Ok(Self { index: Index::new(Archives::Layers), spool, length: 0, options })
+    }
+
+    /// Puts a layer on top, reads it to its end, and proves that its plain
+    /// bytes are those of `diff_id`.
+    ///
+    /// Errors: as [`crate::apply::Applier::apply`].
+    pub fn layer(
+        mut self,
+        blob: impl Read + Send,
+        format: Format,
+        diff_id: &Digest,
+    ) -> Result<(Self, Summary)> {
+        let algorithm = diff_id.computable("a layer")?;
+        let limits = self.options.limits;
+        let (index, spool, base) = (&mut self.index, &self.spool, self.length);
+        let (work, passed) = pipe::inflate(blob, format, &limits, algorithm, |plain| {
+            let tee = Tee { reader: plain, keep: spool };
+            let (tee, entries, findings) = read(tee, base, index, self.options)?;
+            Ok(((entries, findings), tee.reader))
+        })?;
+        if passed.diff_id != *diff_id {
+            return Err(Error::new(Code::DiffId, "verifying a layer")
+                .found(&passed.diff_id)
+                .expected(diff_id));
+        }
+        self.length += passed.bytes;
+        let (entries, read) = work;
+        let placed = std::mem::take(&mut self.index.findings).into_vec();
+        let summary = Summary {
+            entries,
+            bytes: passed.bytes,
+            diff_id: passed.diff_id,
+            whiteouts: self.index.whiteouts,
+            findings: passed.findings.into_iter().chain(read).chain(placed).collect(),
+        };
+        Ok((self, summary))
+    }
+
+    /// Writes the layer that all of them come to.
+    pub fn write<W: Write>(self, out: W) -> Result<(Packed, W)> {
+        write(&self.index, &self.spool, out, self.options)
+    }
+}
+
+/// Reads an archive into the index; its plain bytes lie from `base` on. Gives
+/// the reader back, at its end, and how many entries there were.
+pub(super) fn read<R: Read>(
+    reader: R,
+    base: u64,
+    index: &mut Index,
+    options: &Options<'_>,
+) -> Result<(R, u64, Vec<crate::Finding>)> {
+    index.begin();
+    let mut entries = Entries::new(reader, options.limits);
+    let mut count = 0;
+    while let Some((entry, body)) = entries.next()? {
+        count += 1;
+        let segments = body.is_sparse().then(|| body.segments().to_vec());
+        let offset = base + entries.position();
+        index.add(entry, Place { offset, segments })?;
+    }
+    let (reader, findings) = entries.finish()?;
+    Ok((reader, count, findings))
+}
+
+/// Writes what is in the index; its content lies in `plain`.
+pub(super) fn write<W: Write>(
+    index: &Index,
+    plain: &File,
+    out: W,
+    options: &Options<'_>,
+) -> Result<(Packed, W)> {
+    let mut emit = Emit::new(out, options)?;
+    index.each(|path, node, first| {
+        let kind = match first {
+            Some(target) => EntryKind::Hardlink { target: target.clone() },
+            None => node.entry.kind.clone(),
+        };
+        let size = if let EntryKind::File { size } = kind { size } else { 0 };
+        let entry = Entry { path: path.clone(), kind, ..node.entry.clone() };
+        emit.entry(entry, Content::new(plain, &node.place, size))
+    })?;
+    emit.finish()
+}
