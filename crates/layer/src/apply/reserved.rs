@@ -10,6 +10,9 @@ pub(crate) const RECORDED: &[u8] = b"user.rootlesscontainers";
 /// Belongs to the policy of a machine, not to a file tree (MD06).
 pub(crate) const SELINUX: &[u8] = b"security.selinux";
 
+/// What a program may do beyond its user's rights.
+pub(crate) const CAPABILITY: &[u8] = b"security.capability";
+
 /// Whether an attribute is private to overlay mounts: in a tree that becomes
 /// a lower layer of one, it would hide or redirect files (WH15).
 pub(crate) fn is_overlay(name: &[u8]) -> bool {
