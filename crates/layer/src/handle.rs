@@ -102,6 +102,11 @@ pub(crate) fn chmod(handle: impl AsFd, mode: Mode) -> Result<(), Errno> {
 /// be followed.
 pub(crate) fn through_proc(parent: impl AsFd, name: &OsStr) -> Result<CString, Errno> {
     proc_self_fd()?;
+    known_through_proc(parent, name)
+}
+
+/// The same for a caller that knows `/proc` to be what it should be.
+pub(crate) fn known_through_proc(parent: impl AsFd, name: &OsStr) -> Result<CString, Errno> {
     let mut path = format!("/proc/self/fd/{}/", parent.as_fd().as_raw_fd()).into_bytes();
     path.extend_from_slice(name.as_bytes());
     CString::new(path).map_err(|_| Errno::INVAL)

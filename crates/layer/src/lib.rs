@@ -3,8 +3,8 @@
 //! A layer is a tar archive, possibly compressed (`layer.md`). This room
 //! reads and writes such archives ([`tar`]), compresses them ([`codec`]),
 //! applies them to a root filesystem below a directory handle, and makes them
-//! out of a folder or another archive, always with the same bytes for the
-//! same input.
+//! out of a folder or another archive, or of what changed in a tree
+//! ([`diff`]), always with the same bytes for the same input.
 //!
 //! What does not live here: documents, images, where layers lie. The crate
 //! takes readers, writers and directory handles, so a layer can be applied
@@ -12,6 +12,7 @@
 
 pub mod apply;
 pub mod codec;
+pub mod diff;
 pub mod entry;
 pub mod finding;
 mod handle;

@@ -114,7 +114,9 @@ impl RelPath {
 
 impl Ord for RelPath {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.components().cmp(other.components())
+        // A slash ends a component, so it counts as less than any byte in one.
+        let order = |byte: &u8| if *byte == b'/' { 0 } else { *byte };
+        self.0.iter().map(order).cmp(other.0.iter().map(order))
     }
 }
 

@@ -15,6 +15,9 @@ pub(crate) fn is_reserved(name: &[u8]) -> bool {
     name == SELINUX || name == RECORDED || is_overlay(name)
 }
 
+/// What a program may do beyond its user's rights.
+pub(crate) const CAPABILITY: &[u8] = b"security.capability";
+
 /// Whether an attribute is private to overlay mounts: in a tree that becomes
 /// a lower layer of one, it would hide or redirect files (WH15).
 pub(crate) fn is_overlay(name: &[u8]) -> bool {

@@ -2,30 +2,31 @@
 //! compressed.
 
 use std::ffi::OsStr;
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::ffi::OsStrExt;
 
 use plimsoll_content::{Code, Error, MediaType, Result, Sealing};
 
 use super::{Options, Packed};
 use crate::apply::recorded_owner;
-use crate::apply::reserved::{RECORDED, SELINUX, WHITEOUT, is_overlay};
+use crate::apply::reserved::{CAPABILITY, RECORDED, SELINUX, WHITEOUT, is_overlay};
 use crate::codec::Encoder;
 use crate::entry::{Entry, EntryKind, Timestamp};
-use crate::finding::Findings;
+use crate::finding::{Finding, Findings};
+use crate::limits;
 use crate::path::RelPath;
 use crate::tar::Writer;
 
 /// A layer that is being written.
-pub(super) struct Emit<'a, W: Write> {
+pub(crate) struct Emit<'a, W: Write> {
     writer: Writer<Sealing<Encoder<W>>>,
     options: &'a Options<'a>,
     entries: u64,
-    pub(super) findings: Findings,
+    pub(crate) findings: Findings,
 }
 
 impl<'a, W: Write> Emit<'a, W> {
-    pub(super) fn new(out: W, options: &'a Options<'a>) -> Result<Self> {
+    pub(crate) fn new(out: W, options: &'a Options<'a>) -> Result<Self> {
         let encoder = Encoder::with_threads(options.compression, out, options.threads)?;
         Ok(Self {
             writer: Writer::new(Sealing::new(encoder, options.algorithm)),
@@ -36,16 +37,41 @@ impl<'a, W: Write> Emit<'a, W> {
     }
 
     /// Writes one entry; the caller keeps the order and the parents.
-    pub(super) fn entry(&mut self, mut entry: Entry, content: impl Read) -> Result<()> {
+    pub(crate) fn entry(&mut self, mut entry: Entry, content: impl Read) -> Result<()> {
         if entry.path.is_root() && !self.options.root {
             return Ok(());
         }
-        normalise(&mut entry, self.options);
+        normalise(&mut entry, self.options, &mut self.findings);
         self.entries += 1;
         self.writer.append(&entry, content)
     }
 
-    pub(super) fn finish(self) -> Result<(Packed, W)> {
+    /// Writes that what lies at `name` in `folder` is gone. A whiteout says
+    /// nothing but its name: owner, mode and time are always the same.
+    pub(crate) fn whiteout(&mut self, folder: &RelPath, name: &OsStr) -> Result<()> {
+        let path = folder.join(name);
+        expressible(&path, name)?;
+        let marked = [WHITEOUT, name.as_bytes()].concat();
+        if marked.len() > limits::NAME {
+            return Err(Error::new(Code::Unrepresentable, format!("removing {path} in a layer"))
+                .found(format!("a name of {} bytes", name.len()))
+                .expected("at most 251: a whiteout is that name behind .wh.")
+                .fix("remove the folder around it, and make that anew under another name"));
+        }
+        let entry = Entry {
+            path: folder.join(OsStr::from_bytes(&marked)),
+            kind: EntryKind::File { size: 0 },
+            mode: 0,
+            uid: 0,
+            gid: 0,
+            mtime: Timestamp::EPOCH,
+            xattrs: Vec::new(),
+        };
+        self.entries += 1;
+        self.writer.append(&entry, io::empty())
+    }
+
+    pub(crate) fn finish(self) -> Result<(Packed, W)> {
         // The media type is not looked at: only the digest of the tar is.
         let (proof, encoder) = self.writer.finish()?.finish(MediaType::from("application/x-tar"));
         let plain = proof.descriptor();
@@ -60,7 +86,7 @@ impl<'a, W: Write> Emit<'a, W> {
 }
 
 /// Takes out what belongs to one machine or one way of unpacking.
-fn normalise(entry: &mut Entry, options: &Options<'_>) {
+fn normalise(entry: &mut Entry, options: &Options<'_>, findings: &mut Findings) {
     let recorded = entry.xattrs.iter().find(|(name, _)| name == RECORDED);
     if let Some((uid, gid)) = recorded.and_then(|(_, value)| recorded_owner(value)) {
         (entry.uid, entry.gid) = (uid, gid);
@@ -76,14 +102,42 @@ fn normalise(entry: &mut Entry, options: &Options<'_>) {
         // They are the file's, and told there.
         entry.xattrs.clear();
     }
+    let path = &entry.path;
+    entry.xattrs.retain_mut(|(name, value)| {
+        let kept = name != CAPABILITY || capability(value, options.rootid);
+        if !kept {
+            findings.note("capability-left-out", || {
+                let what = "a capability of another user namespace is left out";
+                Finding::new("capability-left-out", what).at(path)
+            });
+        }
+        kept
+    });
     entry.xattrs.sort();
     if let Some(epoch) = options.epoch {
         entry.mtime = entry.mtime.min(Timestamp::from_seconds(epoch));
     }
 }
 
+/// Makes a file capability one that holds wherever the image is unpacked:
+/// those of a user namespace (revision 3) name the host's id of its root. One
+/// of a namespace other than `rootid` means nothing elsewhere: `false`.
+fn capability(value: &mut Vec<u8>, rootid: u32) -> bool {
+    let Some((head, rest)) = value.split_first_chunk::<4>() else { return true };
+    let head = u32::from_le_bytes(*head);
+    if head >> 24 != 3 || rest.len() != 20 {
+        return true;
+    }
+    if rest[16..] != rootid.to_le_bytes() {
+        return false;
+    }
+    value.truncate(20);
+    value[..4].copy_from_slice(&(head & 0x00ff_ffff | 2 << 24).to_le_bytes());
+    true
+}
+
 /// Refuses a name that would be read as a whiteout (LY21, WH16).
-pub(super) fn expressible(path: &RelPath, name: &OsStr) -> Result<()> {
+pub(crate) fn expressible(path: &RelPath, name: &OsStr) -> Result<()> {
     if name.as_bytes().starts_with(WHITEOUT) {
         return Err(Error::new(Code::Unrepresentable, format!("packing {path}"))
             .found("a name that starts with .wh.")
@@ -91,4 +145,27 @@ pub(super) fn expressible(path: &RelPath, name: &OsStr) -> Result<()> {
             .fix("rename the file, or leave it out"));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn capabilities_of_a_namespace_become_those_of_every_machine() {
+        let with = |revision: u8, root: &[u8]| {
+            [&[1, 0, 0, revision][..], &[0, 32, 0, 0], &[0; 12], root].concat()
+        };
+        let plain = with(2, b"");
+        for (before, root, after) in [
+            (with(2, b""), 0, Some(plain.clone())),
+            (with(3, &100_000u32.to_le_bytes()), 100_000, Some(plain.clone())),
+            (with(3, &[0; 4]), 0, Some(plain.clone())),
+            (with(3, &100_000u32.to_le_bytes()), 0, None),
+            (b"odd".to_vec(), 0, Some(b"odd".to_vec())),
+        ] {
+            let mut value = before;
+            assert_eq!(capability(&mut value, root).then_some(value), after);
+        }
+    }
 }

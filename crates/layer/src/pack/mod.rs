@@ -19,8 +19,9 @@
 //! bytes (the caller's writer does that).
 
 mod archive;
-mod emit;
+pub(crate) mod emit;
 mod index;
+pub(crate) mod read;
 mod spool;
 mod stack;
 mod tree;
@@ -55,6 +56,10 @@ pub struct Options<'a> {
     pub own: Option<(u32, u32)>,
     /// The owner and group of all files, instead of their own.
     pub owner: Option<(u32, u32)>,
+    /// The id that is user 0 of the image where the tree lies: file
+    /// capabilities that a user namespace of that root has set become those
+    /// of every machine, others are left out.
+    pub rootid: u32,
     /// Whether the root folder has an entry of its own.
     pub root: bool,
     /// A folder for an anonymous temporary file, which layers and compressed
@@ -73,6 +78,7 @@ impl Default for Options<'_> {
             epoch: None,
             own: None,
             owner: None,
+            rootid: 0,
             root: false,
             scratch: None,
             limits: Limits::default(),
