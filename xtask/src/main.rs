@@ -10,6 +10,7 @@
     reason = "a program for developers talks to them"
 )]
 
+mod bench;
 mod budget;
 mod ci;
 mod docs;
@@ -41,13 +42,15 @@ usage: cargo xtask VERB
   budget [--build]                crates in the tree, size of the program
   docs [FILE]...                  runs the examples in the documents
   fuzz [--seconds N] [TARGET]...  a short run of each fuzz target
-  interop [ARG]...                the program against other people's tools";
+  interop [ARG]...                the program against other people's tools
+  bench [OPTION]...               how fast the program and other people's tools are";
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
     let verb = arguments.next().unwrap_or_default();
     let rest: Vec<String> = arguments.collect();
     let done = match verb.as_str() {
+        "bench" => bench::run(&rest),
         "ci" => ci::run(&rest),
         "floors" => report("floors", floors::check()),
         "tidy" => report("tidy", tidy::check()),

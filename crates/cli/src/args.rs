@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use plimsoll::content::Platform;
+use plimsoll::unpack::Durability;
 
 use crate::verbs;
 
@@ -70,6 +71,20 @@ pub(crate) struct Global {
     /// When to use colour
     #[arg(long, global = true, value_enum, default_value_t = ColorMode::Auto, env = "PLIMSOLL_COLOR", value_name = "WHEN", help_heading = "Global options")]
     pub(crate) color: ColorMode,
+}
+
+/// What a new folder outlives.
+#[derive(Args, Clone, Copy, Debug)]
+pub(crate) struct SyncArg {
+    /// Wait until the disk has everything: the folder outlives a crash of the machine too
+    #[arg(long)]
+    sync: bool,
+}
+
+impl SyncArg {
+    pub(crate) fn durability(self) -> Durability {
+        if self.sync { Durability::Disk } else { Durability::Process }
+    }
 }
 
 /// How progress is shown.

@@ -2,7 +2,7 @@
 //! for each volume.
 
 use std::fs::{self, File};
-use std::io::Seek;
+use std::io::{Seek, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
@@ -13,13 +13,13 @@ use plimsoll_layer::codec::{Compression, Format};
 use plimsoll_layer::{Root, pack};
 use plimsoll_runtime::convert::{self, Conversion, Overrides};
 use plimsoll_runtime::user::{self, User};
-use plimsoll_store::{StagedDir, write_file_atomic};
+use plimsoll_store::StagedDir;
 use rustix::fs::{Mode, OFlags, mkdirat, openat};
 use serde::Serialize;
 
 use crate::image::Image;
 use crate::notes;
-use crate::unpack::{self, Unpacked};
+use crate::unpack::{self, Durability, Unpacked};
 
 /// How a bundle is made.
 #[derive(Clone, Debug, Default)]
@@ -30,6 +30,8 @@ pub struct Options {
     pub overrides: Overrides,
     /// How layers are applied.
     pub apply: apply::Options,
+    /// What the bundle outlives.
+    pub durability: Durability,
 }
 
 /// A bundle that was made.
@@ -59,7 +61,7 @@ pub fn bundle(
     let staged = unpack::stage(destination)?;
     let made = into(source, image, &staged, options, watch)
         .map_err(|error| error.context(format!("making bundle {}", destination.display())))?;
-    unpack::publish(staged)?;
+    unpack::publish(staged, options.durability)?;
     Ok(made)
 }
 
@@ -81,7 +83,7 @@ fn into(
     let volumes = seed(&root, &conversion.volumes, staged, watch)?;
     conversion.spec.mounts.extend(volumes);
     make_working_dir(&root, &conversion)?;
-    write_file_atomic(staged.fd(), "config.json", &conversion.spec.to_bytes()?, 0o644)?;
+    write(staged.fd(), "config.json", &conversion.spec.to_bytes()?)?;
     let args = conversion.spec.process.map(|process| process.args).unwrap_or_default();
     Ok(Bundled { unpacked, args, uid: user.uid, gid: user.gid })
 }
@@ -164,6 +166,18 @@ pub fn make_working_dir(root: &Root, conversion: &Conversion) -> Result<()> {
     let Some(process) = &conversion.spec.process else { return Ok(()) };
     root.make_folders(process.cwd.as_bytes())
         .map_err(|error| error.context(format!("making the working folder {:?}", process.cwd)))
+}
+
+/// A new file that everybody can read, in a folder that is not published yet.
+fn write(parent: BorrowedFd<'_>, name: &str, bytes: &[u8]) -> Result<()> {
+    let mode = Mode::from_raw_mode(0o644);
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+    let make = || {
+        let mut file = File::from(openat(parent, name, flags, mode)?);
+        file.write_all(bytes)?;
+        Ok(rustix::fs::fchmod(&file, mode)?)
+    };
+    make().map_err(|cause| Error::io("writing", name, cause))
 }
 
 /// A new private folder in another one, with its handle.

@@ -39,6 +39,17 @@ pub struct Unpacked {
     pub warnings: Vec<String>,
 }
 
+/// What a folder that was published is sure to outlive.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Durability {
+    /// This process, however it ends. What the machine has not written to its
+    /// disk when it loses its power may be incomplete then.
+    #[default]
+    Process,
+    /// A crash of the machine as well: publishing waits for the disk.
+    Disk,
+}
+
 /// Unpacks the image to `destination`, which must not exist or be an empty
 /// folder.
 ///
@@ -49,12 +60,13 @@ pub fn unpack(
     image: &Image,
     destination: &Path,
     options: &apply::Options,
+    durability: Durability,
     watch: &dyn Watch,
 ) -> Result<Unpacked> {
     let staged = stage(destination)?;
     let unpacked = into(source, image, staged.fd(), options, watch)
         .map_err(|error| error.context(format!("unpacking to {}", destination.display())))?;
-    publish(staged)?;
+    publish(staged, durability)?;
     Ok(unpacked)
 }
 
@@ -64,8 +76,11 @@ pub(crate) fn stage(destination: &Path) -> Result<StagedDir> {
 }
 
 /// Gives what was staged its place.
-pub(crate) fn publish(staged: StagedDir) -> Result<()> {
-    staged.publish()
+pub(crate) fn publish(staged: StagedDir, durability: Durability) -> Result<()> {
+    match durability {
+        Durability::Process => staged.publish_unsynced(),
+        Durability::Disk => staged.publish(),
+    }
 }
 
 /// Applies all layers of the image to the folder `root`, which must be empty

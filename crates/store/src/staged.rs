@@ -114,16 +114,30 @@ impl StagedDir {
         self.try_publish()
     }
 
+    /// [`StagedDir::publish`] without waiting for the disk: the folder appears
+    /// as a whole whatever happens to this process, but after a crash of the
+    /// machine soon afterwards its files may be empty or lack their ends. For
+    /// what can be made again from content that is durable itself.
+    pub fn publish_unsynced(mut self) -> Result<()> {
+        self.rename()
+    }
+
     /// [`StagedDir::publish`], after whose failure the folder is still there.
     pub(crate) fn try_publish(&mut self) -> Result<()> {
         let destination = self.destination();
         let failed =
             |errno: Errno| Error::io("publishing folder", destination.display(), errno.into());
+        // One sync for all files instead of one for each.
+        syncfs(&self.folder).map_err(failed)?;
+        self.rename()?;
+        retry_on_intr(|| fsync(self.parent.as_fd())).map_err(failed)
+    }
+
+    fn rename(&mut self) -> Result<()> {
+        let destination = self.destination();
         let Some(own) = &self.name else {
             return Err(Error::new(Code::Bug, "publishing a folder twice"));
         };
-        // One sync for all files instead of one for each.
-        syncfs(&self.folder).map_err(failed)?;
         let name = self.destination.as_bytes();
         let parent = self.parent.as_fd();
         // Renaming a folder replaces nothing but an empty folder, so where one
@@ -139,10 +153,10 @@ impl StagedDir {
         }
         .map_err(|errno| match errno {
             Errno::EXIST | Errno::NOTEMPTY | Errno::NOTDIR => exists(&destination),
-            errno => failed(errno),
+            errno => Error::io("publishing folder", destination.display(), errno.into()),
         })?;
         self.name = None;
-        retry_on_intr(|| fsync(parent)).map_err(failed)
+        Ok(())
     }
 
     /// Gives the folder the mode that [`Folder::make`] would give it.

@@ -33,6 +33,9 @@ pub(crate) struct Args {
 
     #[command(flatten)]
     platform: crate::args::PlatformArg,
+
+    #[command(flatten)]
+    sync: crate::args::SyncArg,
 }
 
 #[derive(Serialize)]
@@ -45,7 +48,8 @@ struct Report {
 pub(crate) fn run(args: &Args, context: &Context) -> Result<u8> {
     let opened = context.home.open(&args.image)?;
     let image = Image::open(opened.source(), &opened.root, args.platform.platform.as_ref())?;
-    let options = args.process.bundle_options();
+    let mut options = args.process.bundle_options();
+    options.durability = args.sync.durability();
     let bundled =
         bundle::bundle(opened.source(), &image, &args.directory, &options, &context.watch)?;
     let report = Report { directory: args.directory.clone(), bundled };

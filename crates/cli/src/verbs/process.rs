@@ -4,7 +4,7 @@
 use plimsoll::bundle::Options;
 use plimsoll::runtime::convert::{IdMappings, Network, Overrides, Users};
 use plimsoll::runtime::spec::IdMapping;
-use plimsoll::unpack;
+use plimsoll::unpack::{self, Durability};
 
 /// How the process is to differ from what the image says.
 #[derive(clap::Args, Clone, Debug)]
@@ -73,6 +73,7 @@ impl ProcessArgs {
             user: self.user.clone(),
             overrides: Overrides { args, users, ..self.overrides() },
             apply: unpack::options(),
+            durability: Durability::default(),
         }
     }
 

@@ -28,14 +28,23 @@ pub(crate) struct Args {
 
     #[command(flatten)]
     platform: crate::args::PlatformArg,
+
+    #[command(flatten)]
+    sync: crate::args::SyncArg,
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<u8> {
     let opened = context.home.open(&args.image)?;
     let image = Image::open(opened.source(), &opened.root, args.platform.platform.as_ref())?;
     let options = unpack::options();
-    let report =
-        unpack::unpack(opened.source(), &image, &args.directory, &options, &context.watch)?;
+    let report = unpack::unpack(
+        opened.source(),
+        &image,
+        &args.directory,
+        &options,
+        args.sync.durability(),
+        &context.watch,
+    )?;
     context.out.report("unpack", &report, &report.digest.to_string(), |_| {
         format!(
             "unpacked  {}  {}  {}, {}, {} -> {}\nto        {}\n",

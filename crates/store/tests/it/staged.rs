@@ -37,6 +37,20 @@ fn appears_as_a_whole() {
 }
 
 #[test]
+fn appears_as_a_whole_and_replaces_nothing_without_waiting_for_the_disk() {
+    let folder = tempfile::tempdir().expect("folder");
+    let destination = folder.path().join("root");
+    let stage = || StagedDir::beside(&destination).expect("staged");
+    let (first, second) = (stage(), stage());
+    fs::write(first.path().join("file"), "first").expect("written");
+    fs::write(second.path().join("file"), "second").expect("written");
+    first.publish_unsynced().expect("published");
+    assert_eq!(code(second.publish_unsynced()), Code::Exists);
+    assert_eq!(fs::read(destination.join("file")).expect("read"), b"first");
+    assert_eq!(names(folder.path()), ["root"]);
+}
+
+#[test]
 fn replaces_nothing() {
     let folder = tempfile::tempdir().expect("folder");
     for (name, make) in [
