@@ -39,7 +39,7 @@ const ROOMS: &[Room] = &[
     room(SPEC, 1, &[CONTENT]),
     room(NAME, 1, &[CONTENT]),
     room(LAYER, 1, &[CONTENT]),
-    room(STORE, 2, &[CONTENT, SPEC]),
+    room(STORE, 2, &[CONTENT, SPEC, LAYER]),
     room(REGISTRY, 2, &[CONTENT, SPEC, NAME]),
     room(SIGN, 2, &[CONTENT, SPEC, NAME]),
     room(RUNTIME, 2, &[CONTENT, SPEC, LAYER]),

@@ -28,6 +28,7 @@
 //! # Ok::<(), plimsoll_content::Error>(())
 //! ```
 
+mod catalog;
 mod folder;
 mod layout;
 mod lock;
@@ -37,7 +38,11 @@ mod staged;
 mod store;
 mod temporary;
 
-pub use layout::{Entry, Inventory, Layout, Options, Reachable, Selector, Target, Writing};
+pub use catalog::{Catalog, Entry};
+pub use layout::{
+    Closure, Inventory, Layout, Options, Reachable, Referrers, Selector, Target, Writing, closure,
+    reachable,
+};
 pub use ref_name::check_ref_name;
 pub use staged::{StagedDir, StagedFile, write_file_atomic};
 pub use store::Store;

@@ -1,7 +1,7 @@
 //! Reading archives: one entry after another, in bounded memory.
 
 use std::fmt;
-use std::io::Read;
+use std::io::{Read, Seek};
 
 use plimsoll_content::{Code, Error, Result};
 
@@ -48,6 +48,18 @@ struct Extended {
     name: bool,
     link: bool,
     pax: bool,
+}
+
+impl<R: Read + Seek> Entries<R> {
+    /// Passes over content by seeking, which is for those who want to know
+    /// where the content of each entry lies ([`Entries::position`] right
+    /// behind [`Entries::next`]).
+    ///
+    /// Content that is cut off at the end of the file is then not noticed:
+    /// the caller compares its place with the length of the file.
+    pub fn seeking(self) -> Self {
+        Self { input: self.input.seeking(), ..self }
+    }
 }
 
 impl<R: Read> Entries<R> {

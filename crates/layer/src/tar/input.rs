@@ -1,6 +1,6 @@
 //! The bytes of an archive, in big pieces, with their position.
 
-use std::io::{self, Read};
+use std::io::{self, Read, Seek, SeekFrom};
 
 use plimsoll_content::{Code, Error, Result};
 
@@ -17,11 +17,22 @@ pub(super) struct Input<R> {
     end: usize,
     position: u64,
     budget: u64,
+    /// How the reader moves on without reading, if it can.
+    jump: Option<fn(&mut R, i64) -> io::Result<()>>,
+}
+
+impl<R: Read + Seek> Input<R> {
+    /// Lets [`Input::skip`] move the reader instead of reading. It can then
+    /// come to stand behind the end, which shows as an end of the stream.
+    pub(super) fn seeking(self) -> Self {
+        Self { jump: Some(|reader, by| reader.seek(SeekFrom::Current(by)).map(|_| ())), ..self }
+    }
 }
 
 impl<R: Read> Input<R> {
     pub(super) fn new(reader: R, budget: u64) -> Self {
-        Self { reader, buffer: vec![0; BUFFER].into(), start: 0, end: 0, position: 0, budget }
+        let buffer = vec![0; BUFFER].into();
+        Self { reader, buffer, start: 0, end: 0, position: 0, budget, jump: None }
     }
 
     /// How many bytes were taken so far.
@@ -113,6 +124,16 @@ impl<R: Read> Input<R> {
     }
 
     pub(super) fn skip(&mut self, mut length: u64, what: &str) -> Result<()> {
+        let buffered = (self.end - self.start) as u64;
+        if let Some(jump) = self.jump
+            && length > buffered
+            && let Ok(rest) = i64::try_from(length - buffered)
+        {
+            self.read_some(|reader| jump(reader, rest).map(|()| 0))?;
+            self.start = self.end;
+            self.position += length;
+            return self.within_budget();
+        }
         while length > 0 {
             let found = self.fill()?.len();
             if found == 0 {

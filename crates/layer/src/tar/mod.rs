@@ -38,7 +38,7 @@ mod writer;
 pub use body::{Body, Chunk};
 pub use entries::Entries;
 pub use sparse::Segment;
-pub use writer::Writer;
+pub use writer::{END, Writer, header, padding};
 
 /// Whether a stream starts as an archive does: with a header whose checksum
 /// holds, or with zeros.

@@ -22,6 +22,25 @@ const BUFFER: usize = 128 << 10;
 const ID: u32 = 0o7_777_777;
 const LENGTH: u64 = 0o77_777_777_777;
 
+/// The header of an entry, byte for byte as [`Writer`] writes it: for those
+/// whose content comes in pieces, or whose size is known only at its end.
+///
+/// Behind the content belongs [`padding`], behind the last entry [`END`].
+pub fn header(entry: &Entry) -> Result<Vec<u8>> {
+    let mut writer = Writer::new(Vec::new());
+    writer.header(entry)?;
+    writer.drain()?;
+    Ok(writer.writer)
+}
+
+/// The zeros that belong behind so many bytes of content.
+pub fn padding(size: u64) -> &'static [u8] {
+    &END[..block::padding(size) as usize]
+}
+
+/// The end marker of an archive.
+pub const END: &[u8] = &[0; 2 * block::SIZE];
+
 /// Writes an archive as a stream.
 ///
 /// After an error the archive is incomplete and every further call fails.

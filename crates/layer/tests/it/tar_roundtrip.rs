@@ -3,7 +3,7 @@
 use std::io::{self, Read};
 
 use plimsoll_content::Code;
-use plimsoll_layer::tar::{Chunk, Entries, Writer};
+use plimsoll_layer::tar::{self, Chunk, Entries, Writer};
 use plimsoll_layer::{Entry, EntryKind, Limits, RelPath, Timestamp};
 use proptest::prelude::*;
 
@@ -235,4 +235,37 @@ fn an_archive_has_one_form() {
     assert_eq!(records[2], "14 mtime=-0.5");
     assert_eq!(records[3], format!("130 path={}", "n".repeat(120)));
     assert_eq!(records[4], "15 uid=3000000");
+}
+
+#[test]
+fn seeking_gives_the_same_entries_and_where_their_content_lies() {
+    let sizes = [0u64, 1, 511, 512, 513, 200_000, 1 << 20, 7];
+    let list: Vec<_> = sizes
+        .iter()
+        .enumerate()
+        .map(|(number, size)| {
+            let content = vec![number as u8; *size as usize];
+            (entry(format!("file {number}").as_bytes(), EntryKind::File { size: *size }), content)
+        })
+        .collect();
+    let archive = write(&list);
+    let mut entries = Entries::new(io::Cursor::new(&archive[..]), Limits::default()).seeking();
+    for (expected, content) in &list {
+        let (entry, _) = entries.next().expect("read").expect("an entry");
+        assert_eq!(entry, *expected);
+        let at = entries.position() as usize;
+        assert_eq!(&archive[at..at + content.len()], &content[..], "{}", entry.path);
+    }
+    assert!(entries.next().expect("read").is_none());
+}
+
+#[test]
+fn a_header_alone_is_that_of_the_archive() {
+    let content = b"content".to_vec();
+    let file = entry(&[b'n'; 120], EntryKind::File { size: content.len() as u64 });
+    let mut pieces = tar::header(&file).expect("a header");
+    pieces.extend_from_slice(&content);
+    pieces.extend_from_slice(tar::padding(content.len() as u64));
+    pieces.extend_from_slice(tar::END);
+    assert_eq!(pieces, write(&[(file, content)]));
 }

@@ -9,38 +9,20 @@ use plimsoll_spec::annotations::REF_NAME;
 use serde_json::{Map, Value};
 
 use super::{INDEX, Layout};
+use crate::catalog::{Catalog, Entry};
 use crate::check_ref_name;
-
-/// One line of `index.json`.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Entry {
-    /// Its place in the list, from 0 on.
-    pub position: usize,
-    /// What it points at.
-    pub descriptor: Descriptor,
-}
-
-impl Entry {
-    /// The name of the entry. Several entries may have one name, and some
-    /// have none (LA18).
-    pub fn name(&self) -> Option<&str> {
-        self.descriptor.annotations.get(REF_NAME).map(String::as_str)
-    }
-}
-
-/// How many names an error lists.
-const LISTED: usize = 10;
 
 impl Layout {
     /// What `index.json` lists, in its order.
     pub fn entries(&self) -> Result<Vec<Entry>> {
+        self.catalog().map(Catalog::into_entries)
+    }
+
+    /// The same, to find something in.
+    pub fn catalog(&self) -> Result<Catalog> {
         let (_, index) = self.read_index()?;
-        Ok(index
-            .manifests
-            .iter()
-            .enumerate()
-            .map(|(position, descriptor)| Entry { position, descriptor: descriptor.clone() })
-            .collect())
+        let manifests = index.view().manifests.clone();
+        Ok(Catalog::new("oci:", self.path.display().to_string(), manifests))
     }
 
     /// Lists content without a name, unless its digest is listed already:
@@ -132,39 +114,6 @@ impl Layout {
             ))
             .expected("content that is written before its name"))
     }
-
-    /// The error that nothing is called so.
-    pub(super) fn not_found(&self, what: &str, entries: &[Entry]) -> Error {
-        let error =
-            Error::new(Code::NotFound, format!("looking for {what} in {}", self.path.display()));
-        if entries.is_empty() {
-            return error
-                .found("an empty layout")
-                .fix(format!("plimsoll pack FOLDER oci:{}:NAME", self.path.display()));
-        }
-        error.found(listed(entries)).fix(format!(
-            "take one of these names, or @DIGEST; `plimsoll ls oci:{}` lists all",
-            self.path.display()
-        ))
-    }
-}
-
-/// The names of entries, as an error shows them.
-pub(super) fn listed(entries: &[Entry]) -> String {
-    // Names come from outside: they are quoted, and cut.
-    let shown: Vec<String> = entries
-        .iter()
-        .take(LISTED)
-        .map(|entry| match entry.name() {
-            Some(name) => format!("{:?}", name.chars().take(100).collect::<String>()),
-            None => format!("@{}", entry.descriptor.digest),
-        })
-        .collect();
-    let more = match entries.len().saturating_sub(LISTED) {
-        0 => String::new(),
-        more => format!(" and {more} more"),
-    };
-    format!("{}{more}", shown.join(", "))
 }
 
 impl Resolve for Layout {
@@ -179,28 +128,7 @@ impl Resolve for Layout {
 
 impl Layout {
     pub(crate) fn find_name(&self, name: &str) -> Result<Entry> {
-        let entries = self.entries()?;
-        let mut named = entries.iter().filter(|entry| entry.name() == Some(name));
-        let Some(first) = named.next() else {
-            return Err(self.not_found(&format!("{name:?}"), &entries));
-        };
-        let mut digests = vec![&first.descriptor.digest];
-        for other in named {
-            if !digests.contains(&&other.descriptor.digest) {
-                digests.push(&other.descriptor.digest);
-            }
-        }
-        if digests.len() > 1 {
-            let digests: Vec<_> = digests.iter().map(|digest| format!("@{digest}")).collect();
-            return Err(Error::new(
-                Code::Reference,
-                format!("looking for {name:?} in {}", self.path.display()),
-            )
-            .found(format!("entries for {}", digests.join(", ")))
-            .expected("one")
-            .fix("say which by its digest; giving the name anew leaves one"));
-        }
-        Ok(first.clone())
+        self.catalog()?.find_name(name)
     }
 }
 

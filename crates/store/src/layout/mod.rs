@@ -32,11 +32,10 @@ use plimsoll_content::{Code, Document, Error, Result, View};
 use plimsoll_spec::{Index, LayoutHeader};
 
 pub use blobs::Inventory;
-pub use index::Entry;
 pub use select::Selector;
 pub(crate) use select::is_prefix;
 pub use target::Target;
-pub use walk::Reachable;
+pub use walk::{Closure, Reachable, Referrers, closure, reachable};
 
 use crate::folder::{Folder, Refused};
 use crate::lock::{Lock, Share};

@@ -1,11 +1,12 @@
-//! Ways to say which content of a layout is meant.
+//! Ways to say which content of a place is meant.
 
 use std::str::FromStr;
 
-use plimsoll_content::{Code, Digest, Error, Result};
+use plimsoll_content::{Code, Digest, Error, Result, Source};
 
-use super::index::listed;
-use super::{Entry, Layout};
+use super::Layout;
+use crate::catalog::{Catalog, Entry, listed};
+use crate::reachable;
 
 /// How many digits a part of a digest must have to be looked for.
 const PREFIX: usize = 8;
@@ -46,45 +47,48 @@ impl FromStr for Selector {
 }
 
 impl Layout {
-    /// What `selector` means in this layout.
+    /// What `selector` means in this layout ([`Catalog::find`]).
+    pub fn find(&self, selector: &Selector) -> Result<Entry> {
+        self.catalog()?.find(self, selector)
+    }
+
+    /// What has a digest that starts with these digits
+    /// ([`Catalog::find_prefix`]).
+    pub fn find_prefix(&self, prefix: &str) -> Result<Entry> {
+        self.catalog()?.find_prefix(self, prefix)
+    }
+}
+
+impl Catalog {
+    /// What `selector` means in this place, whose content `source` has.
     ///
     /// Errors with [`Code::NotFound`] and what there is, or with
     /// [`Code::Reference`] and the possible meanings if there are several.
-    pub fn find(&self, selector: &Selector) -> Result<Entry> {
+    pub fn find(&self, source: &dyn Source, selector: &Selector) -> Result<Entry> {
         match selector {
             Selector::Name(name) => self.find_name(name),
             Selector::Only => self.find_only(),
-            Selector::Position(position) => {
-                let entries = self.entries()?;
-                entries
-                    .get(*position)
-                    .cloned()
-                    .ok_or_else(|| self.not_found(&format!("@{position}"), &entries))
-            }
+            Selector::Position(position) => self
+                .entries
+                .get(*position)
+                .cloned()
+                .ok_or_else(|| self.not_found(&format!("@{position}"))),
             Selector::Digest(digest) => {
-                let entries = self.entries()?;
-                let found = self.search(&entries, |other| other == digest);
-                found
-                    .into_iter()
-                    .next()
-                    .ok_or_else(|| self.not_found(&format!("@{digest}"), &entries))
+                let found = self.search(source, |other| other == digest);
+                found.into_iter().next().ok_or_else(|| self.not_found(&format!("@{digest}")))
             }
         }
     }
 
     fn find_only(&self) -> Result<Entry> {
-        let entries = self.entries()?;
-        let Some(first) = entries.first() else {
-            return Err(self.not_found("an image", &entries));
+        let Some(first) = self.entries.first() else {
+            return Err(self.not_found("an image"));
         };
-        if entries.iter().any(|entry| entry.descriptor.digest != first.descriptor.digest) {
-            return Err(Error::new(
-                Code::Reference,
-                format!("choosing an image in {}", self.path.display()),
-            )
-            .found(listed(&entries))
-            .expected("a layout with one image, or a name")
-            .fix(format!("say which: oci:{}:NAME", self.path.display())));
+        if self.entries.iter().any(|entry| entry.descriptor.digest != first.descriptor.digest) {
+            return Err(Error::new(Code::Reference, format!("choosing an image in {}", self.path))
+                .found(listed(&self.entries))
+                .expected("one image, or a name")
+                .fix(format!("say which: {}{}:NAME", self.form, self.path)));
         }
         Ok(first.clone())
     }
@@ -93,8 +97,8 @@ impl Layout {
     /// without the algorithm before them.
     ///
     /// Errors with [`Code::Reference`] if several have.
-    pub fn find_prefix(&self, prefix: &str) -> Result<Entry> {
-        let doing = || format!("looking for digest {prefix:?} in {}", self.path.display());
+    pub fn find_prefix(&self, source: &dyn Source, prefix: &str) -> Result<Entry> {
+        let doing = || format!("looking for digest {prefix:?} in {}", self.path);
         let (algorithm, digits) = match prefix.split_once(':') {
             Some((algorithm, digits)) => (Some(algorithm), digits),
             None => (None, prefix),
@@ -104,13 +108,12 @@ impl Layout {
                 .found(format!("{prefix:?}"))
                 .expected("at least 8 lower-case hexadecimal digits"));
         }
-        let entries = self.entries()?;
-        let found = self.search(&entries, |digest| {
+        let found = self.search(source, |digest| {
             algorithm.is_none_or(|algorithm| algorithm == digest.algorithm_name())
                 && digest.encoded().starts_with(digits)
         });
         match &found[..] {
-            [] => Err(self.not_found(&format!("digest {prefix:?}"), &entries)),
+            [] => Err(self.not_found(&format!("digest {prefix:?}"))),
             [one] => Ok(one.clone()),
             several => {
                 let digests: Vec<_> =
@@ -125,9 +128,9 @@ impl Layout {
 
     /// The entries whose digests match, each digest once; if there are none,
     /// what matches among all that entries lead to.
-    fn search(&self, entries: &[Entry], matches: impl Fn(&Digest) -> bool) -> Vec<Entry> {
+    fn search(&self, source: &dyn Source, matches: impl Fn(&Digest) -> bool) -> Vec<Entry> {
         let mut found: Vec<Entry> = Vec::new();
-        for entry in entries {
+        for entry in &self.entries {
             let digest = &entry.descriptor.digest;
             if matches(digest) && !found.iter().any(|other| other.descriptor.digest == *digest) {
                 found.push(entry.clone());
@@ -136,9 +139,9 @@ impl Layout {
         if !found.is_empty() {
             return found;
         }
-        for entry in entries {
+        for entry in &self.entries {
             // One broken image must not hide the others.
-            let Ok(reachable) = self.reachable(&entry.descriptor) else { continue };
+            let Ok(reachable) = reachable(source, &entry.descriptor) else { continue };
             for descriptor in reachable.present {
                 let digest = &descriptor.digest;
                 if matches(digest) && !found.iter().any(|other| other.descriptor.digest == *digest)

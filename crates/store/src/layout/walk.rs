@@ -1,6 +1,6 @@
 //! What an entry leads to.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use plimsoll_content::{Code, Descriptor, Digest, Error, MediaType, Result, Sink, Source, limits};
 use plimsoll_spec::Node;
@@ -8,26 +8,160 @@ use plimsoll_spec::media_type::{DOCKER_SCHEMA1, DOCKER_SCHEMA1_SIGNED};
 use serde_json::Value;
 
 use super::Layout;
+use crate::catalog::{Catalog, Entry};
 
 /// What a descriptor leads to, itself included: each digest once, documents
 /// before what they point at, in their order. Subjects, which are weak links,
 /// are not followed.
 #[derive(Clone, Debug, Default)]
 pub struct Reachable {
-    /// What the layout holds, with the right size.
+    /// What the place holds, with the right size.
     pub present: Vec<Descriptor>,
-    /// What the layout does not hold, or holds with another size. That is
+    /// What the place does not hold, or holds with another size. That is
     /// legal (LA14); what a missing document points at is unknown.
     pub missing: Vec<Descriptor>,
 }
 
+/// Everything that belongs to some content: what it leads to, and, to any
+/// depth, what says by its `subject` that it is about a part of that.
+#[derive(Clone, Debug, Default)]
+pub struct Closure {
+    /// All of it, each digest once: documents before what they point at.
+    pub reachable: Reachable,
+    /// The manifests that are about others, in the order of their digests
+    /// for each subject. Nothing leads to them, so they must be listed.
+    pub referrers: Vec<Descriptor>,
+    /// The entries whose names are made of a digest, as clients of old
+    /// registries write them: `sha256-….sig` and the like.
+    pub named: Vec<Entry>,
+}
+
+/// Who points at whom by `subject` in a place, and who is named after whom.
+#[derive(Debug, Default)]
+pub struct Referrers {
+    by_subject: BTreeMap<Digest, BTreeMap<Digest, Descriptor>>,
+    named: Vec<Entry>,
+}
+
+impl Referrers {
+    /// Looks at all documents that the entries of a place lead to.
+    pub fn of(source: &dyn Source, catalog: &Catalog) -> Result<Self> {
+        let mut walk = Walk::default();
+        for entry in catalog.entries() {
+            walk.over(source, &|blob| is_there(source, blob), &entry.descriptor).map_err(
+                |error| error.context(format!("looking for referrers: entry @{}", entry.position)),
+            )?;
+        }
+        let mut found = Self::default();
+        for (subject, referrer) in walk.subjects {
+            found
+                .by_subject
+                .entry(subject)
+                .or_default()
+                .entry(referrer.digest.clone())
+                .or_insert(referrer);
+        }
+        found.named =
+            catalog.entries().iter().filter(|entry| is_digest_tag(entry)).cloned().collect();
+        Ok(found)
+    }
+
+    /// What is about that content, in the order of digests.
+    pub fn to(&self, subject: &Digest) -> impl Iterator<Item = &Descriptor> {
+        self.by_subject.get(subject).into_iter().flat_map(BTreeMap::values)
+    }
+
+    /// The entries that are named after that content.
+    pub fn named(&self, subject: &Digest) -> impl Iterator<Item = &Entry> {
+        let prefix = format!("{}-{}", subject.algorithm_name(), subject.encoded());
+        self.named.iter().filter(move |entry| {
+            let rest = entry.name().and_then(|name| name.strip_prefix(&prefix));
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        })
+    }
+}
+
+/// Whether an entry has a name such as `sha256-….sig`.
+fn is_digest_tag(entry: &Entry) -> bool {
+    entry.name().is_some_and(|name| {
+        let digest = name.split('.').next().unwrap_or(name);
+        digest
+            .replacen('-', ":", 1)
+            .parse::<Digest>()
+            .is_ok_and(|digest| digest.algorithm().is_some())
+    })
+}
+
+/// Everything that belongs to `start`; without `referrers`, only what it
+/// leads to.
+///
+/// Errors as [`reachable`](fn@reachable) does, and with [`Code::Limit`] if
+/// there is more than [`limits::INDEX_VISITS`] (hostile case GR05).
+pub fn closure(
+    source: &dyn Source,
+    start: &Descriptor,
+    referrers: Option<&Referrers>,
+) -> Result<Closure> {
+    let has = |blob: &Descriptor| is_there(source, blob);
+    let mut walk = Walk::default();
+    walk.over(source, &has, start)?;
+    let (mut listed, mut named) = (Vec::new(), Vec::new());
+    let (mut known, mut known_names) = (HashSet::from([&start.digest]), HashSet::new());
+    if let Some(referrers) = referrers {
+        let mut next = 0;
+        // What is found grows the list that is gone through.
+        while let Some(blob) = walk.reachable.present.get(next).cloned() {
+            next += 1;
+            if next > limits::INDEX_VISITS {
+                return Err(Error::new(
+                    Code::Limit,
+                    format!("following referrers of {}", start.digest),
+                )
+                .found(format!("more than {} blobs", limits::INDEX_VISITS))
+                .expected("fewer"));
+            }
+            for referrer in referrers.to(&blob.digest) {
+                if known.insert(&referrer.digest) {
+                    listed.push(referrer.clone());
+                    walk.over(source, &has, referrer)?;
+                }
+            }
+            for entry in referrers.named(&blob.digest) {
+                if known_names.insert(entry.position) {
+                    named.push(entry.clone());
+                    walk.over(source, &has, &entry.descriptor)?;
+                }
+            }
+        }
+    }
+    Ok(Closure { reachable: walk.reachable, referrers: listed, named })
+}
+
+/// Walks from a descriptor through indexes and manifests to all that they
+/// point at, in any kind of place. Documents are read and proved, other
+/// content is not.
+///
+/// Errors if a document is not what it is said to be, and with
+/// [`Code::Limit`] if indexes nest deeper than [`limits::INDEX_DEPTH`]
+/// or there is more than [`limits::INDEX_VISITS`] to visit.
+pub fn reachable(source: &dyn Source, start: &Descriptor) -> Result<Reachable> {
+    let mut walk = Walk::default();
+    walk.over(source, &|blob| is_there(source, blob), start)?;
+    Ok(walk.reachable)
+}
+
+/// Whether a place that only gives has the content.
+pub(crate) fn is_there(source: &dyn Source, blob: &Descriptor) -> Result<bool> {
+    match source.fetch(blob, 0) {
+        Ok(_) => Ok(true),
+        Err(error) if matches!(error.code(), Code::NotFound | Code::Size) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
 impl Layout {
-    /// Walks from a descriptor through indexes and manifests to all that they
-    /// point at. Documents are read and proved, other content is not.
-    ///
-    /// Errors if a document is not what it is said to be, and with
-    /// [`Code::Limit`] if indexes nest deeper than [`limits::INDEX_DEPTH`]
-    /// or there is more than [`limits::INDEX_VISITS`] to visit.
+    /// The same as [`reachable`](fn@reachable) in a layout, where a blob of
+    /// another size than announced counts as missing.
     pub fn reachable(&self, start: &Descriptor) -> Result<Reachable> {
         let mut walk = Walk::default();
         walk.from(self, start)?;
@@ -37,8 +171,10 @@ impl Layout {
 
 /// Walks that share what they have seen.
 #[derive(Default)]
-pub(super) struct Walk {
-    pub(super) reachable: Reachable,
+pub(crate) struct Walk {
+    pub(crate) reachable: Reachable,
+    /// Who points at whom by `subject`: the subject, and the document.
+    pub(crate) subjects: Vec<(Digest, Descriptor)>,
     /// Digests that stand in documents whose meaning is unknown.
     pub(super) mentioned: HashSet<Digest>,
     /// One digest may be said to be several things.
@@ -48,6 +184,16 @@ pub(super) struct Walk {
 
 impl Walk {
     pub(super) fn from(&mut self, layout: &Layout, start: &Descriptor) -> Result<()> {
+        self.over(layout, &|blob| layout.has(blob), start)
+    }
+
+    /// Walks in any place; `has` says what it holds.
+    pub(crate) fn over(
+        &mut self,
+        source: &dyn Source,
+        has: &dyn Fn(&Descriptor) -> Result<bool>,
+        start: &Descriptor,
+    ) -> Result<()> {
         let limit = |what: String| {
             Error::new(Code::Limit, format!("following {}", start.digest)).found(what)
         };
@@ -63,12 +209,11 @@ impl Walk {
                 continue;
             }
             let document = if Node::is_document(&descriptor.media_type) {
-                read(layout, &descriptor)?
+                read(source, &descriptor)?
             } else {
                 None
             };
-            let present =
-                document.is_some() || descriptor.data.is_some() || layout.has(&descriptor)?;
+            let present = document.is_some() || descriptor.data.is_some() || has(&descriptor)?;
             if self.listed.insert(descriptor.digest.clone()) {
                 let list =
                     if present { &mut self.reachable.present } else { &mut self.reachable.missing };
@@ -76,11 +221,14 @@ impl Walk {
             }
             let Some(bytes) = document else {
                 if entry && present {
-                    self.mention(layout, &descriptor);
+                    self.mention(source, &descriptor);
                 }
                 continue;
             };
             let node = Node::parse(&descriptor, bytes)?;
+            if let Some(subject) = node.subject() {
+                self.subjects.push((subject.digest.clone(), descriptor.clone()));
+            }
             let below = depth + usize::from(matches!(node, Node::Index(_)));
             if below > limits::INDEX_DEPTH {
                 return Err(limit(format!("more than {} nested indexes", limits::INDEX_DEPTH))
@@ -100,13 +248,12 @@ impl Walk {
 
     /// Notes every digest in a JSON document of an unknown kind: what it
     /// means is unknown, so it may be needed.
-    fn mention(&mut self, layout: &Layout, descriptor: &Descriptor) {
+    fn mention(&mut self, source: &dyn Source, descriptor: &Descriptor) {
         let old = [DOCKER_SCHEMA1, DOCKER_SCHEMA1_SIGNED].contains(&descriptor.media_type);
         if !old && !descriptor.media_type.as_str().ends_with("json") {
             return;
         }
-        let Ok(bytes) = (layout as &dyn Source).read(descriptor, "a document", limits::DOCUMENT)
-        else {
+        let Ok(bytes) = source.read(descriptor, "a document", limits::DOCUMENT) else {
             return;
         };
         let Ok(value) = serde_json::from_slice::<Value>(&bytes) else { return };
@@ -122,12 +269,12 @@ impl Walk {
     }
 }
 
-/// The bytes of a document, or `None` if the layout does not hold it. One
+/// The bytes of a document, or `None` if the place does not hold it. One
 /// that is there and broken is an error: what it points at must not be taken
 /// for unneeded.
-fn read(layout: &Layout, descriptor: &Descriptor) -> Result<Option<Vec<u8>>> {
+fn read(source: &dyn Source, descriptor: &Descriptor) -> Result<Option<Vec<u8>>> {
     let limit = limits::INDEX.max(limits::DOCUMENT);
-    match (layout as &dyn Source).read(descriptor, "a document", limit) {
+    match source.read(descriptor, "a document", limit) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.code() == Code::NotFound => Ok(None),
         Err(error) => Err(error),
