@@ -1,5 +1,6 @@
 //! The program against other people's tools.
 
+mod compression;
 mod crash;
 mod debian;
 mod layers;
