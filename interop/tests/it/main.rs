@@ -1,7 +1,9 @@
 //! The program against other people's tools.
 
+mod compression;
 mod crash;
 mod debian;
 mod layers;
 mod layouts;
+mod reproducible;
 mod run;
