@@ -39,6 +39,8 @@ pub struct Options {
     /// A folder for an anonymous temporary file, which compressed archives
     /// need.
     pub scratch: PathBuf,
+    /// The budgets of reading an archive.
+    pub limits: plimsoll_layer::Limits,
 }
 
 /// An image that was made.
@@ -166,6 +168,7 @@ fn layer(
         compression: options.compression,
         epoch: options.epoch,
         owner: options.owner,
+        limits: options.limits,
         own: (metadata.is_dir() && !geteuid().is_root())
             .then(|| (geteuid().as_raw(), getegid().as_raw())),
         ..layer_pack::Options::default()

@@ -45,7 +45,8 @@ struct Report {
 pub(crate) fn run(args: &Args, context: &Context) -> Result<u8> {
     let opened = context.home.open(&args.image)?;
     let image = Image::open(opened.source(), &opened.root, args.platform.platform.as_ref())?;
-    let options = args.process.bundle_options();
+    let mut options = args.process.bundle_options();
+    options.apply.limits = context.limits.layers;
     let bundled =
         bundle::bundle(opened.source(), &image, &args.directory, &options, &context.watch)?;
     let report = Report { directory: args.directory.clone(), bundled };

@@ -110,6 +110,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<u8> {
     let options = Options {
         platform: Platform::host(),
         scratch: target.scratch(),
+        limits: context.limits.layers,
         compression: args.compression,
         epoch: source_date_epoch()?,
         owner: args.owner,

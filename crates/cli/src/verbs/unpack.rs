@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use plimsoll::content::Result;
 use plimsoll::image::Image;
+use plimsoll::layer::apply::Options;
 use plimsoll::reference::Reference;
 use plimsoll::unpack;
 
@@ -33,7 +34,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, context: &Context) -> Result<u8> {
     let opened = context.home.open(&args.image)?;
     let image = Image::open(opened.source(), &opened.root, args.platform.platform.as_ref())?;
-    let options = unpack::options();
+    let options = Options { limits: context.limits.layers, ..unpack::options() };
     let report =
         unpack::unpack(opened.source(), &image, &args.directory, &options, &context.watch)?;
     context.out.report("unpack", &report, &report.digest.to_string(), |_| {

@@ -2,7 +2,8 @@
 
 use std::collections::HashSet;
 
-use plimsoll_content::{Code, Descriptor, Digest, Error, MediaType, Result, Sink, Source, limits};
+use plimsoll_content::limits::Limits;
+use plimsoll_content::{Code, Descriptor, Digest, Error, MediaType, Result, Sink, Source};
 use plimsoll_spec::Node;
 use plimsoll_spec::media_type::{DOCKER_SCHEMA1, DOCKER_SCHEMA1_SIGNED};
 use serde_json::Value;
@@ -26,8 +27,8 @@ impl Layout {
     /// point at. Documents are read and proved, other content is not.
     ///
     /// Errors if a document is not what it is said to be, and with
-    /// [`Code::Limit`] if indexes nest deeper than [`limits::INDEX_DEPTH`]
-    /// or there is more than [`limits::INDEX_VISITS`] to visit.
+    /// [`Code::Limit`] if indexes nest deeper than [`Limits::index_depth`]
+    /// or there is more than [`Limits::index_visits`] to visit.
     pub fn reachable(&self, start: &Descriptor) -> Result<Reachable> {
         let mut walk = Walk::default();
         walk.from(self, start)?;
@@ -51,13 +52,15 @@ impl Walk {
         let limit = |what: String| {
             Error::new(Code::Limit, format!("following {}", start.digest)).found(what)
         };
+        let Limits { index_visits, index_depth, .. } = layout.options.limits;
         let mut visits = 0;
         let mut next = vec![(0, true, start.clone())];
         while let Some((depth, entry, descriptor)) = next.pop() {
             visits += 1;
-            if visits > limits::INDEX_VISITS {
-                return Err(limit(format!("more than {} descriptors", limits::INDEX_VISITS))
-                    .expected("fewer"));
+            if visits > index_visits {
+                return Err(
+                    limit(format!("more than {index_visits} descriptors")).expected("fewer")
+                );
             }
             if !self.seen.insert((descriptor.digest.clone(), descriptor.media_type.clone())) {
                 continue;
@@ -80,11 +83,12 @@ impl Walk {
                 }
                 continue;
             };
-            let node = Node::parse(&descriptor, bytes)?;
+            let node = Node::parse_within(&descriptor, bytes, &layout.options.limits)?;
             let below = depth + usize::from(matches!(node, Node::Index(_)));
-            if below > limits::INDEX_DEPTH {
-                return Err(limit(format!("more than {} nested indexes", limits::INDEX_DEPTH))
-                    .expected("fewer"));
+            if below > index_depth {
+                return Err(
+                    limit(format!("more than {index_depth} nested indexes")).expected("fewer")
+                );
             }
             let entries = matches!(node, Node::Index(_));
             let successors = node.successors();
@@ -105,8 +109,8 @@ impl Walk {
         if !old && !descriptor.media_type.as_str().ends_with("json") {
             return;
         }
-        let Ok(bytes) = (layout as &dyn Source).read(descriptor, "a document", limits::DOCUMENT)
-        else {
+        let most = layout.options.limits.document;
+        let Ok(bytes) = (layout as &dyn Source).read(descriptor, "a document", most) else {
             return;
         };
         let Ok(value) = serde_json::from_slice::<Value>(&bytes) else { return };
@@ -126,7 +130,8 @@ impl Walk {
 /// that is there and broken is an error: what it points at must not be taken
 /// for unneeded.
 fn read(layout: &Layout, descriptor: &Descriptor) -> Result<Option<Vec<u8>>> {
-    let limit = limits::INDEX.max(limits::DOCUMENT);
+    let limits = layout.options.limits;
+    let limit = limits.index.max(limits.document);
     match (layout as &dyn Source).read(descriptor, "a document", limit) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.code() == Code::NotFound => Ok(None),
