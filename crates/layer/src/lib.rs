@@ -15,6 +15,7 @@ pub mod codec;
 pub mod entry;
 pub mod finding;
 mod handle;
+pub mod ids;
 pub mod limits;
 pub mod pack;
 pub mod path;
@@ -24,6 +25,7 @@ pub mod tar;
 
 pub use entry::{Entry, EntryKind, Timestamp};
 pub use finding::{Finding, Findings};
+pub use ids::{IdMap, IdRange};
 pub use limits::Limits;
 pub use path::RelPath;
 pub use root::Root;

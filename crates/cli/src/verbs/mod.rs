@@ -6,6 +6,7 @@ pub(crate) mod demo;
 pub(crate) mod doctor;
 pub(crate) mod explain;
 pub(crate) mod export;
+pub(crate) mod ids;
 pub(crate) mod inspect;
 pub(crate) mod ls;
 pub(crate) mod pack;

@@ -28,13 +28,17 @@ pub(crate) struct Args {
     directory: PathBuf,
 
     #[command(flatten)]
+    ids: crate::verbs::ids::IdsArgs,
+
+    #[command(flatten)]
     platform: crate::args::PlatformArg,
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<u8> {
     let opened = context.home.open(&args.image)?;
     let image = Image::open(opened.source(), &opened.root, args.platform.platform.as_ref())?;
-    let options = Options { limits: context.limits.layers, ..unpack::options() };
+    let options =
+        Options { ids: args.ids.ids()?, limits: context.limits.layers, ..unpack::options() };
     let report =
         unpack::unpack(opened.source(), &image, &args.directory, &options, &context.watch)?;
     context.out.report("unpack", &report, &report.digest.to_string(), |_| {

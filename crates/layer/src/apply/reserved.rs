@@ -7,6 +7,9 @@ pub(crate) const WHITEOUT: &[u8] = b".wh.";
 /// Where the owner is recorded that an ordinary user can not give to a file.
 pub(crate) const RECORDED: &[u8] = b"user.rootlesscontainers";
 
+/// The capabilities of a file.
+pub(crate) const CAPABILITY: &[u8] = b"security.capability";
+
 /// Belongs to the policy of a machine, not to a file tree (MD06).
 pub(crate) const SELINUX: &[u8] = b"security.selinux";
 

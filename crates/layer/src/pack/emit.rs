@@ -8,11 +8,13 @@ use std::os::unix::ffi::OsStrExt;
 use plimsoll_content::{Code, Error, MediaType, Result, Sealing};
 
 use super::{Options, Packed};
+use crate::apply::capability;
 use crate::apply::recorded_owner;
-use crate::apply::reserved::{RECORDED, SELINUX, WHITEOUT, is_overlay};
+use crate::apply::reserved::{CAPABILITY, RECORDED, SELINUX, WHITEOUT, is_overlay};
 use crate::codec::Encoder;
 use crate::entry::{Entry, EntryKind, Timestamp};
 use crate::finding::Findings;
+use crate::ids::IdMap;
 use crate::path::RelPath;
 use crate::tar::Writer;
 
@@ -40,6 +42,9 @@ impl<'a, W: Write> Emit<'a, W> {
         if entry.path.is_root() && !self.options.root {
             return Ok(());
         }
+        if let (Some(map), None) = (self.options.map, self.options.owner) {
+            unmap(&mut entry, map)?;
+        }
         normalise(&mut entry, self.options);
         self.entries += 1;
         self.writer.append(&entry, content)
@@ -56,6 +61,32 @@ impl<'a, W: Write> Emit<'a, W> {
             findings: self.findings.into_vec(),
         };
         Ok((packed, encoder.finish()?))
+    }
+}
+
+/// Turns ids of this machine into those of the image. Owners that are recorded
+/// are those of the image already.
+fn unmap(entry: &mut Entry, map: &IdMap) -> Result<()> {
+    if let Some(root) = map.outside(0, 0).0 {
+        for (_, value) in entry.xattrs.iter_mut().filter(|(name, _)| name == CAPABILITY) {
+            if let Some(plain) = capability::of_machine(value, root) {
+                *value = plain;
+            }
+        }
+    }
+    let recorded = entry.xattrs.iter().find(|(name, _)| name == RECORDED);
+    if recorded.is_some_and(|(_, value)| recorded_owner(value).is_some()) {
+        return Ok(());
+    }
+    match map.inside(entry.uid, entry.gid) {
+        (Some(uid), Some(gid)) => {
+            (entry.uid, entry.gid) = (uid, gid);
+            Ok(())
+        }
+        _ => Err(Error::new(Code::Unrepresentable, format!("packing {}", entry.path))
+            .found(format!("owner {}:{}", entry.uid, entry.gid))
+            .expected("ids within the map: those outside are none of the image's")
+            .fix("map more ids, change the owner, or give all files one with --owner")),
     }
 }
 

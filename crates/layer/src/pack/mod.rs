@@ -31,6 +31,7 @@ use plimsoll_content::{Algorithm, Digest};
 
 use crate::codec::Compression;
 use crate::finding::Finding;
+use crate::ids::IdMap;
 use crate::limits::Limits;
 
 pub use archive::archive;
@@ -50,6 +51,9 @@ pub struct Options<'a> {
     /// The user and group that become 0:0, unless another owner is recorded
     /// for a file: an ordinary user's own, so that who packs does not matter.
     pub own: Option<(u32, u32)>,
+    /// What the ids of the image are in the tree, so that packing takes back
+    /// what unpacking with the same map did; files of other owners are refused.
+    pub map: Option<&'a IdMap>,
     /// The owner and group of all files, instead of their own.
     pub owner: Option<(u32, u32)>,
     /// Whether the root folder has an entry of its own.
@@ -68,6 +72,7 @@ impl Default for Options<'_> {
             algorithm: Algorithm::Sha256,
             epoch: None,
             own: None,
+            map: None,
             owner: None,
             root: false,
             scratch: None,
