@@ -68,6 +68,11 @@ pub(crate) struct Global {
     #[arg(long, global = true, value_enum, default_value_t = ProgressMode::Auto, env = "PLIMSOLL_PROGRESS", value_name = "MODE", help_heading = "Global options")]
     pub(crate) progress: ProgressMode,
 
+    /// Set a limit for input, such as layer-bytes=2GiB; `doctor --limits` lists
+    /// them. Those of PLIMSOLL_LIMITS, divided by commas, come first
+    #[arg(long, global = true, value_name = "NAME=VALUE", help_heading = "Global options")]
+    pub(crate) limit: Vec<String>,
+
     /// When to use colour
     #[arg(long, global = true, value_enum, default_value_t = ColorMode::Auto, env = "PLIMSOLL_COLOR", value_name = "WHEN", help_heading = "Global options")]
     pub(crate) color: ColorMode,
@@ -152,6 +157,8 @@ pub(crate) enum Verb {
     Run(verbs::run::Args),
     /// See the main steps at work, with nothing installed
     Demo(verbs::demo::Args),
+    /// Check what this machine can do, or list the limits for input
+    Doctor(verbs::doctor::Args),
     /// Tell what an error code means
     Explain(verbs::explain::Args),
     /// Print a completion script for a shell

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use plimsoll::content::{Code, Error, Result};
+use plimsoll::limits::Limits;
 use plimsoll::place::Home;
 
 use crate::args::Global;
@@ -20,6 +21,7 @@ pub(crate) struct Context {
     pub(crate) json: bool,
     /// How many threads may work at once.
     pub(crate) jobs: usize,
+    pub(crate) limits: Limits,
 }
 
 impl Context {
@@ -34,18 +36,34 @@ impl Context {
                 .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&interrupted)))
                 .map_err(|cause| Error::io("watching for", "signals", cause))?;
         }
+        let limits = limits(&global.limit)?;
         Ok(Self {
             out: Output::new(&global),
             watch: Progress::new(&global, interrupted),
-            home: Home::new(store_path(global.store)?),
+            home: Home::new(store_path(global.store)?).with_limits(limits.documents),
             json: global.json,
             // Where the system does not tell, one thread is always right.
             jobs: global.jobs.map_or_else(
                 || std::thread::available_parallelism().map_or(1, NonZero::get),
                 usize::from,
             ),
+            limits,
         })
     }
+}
+
+/// The default limits, then those of the environment, then those of flags.
+fn limits(flags: &[String]) -> Result<Limits> {
+    let mut limits = Limits::default();
+    if let Some(text) = std::env::var_os("PLIMSOLL_LIMITS") {
+        limits
+            .set(&text.to_string_lossy())
+            .map_err(|error| error.context("reading PLIMSOLL_LIMITS"))?;
+    }
+    for text in flags {
+        limits.set(text)?;
+    }
+    Ok(limits)
 }
 
 /// `--store`, else `$XDG_DATA_HOME/plimsoll/store`, else

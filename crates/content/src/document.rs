@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::limits::Limits;
 use crate::{Algorithm, Code, Descriptor, Digest, Error, MediaType, Result, json};
 
 /// What a kind of document says, as a type.
@@ -14,7 +15,12 @@ pub trait View: DeserializeOwned + Serialize {
     const NAME: &'static str;
 
     /// The largest document of the kind that is read, in bytes.
-    const LIMIT: u64;
+    fn limit(limits: &Limits) -> u64;
+
+    /// Whether it lists no more than the budgets allow.
+    fn within(&self, _limits: &Limits) -> Result<()> {
+        Ok(())
+    }
 
     /// The rules that types alone do not express and without which reading on
     /// would be unsafe: contradicting media types, members that some readers
@@ -34,25 +40,35 @@ pub struct Document<T> {
 }
 
 impl<T: View> Document<T> {
-    /// Reads a document: I-JSON, within the limits, of the right shape.
+    /// Reads a document: I-JSON, within the default budgets, of the right
+    /// shape.
     pub fn parse(bytes: impl Into<Arc<[u8]>>) -> Result<Self> {
-        let bytes = bytes.into();
-        if bytes.len() as u64 > T::LIMIT {
+        Self::parse_within(bytes, &Limits::default())
+    }
+
+    /// Reads a document within other budgets.
+    pub fn parse_within(bytes: impl Into<Arc<[u8]>>, limits: &Limits) -> Result<Self> {
+        let (bytes, most) = (bytes.into(), T::limit(limits));
+        if bytes.len() as u64 > most {
             return Err(Error::new(Code::Limit, format!("reading {}", T::NAME))
                 .found(format!("{} bytes", bytes.len()))
-                .expected(format!("at most {} bytes", T::LIMIT)));
+                .expected(format!("at most {most} bytes")));
         }
-        json::check(T::NAME, &bytes)?;
+        json::check_within(T::NAME, &bytes, limits.json_depth)?;
         let view: T = serde_json::from_slice(&bytes).map_err(|cause| {
             Error::new(Code::Malformed, format!("reading {}", T::NAME)).found(&cause).cause(cause)
         })?;
-        view.check().map_err(|error| error.context(format!("reading {}", T::NAME)))?;
+        view.check()
+            .and_then(|()| view.within(limits))
+            .map_err(|error| error.context(format!("reading {}", T::NAME)))?;
         Ok(Self { bytes, view })
     }
 
-    /// Writes a document in the one canonical form ([`json::canonical`]).
+    /// Writes a document in the one canonical form ([`json::canonical`]). What
+    /// is made stays within the default budgets, which others have as well.
     pub fn new(view: T) -> Result<Self> {
         view.check()?;
+        view.within(&Limits::default())?;
         Ok(Self { bytes: json::canonical(&view)?.into(), view })
     }
 }

@@ -12,7 +12,8 @@ use std::collections::HashSet;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::{Code, Error, Result, limits};
+use crate::limits::Limits;
+use crate::{Code, Error, Result};
 
 /// The name under which `serde_json` hides numbers of arbitrary precision;
 /// as a member name it would turn its object into a number.
@@ -20,12 +21,17 @@ const NUMBER_TOKEN: &str = "$serde_json::private::Number";
 
 /// Checks that `bytes` are one I-JSON value: UTF-8 without a byte order
 /// mark, no name twice in an object, no half of a surrogate pair, nesting at
-/// most [`limits::JSON_DEPTH`], nothing after the value.
+/// most the default of [`Limits::json_depth`], nothing after the value.
 ///
 /// It does not recurse, and its memory is bounded by the length of the input.
 /// The error tells the JSON pointer and the byte offset.
 pub fn check(what: &str, bytes: &[u8]) -> Result<()> {
-    let mut scanner = Scanner { bytes, at: 0, frames: Vec::new() };
+    check_within(what, bytes, Limits::default().json_depth)
+}
+
+/// The same with another depth.
+pub fn check_within(what: &str, bytes: &[u8], depth: usize) -> Result<()> {
+    let mut scanner = Scanner { bytes, at: 0, frames: Vec::new(), depth };
     scanner.document().map_err(|problem| {
         Error::new(Code::Malformed, format!("reading {what}"))
             .found(format!(
@@ -57,6 +63,7 @@ struct Scanner<'a> {
     bytes: &'a [u8],
     at: usize,
     frames: Vec<Frame>,
+    depth: usize,
 }
 
 impl Scanner<'_> {
@@ -85,8 +92,9 @@ impl Scanner<'_> {
     fn value(&mut self) -> Result<bool, Problem> {
         match self.peek() {
             Some(open @ (b'{' | b'[')) => {
-                if self.frames.len() == limits::JSON_DEPTH {
-                    return Err(problem("deeper nesting", "at most 64 levels"));
+                if self.frames.len() >= self.depth {
+                    let found = format!("deeper nesting than {} levels", self.depth);
+                    return Err(problem(found, "fewer levels"));
                 }
                 self.at += 1;
                 self.frames.push(if open == b'{' {

@@ -4,6 +4,7 @@
 
 use std::io::{Read, Write};
 
+use crate::limits::Limits;
 use crate::{Descriptor, Digest, Document, Result, Unverified, Verified, Verifying, View};
 
 /// A place that content can be read from.
@@ -15,6 +16,11 @@ pub trait Source: Send + Sync {
     /// `from` is for resuming and lazy reading; a part of a blob has no
     /// proof, so only content from 0 on can be verified.
     fn fetch(&self, blob: &Descriptor, from: u64) -> Result<Unverified<'_>>;
+
+    /// The budgets for documents that are read from here.
+    fn limits(&self) -> Limits {
+        Limits::default()
+    }
 
     /// The content of `blob`, checked against size and digest while it is
     /// read. Nothing may be done with it that outlives a failing
@@ -36,8 +42,9 @@ impl dyn Source + '_ {
 
     /// A document, proved and parsed.
     pub fn document<T: View>(&self, blob: &Descriptor) -> Result<Document<T>> {
-        let bytes = self.read(blob, T::NAME, T::LIMIT)?;
-        Document::parse(bytes)
+        let limits = self.limits();
+        let bytes = self.read(blob, T::NAME, T::limit(&limits))?;
+        Document::parse_within(bytes, &limits)
             .map_err(|error| error.context(format!("reading {} {}", T::NAME, blob.digest)))
     }
 }

@@ -16,6 +16,7 @@ pub mod diff;
 pub mod entry;
 pub mod finding;
 mod handle;
+pub mod ids;
 pub mod limits;
 pub mod pack;
 pub mod path;
@@ -25,6 +26,7 @@ pub mod tar;
 
 pub use entry::{Entry, EntryKind, Timestamp};
 pub use finding::{Finding, Findings};
+pub use ids::{IdMap, IdRange};
 pub use limits::Limits;
 pub use path::RelPath;
 pub use root::Root;

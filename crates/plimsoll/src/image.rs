@@ -1,9 +1,7 @@
 //! An image as a view: manifest and config, read and proved; layers when
 //! they are asked for.
 
-use plimsoll_content::{
-    Code, Descriptor, Digest, Document, Error, Platform, Result, Source, limits,
-};
+use plimsoll_content::{Code, Descriptor, Digest, Document, Error, Platform, Result, Source};
 use plimsoll_spec::graph::Node;
 use plimsoll_spec::{Config, Index, LayerType, Manifest, media_type, select};
 
@@ -44,7 +42,8 @@ impl Image {
         platform: Option<&Platform>,
     ) -> Result<Self> {
         let mut descriptor = root.clone();
-        for _ in 0..=limits::INDEX_DEPTH {
+        let most = source.limits().index_depth;
+        for _ in 0..=most {
             match node(source, &descriptor)? {
                 Node::Index(index) => descriptor = chosen(source, &index, &descriptor, platform)?,
                 Node::Manifest(manifest) => {
@@ -73,7 +72,7 @@ impl Image {
             }
         }
         Err(Error::new(Code::Limit, format!("opening image {}", root.digest))
-            .found(format!("more than {} nested indexes", limits::INDEX_DEPTH))
+            .found(format!("more than {most} nested indexes"))
             .expected("fewer"))
     }
 
@@ -146,8 +145,9 @@ pub fn node(source: &dyn Source, descriptor: &Descriptor) -> Result<Node> {
     if !Node::is_document(&descriptor.media_type) {
         return Ok(Node::Opaque);
     }
-    let bytes = source.read(descriptor, "document", limits::INDEX)?;
-    Node::parse(descriptor, bytes)
+    let limits = source.limits();
+    let bytes = source.read(descriptor, "document", limits.index.max(limits.document))?;
+    Node::parse_within(descriptor, bytes, &limits)
 }
 
 fn chosen(

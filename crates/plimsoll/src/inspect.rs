@@ -1,6 +1,6 @@
 //! What an image is, from its documents alone.
 
-use plimsoll_content::{Annotations, Code, Descriptor, Digest, Platform, Result, Source, limits};
+use plimsoll_content::{Annotations, Code, Descriptor, Digest, Platform, Result, Source};
 use plimsoll_spec::graph::Node;
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -156,7 +156,8 @@ fn walk(
     into: &mut Inspected,
 ) -> Result<()> {
     let visited = into.images.len() + into.others.len();
-    if depth > limits::INDEX_DEPTH || visited > limits::INDEX_VISITS {
+    let limits = source.limits();
+    if depth > limits.index_depth || visited > limits.index_visits {
         return Err(plimsoll_content::Error::new(
             Code::Limit,
             format!("inspecting {}", into.digest),

@@ -5,11 +5,13 @@
 //! printing, the environment, exit codes.
 
 pub mod bundle;
+pub mod doctor;
 pub mod edit;
 pub mod export;
 pub mod hello;
 pub mod image;
 pub mod inspect;
+pub mod limits;
 mod notes;
 pub mod pack;
 pub mod place;

@@ -9,7 +9,7 @@ use plimsoll_content::{
     Sink, Source, Watch,
 };
 use plimsoll_layer::codec::Compression;
-use plimsoll_layer::{Root, pack as layer_pack};
+use plimsoll_layer::{IdMap, Root, pack as layer_pack};
 use plimsoll_spec::{Config, History, Index, LayerType, Manifest, media_type};
 use rustix::process::{getegid, geteuid};
 use serde::Serialize;
@@ -33,6 +33,8 @@ pub struct Options {
     /// file in it. Without it the image carries no time of its own, so that
     /// the same input gives the same digest.
     pub epoch: Option<i64>,
+    /// What the ids of the image are in the folder.
+    pub map: Option<IdMap>,
     /// The owner and group of all files, instead of their own.
     pub owner: Option<(u32, u32)>,
     /// Changes to the config.
@@ -42,6 +44,8 @@ pub struct Options {
     /// A folder for an anonymous temporary file, which compressed archives
     /// need.
     pub scratch: PathBuf,
+    /// The budgets of reading an archive.
+    pub limits: plimsoll_layer::Limits,
 }
 
 /// An image that was made.
@@ -170,7 +174,9 @@ fn layer(
         threads: options.threads,
         epoch: options.epoch,
         owner: options.owner,
-        own: (metadata.is_dir() && !geteuid().is_root())
+        map: options.map.as_ref(),
+        limits: options.limits,
+        own: (metadata.is_dir() && options.map.is_none() && !geteuid().is_root())
             .then(|| (geteuid().as_raw(), getegid().as_raw())),
         ..layer_pack::Options::default()
     };

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use plimsoll_content::{Code, Descriptor, Digest, Error, Kind, Result, Sink, Source, Tag, limits};
+use plimsoll_content::limits::Limits;
+use plimsoll_content::{Code, Descriptor, Digest, Error, Kind, Result, Sink, Source, Tag};
 use plimsoll_spec::graph::Node;
 use plimsoll_store::{self as store, Entry, Layout, Selector, Store, check_ref_name};
 use serde::Serialize;
@@ -15,6 +16,7 @@ use crate::reference::{Reference, Which};
 #[derive(Clone, Debug)]
 pub struct Home {
     store: PathBuf,
+    layout: store::Options,
 }
 
 /// An image that was found.
@@ -58,7 +60,13 @@ pub struct Listed {
 impl Home {
     /// The local store lies at `store`; it need not be there yet.
     pub fn new(store: PathBuf) -> Self {
-        Self { store }
+        Self { store, layout: store::Options::default() }
+    }
+
+    /// The same with these budgets for documents.
+    pub fn with_limits(mut self, limits: Limits) -> Self {
+        self.layout.limits = limits;
+        self
     }
 
     /// The folder of the local store.
@@ -71,7 +79,7 @@ impl Home {
         let (layout, which, place) = match reference.clone().look(true)? {
             Reference::Layout { path, which } => {
                 let place = format!("oci:{}", path.display());
-                (Layout::open(&path)?, which, place)
+                (Layout::open_with(&path, self.layout)?, which, place)
             }
             Reference::Store { which } => match self.existing()? {
                 Some(layout) => (layout, which, "store".to_owned()),
@@ -105,12 +113,12 @@ impl Home {
         };
         let name = which.to_write()?;
         check_ref_name(&name)?;
-        Ok(Target { target: store::Target::open(&path)?, name })
+        Ok(Target { target: store::Target::open_with(&path, self.layout)?, name })
     }
 
     /// The local store, made if it is not there.
     pub fn store(&self) -> Result<Store> {
-        Store::open(&self.store)
+        Store::open_with(&self.store, self.layout)
     }
 
     /// The images of a place; of the local store if none is named.
@@ -120,9 +128,10 @@ impl Home {
                 None | Some(Reference::Store { .. }) => {
                     (format!("store at {}", self.store.display()), self.existing()?)
                 }
-                Some(Reference::Layout { path, .. }) => {
-                    (format!("oci:{}", path.display()), Some(Layout::open(&path)?))
-                }
+                Some(Reference::Layout { path, .. }) => (
+                    format!("oci:{}", path.display()),
+                    Some(Layout::open_with(&path, self.layout)?),
+                ),
                 Some(Reference::Path(path)) => return Err(bug(&path)),
             };
         let Some(layout) = layout else {
@@ -137,7 +146,7 @@ impl Home {
         if self.store.symlink_metadata().is_err() {
             return Ok(None);
         }
-        Layout::open(&self.store).map(Some)
+        Layout::open_with(&self.store, self.layout).map(Some)
     }
 
     fn not_in_store(&self, which: &Which) -> Error {
@@ -219,8 +228,9 @@ pub fn reachable(source: &dyn Source, root: &Descriptor) -> Result<Vec<Descripto
     let mut found: Vec<Descriptor> = Vec::new();
     let mut seen: BTreeSet<Digest> = BTreeSet::new();
     let mut todo = vec![(root.clone(), 0)];
+    let limits = source.limits();
     while let Some((descriptor, depth)) = todo.pop() {
-        if depth > limits::INDEX_DEPTH + 1 || found.len() > limits::INDEX_VISITS {
+        if depth > limits.index_depth.saturating_add(1) || found.len() > limits.index_visits {
             return Err(Error::new(Code::Limit, format!("walking {}", root.digest))
                 .found("more nested or listed documents than are ever sensible"));
         }

@@ -32,12 +32,8 @@ pub struct Rootfs {
 
 /// The options with which layers are applied for running: owners as the
 /// image has them; devices are left out, for the runtime makes its own.
-fn options() -> apply::Options {
-    apply::Options {
-        ids: apply::Ids::Keep,
-        devices: apply::Devices::Omit,
-        limits: Limits::default(),
-    }
+fn options(limits: Limits) -> apply::Options {
+    apply::Options { ids: apply::Ids::Keep, devices: apply::Devices::Omit, limits }
 }
 
 /// Prepares the root filesystem of `image` in the private folder `scratch`.
@@ -49,11 +45,12 @@ pub fn prepare(
     store: &Store,
     kind: &str,
     scratch: &Path,
+    limits: Limits,
     watch: &dyn Watch,
 ) -> Result<Rootfs> {
     match overlay::supported(scratch) {
         Ok(()) => {
-            let lowers = layers(source, image, store, kind, watch)?;
+            let lowers = layers(source, image, store, kind, limits, watch)?;
             let (upper, work) = (folder(scratch, "upper")?, folder(scratch, "work")?);
             like(&upper, lowers.first().map(PathBuf::as_path))?;
             let merged = mount(&lowers, &upper, &work)?;
@@ -64,7 +61,7 @@ pub fn prepare(
         }
         Err(why) => {
             watch.warn(&format!("no overlay here, so the image is unpacked for this run: {why}"));
-            Ok(plain(source, image, scratch, watch)?)
+            Ok(plain(source, image, scratch, limits, watch)?)
         }
     }
 }
@@ -74,11 +71,12 @@ pub fn plain(
     source: &dyn Source,
     image: &Image,
     scratch: &Path,
+    limits: Limits,
     watch: &dyn Watch,
 ) -> Result<Rootfs> {
     let path = folder(scratch, "rootfs")?;
     let handle = Root::open(&path)?;
-    unpack::into(source, image, handle.as_fd(), &options(), watch)?;
+    unpack::into(source, image, handle.as_fd(), &options(limits), watch)?;
     Ok(Rootfs { root: exec::Root::Folder(path), handle })
 }
 
@@ -89,6 +87,7 @@ fn layers(
     image: &Image,
     store: &Store,
     kind: &str,
+    limits: Limits,
     watch: &dyn Watch,
 ) -> Result<Vec<PathBuf>> {
     let layers = image.layers()?;
@@ -122,7 +121,7 @@ fn layers(
         };
         // The kernel turns deletions into whiteouts and copies parents up: the
         // same applier serves a folder and a layer of an overlay.
-        let mut applier = Applier::new(merged.as_fd(), options())?;
+        let mut applier = Applier::new(merged.as_fd(), options(limits))?;
         unpack::layer_into(source, layer, position + 1, layers.len(), &mut applier, watch)?;
         applier.finish()?;
         drop(merged);

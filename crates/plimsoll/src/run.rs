@@ -53,13 +53,22 @@ pub fn run(
                 Users::Host => "layers",
                 Users::New(_) | Users::Entered(_) => "layers-user",
             };
-            let rootfs = rootfs::prepare(source, image, store, kind, &scratch.path(), watch)?;
+            let rootfs = rootfs::prepare(
+                source,
+                image,
+                store,
+                kind,
+                &scratch.path(),
+                options.apply.limits,
+                watch,
+            )?;
             let spec = prepared(image, &rootfs, options, &scratch, watch)?;
             drop(rootfs.handle);
             exec::run(&exec::Bundle { spec, root: rootfs.root }, &exec::Options { make_cwd: false })
         }
         Runtime::External(program) => {
-            let rootfs = rootfs::plain(source, image, &scratch.path(), watch)?;
+            let rootfs =
+                rootfs::plain(source, image, &scratch.path(), options.apply.limits, watch)?;
             let spec = prepared(image, &rootfs, options, &scratch, watch)?;
             write_file_atomic(scratch.fd(), "config.json", &spec.to_bytes()?, 0o600)?;
             let id = scratch

@@ -1,11 +1,10 @@
 //! The layers of an image become a root filesystem, in one pass over each
 //! blob, staged beside the destination and published when every proof is in.
 
-use std::io::Read;
 use std::os::fd::BorrowedFd;
 use std::path::Path;
 
-use plimsoll_content::{Code, Digest, Error, Kind, Result, Source, Verifying, Watch};
+use plimsoll_content::{Code, Digest, Error, Kind, Result, Source, Watch};
 use plimsoll_layer::apply::{self, Applier};
 use plimsoll_layer::codec::Format;
 use plimsoll_spec::LayerCompression;
@@ -15,9 +14,6 @@ use serde::Serialize;
 use crate::image::{Image, Layer};
 use crate::notes;
 use crate::transfer::Watched;
-
-/// A blob that is being read.
-pub(crate) type Blob<'s> = Verifying<Box<dyn Read + Send + 's>>;
 
 /// What was unpacked.
 #[derive(Clone, Debug, Serialize)]
@@ -125,32 +121,16 @@ pub fn layer_into(
     applier: &mut Applier<'_>,
     watch: &dyn Watch,
 ) -> Result<apply::Summary> {
-    proved(source, layer, (number, of), watch, |blob| {
-        Ok(((), applier.apply(blob, format(layer), &layer.diff_id)?))
-    })
-    .map(|((), summary)| summary)
-}
-
-/// Opens the blob of a layer for `work`, which reads it and proves the
-/// diff_id, and proves its digest. `place` is the layer's number, and how many
-/// there are.
-pub(crate) fn proved<'s, T>(
-    source: &'s dyn Source,
-    layer: &Layer,
-    place: (usize, usize),
-    watch: &dyn Watch,
-    work: impl FnOnce(Watched<'_, &mut Blob<'s>>) -> Result<(T, apply::Summary)>,
-) -> Result<(T, apply::Summary)> {
-    let (number, of) = place;
     let blob = &layer.descriptor;
     watch.begin(&format!("layer {number} of {of}"), Some(blob.size));
     let context =
         |error: Error| error.context(format!("applying layer {number} of {of}, {}", blob.digest));
     let mut reader = source.open(blob).map_err(context)?;
-    let (done, summary) = match work(Watched::new(&mut reader, watch)) {
-        Ok(done) => {
+    let applied = applier.apply(Watched::new(&mut reader, watch), format(layer), &layer.diff_id);
+    let summary = match applied {
+        Ok(summary) => {
             let (_proof, _) = reader.finish().map_err(context)?;
-            done
+            summary
         }
         // A damaged blob shows first as a broken stream. What is wrong with
         // it is that it is not the blob that was announced: say that.
@@ -163,7 +143,7 @@ pub(crate) fn proved<'s, T>(
         Err(error) => return Err(context(error)),
     };
     watch.end(&format!("layer {number} of {of}  {}  {} entries", blob.digest, summary.entries));
-    Ok((done, summary))
+    Ok(summary)
 }
 
 /// How the layer is compressed, as the codecs call it.

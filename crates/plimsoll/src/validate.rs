@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 use std::io;
 
-use plimsoll_content::{Code, Descriptor, Digest, Error, Hasher, Result, Source, Watch, limits};
+use plimsoll_content::{Code, Descriptor, Digest, Error, Hasher, Result, Source, Watch};
 use plimsoll_layer::Limits;
 use plimsoll_layer::codec::Decoder;
 use plimsoll_layer::tar::Entries;
@@ -65,7 +65,14 @@ pub struct Report {
 }
 
 /// Checks everything reachable from `root`, on all platforms.
-pub fn validate(source: &dyn Source, root: &Descriptor, watch: &dyn Watch) -> Result<Report> {
+///
+/// `limits` are the budgets for layers.
+pub fn validate(
+    source: &dyn Source,
+    root: &Descriptor,
+    limits: Limits,
+    watch: &dyn Watch,
+) -> Result<Report> {
     let report = Report {
         digest: root.digest.clone(),
         valid: true,
@@ -75,7 +82,7 @@ pub fn validate(source: &dyn Source, root: &Descriptor, watch: &dyn Watch) -> Re
         entries: 0,
         findings: Vec::new(),
     };
-    let mut check = Check { source, watch, report, seen: BTreeSet::new(), visits: 0 };
+    let mut check = Check { source, watch, limits, report, seen: BTreeSet::new(), visits: 0 };
     check.document(root, "", 0)?;
     check.report.valid = !check.report.findings.iter().any(|finding| finding.level == Level::Error);
     Ok(check.report)
@@ -84,6 +91,7 @@ pub fn validate(source: &dyn Source, root: &Descriptor, watch: &dyn Watch) -> Re
 struct Check<'a> {
     source: &'a dyn Source,
     watch: &'a dyn Watch,
+    limits: Limits,
     report: Report,
     /// Blobs that need not be read again, with what they were checked as.
     seen: BTreeSet<(Digest, Option<Digest>)>,
@@ -113,7 +121,8 @@ impl Check<'_> {
 
     fn document(&mut self, descriptor: &Descriptor, location: &str, depth: usize) -> Result<()> {
         self.visits += 1;
-        if depth > limits::INDEX_DEPTH || self.visits > limits::INDEX_VISITS {
+        let limits = self.source.limits();
+        if depth > limits.index_depth || self.visits > limits.index_visits {
             let message = "more nested or listed documents than are ever sensible";
             self.find(Level::Error, Code::Limit, location, &descriptor.digest, message);
             return Ok(());
@@ -205,7 +214,7 @@ impl Check<'_> {
         let blob = &layer.descriptor;
         self.watch.begin(location, Some(blob.size));
         let mut reader = self.source.open(blob)?;
-        let read = read_layer(Watched::new(&mut reader, self.watch), layer);
+        let read = read_layer(Watched::new(&mut reader, self.watch), layer, self.limits);
         // Digest and size first: they explain a broken stream.
         let (_proof, _) = reader.finish()?;
         let read = read?;
@@ -266,8 +275,7 @@ struct ReadLayer {
 }
 
 /// Reads a layer to its end without writing anything.
-fn read_layer(reader: impl io::Read, layer: &image::Layer) -> Result<ReadLayer> {
-    let limits = Limits::default();
+fn read_layer(reader: impl io::Read, layer: &image::Layer, limits: Limits) -> Result<ReadLayer> {
     let decoder = Decoder::new(unpack::format(layer), reader, &limits)?;
     let hashed = Hashed {
         reader: decoder,

@@ -3,7 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use plimsoll_content::{Code, Digest, Error, Platform, Result, View, json, limits};
+use plimsoll_content::limits::Limits;
+use plimsoll_content::{Code, Digest, Error, Platform, Result, View, json};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -216,7 +217,10 @@ pub(crate) const EXECUTION: &[&str] = &[
 
 impl View for Config {
     const NAME: &'static str = "an image config";
-    const LIMIT: u64 = limits::CONFIG;
+
+    fn limit(limits: &Limits) -> u64 {
+        limits.config
+    }
 
     fn check(&self) -> Result<()> {
         json::refuse_lookalikes("", &self.other, MEMBERS)?;
@@ -224,6 +228,10 @@ impl View for Config {
             json::refuse_lookalikes("/config", &execution.other, EXECUTION)?;
         }
         made_of(Self::NAME, &self.rootfs, &self.history)
+    }
+
+    fn within(&self, limits: &Limits) -> Result<()> {
+        count(Self::NAME, "rootfs.diff_ids", self.rootfs.diff_ids.len(), limits.layers)
     }
 }
 
@@ -239,5 +247,5 @@ pub(crate) fn made_of(what: &str, rootfs: &RootFs, history: &[History]) -> Resul
             .found(format!("rootfs.type {:?}", rootfs.kind))
             .expected("layers"));
     }
-    count(what, "rootfs.diff_ids", rootfs.diff_ids.len(), limits::LAYERS)
+    Ok(())
 }

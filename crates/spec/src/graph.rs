@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use plimsoll_content::limits::Limits;
 use plimsoll_content::{Code, Descriptor, Document, Error, MediaType, Result};
 
 use crate::media_type;
@@ -62,14 +63,19 @@ impl Node {
     /// both a manifest and an index, is refused (MA5, hostile cases GR01,
     /// GR02, DG12).
     pub fn parse(descriptor: &Descriptor, bytes: Vec<u8>) -> Result<Self> {
+        Self::parse_within(descriptor, bytes, &Limits::default())
+    }
+
+    /// The same within other budgets than the default ones.
+    pub fn parse_within(descriptor: &Descriptor, bytes: Vec<u8>, limits: &Limits) -> Result<Self> {
         let said = &descriptor.media_type;
         if is_index(said) {
-            let index = Document::<Index>::parse(bytes)?;
+            let index = Document::<Index>::parse_within(bytes, limits)?;
             agree(said, index.media_type.as_ref())?;
             return Ok(Self::Index(index));
         }
         if is_manifest(said) {
-            let manifest = Document::<Manifest>::parse(bytes)?;
+            let manifest = Document::<Manifest>::parse_within(bytes, limits)?;
             agree(said, manifest.media_type.as_ref())?;
             return Ok(Self::Manifest(manifest));
         }

@@ -1,7 +1,8 @@
 //! Image indexes (`image-index.md`), of images and of layouts; Docker v2.2
 //! manifest lists have the same members.
 
-use plimsoll_content::{Annotations, Descriptor, MediaType, Result, View, json, limits};
+use plimsoll_content::limits::Limits;
+use plimsoll_content::{Annotations, Descriptor, MediaType, Result, View, json};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -78,7 +79,10 @@ pub(crate) const FOREIGN: &[&str] = &["config", "layers", "fsLayers"];
 
 impl View for Index {
     const NAME: &'static str = "an image index";
-    const LIMIT: u64 = limits::INDEX;
+
+    fn limit(limits: &Limits) -> u64 {
+        limits.index
+    }
 
     fn check(&self) -> Result<()> {
         is_two(Self::NAME, self.schema_version)?;

@@ -1,5 +1,6 @@
 //! The header of a layout directory (`image-layout.md`).
 
+use plimsoll_content::limits::Limits;
 use plimsoll_content::{Code, Error, Result, View, json};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -28,8 +29,11 @@ impl Default for LayoutHeader {
 
 impl View for LayoutHeader {
     const NAME: &'static str = "the header of a layout";
-    /// The file holds one short member; this leaves room for others.
-    const LIMIT: u64 = 64 << 10;
+
+    // The file holds one short member; this leaves room for others.
+    fn limit(limits: &Limits) -> u64 {
+        limits.document.min(64 << 10)
+    }
 
     fn check(&self) -> Result<()> {
         if self.image_layout_version != Self::VERSION {

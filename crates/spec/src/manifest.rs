@@ -1,7 +1,8 @@
 //! Image manifests (`manifest.md`); Docker v2.2 manifests have the same members.
 
+use plimsoll_content::limits::Limits;
 use plimsoll_content::{
-    Algorithm, Annotations, Code, Descriptor, Error, MediaType, Result, View, json, limits,
+    Algorithm, Annotations, Code, Descriptor, Error, MediaType, Result, View, json,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -98,7 +99,10 @@ pub(crate) const FOREIGN: &[&str] = &["manifests", "fsLayers"];
 
 impl View for Manifest {
     const NAME: &'static str = "an image manifest";
-    const LIMIT: u64 = limits::DOCUMENT;
+
+    fn limit(limits: &Limits) -> u64 {
+        limits.document
+    }
 
     fn check(&self) -> Result<()> {
         is_two(Self::NAME, self.schema_version)?;
@@ -110,11 +114,14 @@ impl View for Manifest {
         is_one_thing(Self::NAME, &self.other, FOREIGN)?;
         json::refuse_lookalikes("", &self.other, MEMBERS)?;
         self.config.check("/config")?;
-        count(Self::NAME, "layers", self.layers.len(), limits::LAYERS)?;
         for (position, layer) in self.layers.iter().enumerate() {
             layer.check(&format!("/layers/{position}"))?;
         }
         self.subject.as_ref().map_or(Ok(()), |subject| subject.check("/subject"))
+    }
+
+    fn within(&self, limits: &Limits) -> Result<()> {
+        count(Self::NAME, "layers", self.layers.len(), limits.layers)
     }
 }
 

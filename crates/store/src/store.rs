@@ -11,7 +11,7 @@ use plimsoll_content::{Code, Digest, Error, Result};
 use rustix::fs::{Mode, chmod};
 
 use crate::folder::Folder;
-use crate::layout::is_prefix;
+use crate::layout::{Options, is_prefix};
 use crate::{Entry, Layout, StagedDir, temporary};
 
 const CACHE: &str = "cache";
@@ -32,6 +32,11 @@ impl Store {
     /// Opens the store at `path`; makes it, with the folders around it, on
     /// first use. What it makes is for its owner only (0700).
     pub fn open(path: &Path) -> Result<Self> {
+        Self::open_with(path, Options::default())
+    }
+
+    /// The same with options.
+    pub fn open_with(path: &Path, options: Options) -> Result<Self> {
         let failed = |cause| Error::io("opening the local store at", path.display(), cause);
         if !path.is_dir() {
             if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
@@ -44,7 +49,7 @@ impl Store {
                 Err(cause) => return Err(failed(cause)),
             }
         }
-        let layout = Layout::open_or_create(path)
+        let layout = Layout::open_or_create_with(path, options)
             .map_err(|error| error.context("opening the local store"))?;
         let store = Self { layout };
         store.check_format()?;

@@ -192,6 +192,35 @@ fn compare(plimsoll: &Program, umoci: &Peer, scratch: &Scratch, layout: &str, ta
     shell(scratch.path(), &format!("rm -rf {ours} {ours}.tarred {theirs}"));
 }
 
+#[test]
+fn owners_are_mapped_as_umoci_maps_them() {
+    let Some(umoci) = peer("umoci") else { return };
+    if !is_root("giving files away") {
+        return;
+    }
+    let scratch = Scratch::new();
+    let plimsoll = Program::new(scratch.path());
+    shell(
+        scratch.path(),
+        "mkdir -p tree/bin tree/home/user; echo x > tree/bin/tool; chmod 4755 tree/bin/tool
+         echo y > tree/home/user/file; chown -Rh 1000:500 tree/home/user; ln -s file tree/home/user/link
+         chown -h 7:8 tree/home/user/link",
+    );
+    let layout = scratch.text("images");
+    plimsoll.good(&["pack", "tree", &format!("oci:{layout}:v1")]);
+    let maps = ["--uid-map", "0:100000:65536", "--gid-map", "0:200000:65536"];
+    let image = format!("oci:{layout}:v1");
+    plimsoll.good(&[&["unpack", &image, "ours"][..], &maps].concat());
+    let (image, theirs) = (format!("{layout}:v1"), scratch.text("theirs"));
+    let unpack = [&["unpack"][..], &maps, &["--image", &image, &theirs]].concat();
+    run(umoci.command().args(&unpack)).good("umoci unpack");
+    tree::assert_equal(&scratch.join("ours"), &Path::new(&theirs).join("rootfs"));
+    // And back: the same image.
+    let one = plimsoll.good(&["pack", "tree", &format!("oci:{layout}:one"), "-q"]);
+    let back = format!("oci:{layout}:back");
+    assert_eq!(plimsoll.good(&[&["pack", "ours", &back, "-q"][..], &maps].concat()), one);
+}
+
 /// crane flattens as well. It keeps neither the times nor the modes of folders
 /// that only lower layers name, so content and kinds are compared.
 fn crane(scratch: &Scratch, layout: &str, tag: &str, ours: &Path) {

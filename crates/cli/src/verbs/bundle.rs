@@ -50,6 +50,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<u8> {
     let image = Image::open(opened.source(), &opened.root, args.platform.platform.as_ref())?;
     let mut options = args.process.bundle_options();
     options.durability = args.sync.durability();
+    options.apply.limits = context.limits.layers;
     let bundled =
         bundle::bundle(opened.source(), &image, &args.directory, &options, &context.watch)?;
     let report = Report { directory: args.directory.clone(), bundled };

@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use plimsoll::content::{Code, Error, Result};
 use plimsoll::export::{self, Exported, Options};
 use plimsoll::image::Image;
-use plimsoll::layer::Limits;
 use plimsoll::layer::codec::Compression;
 use plimsoll::reference::Reference;
 use plimsoll::store::StagedFile;
@@ -52,7 +51,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<u8> {
             compression: args.compression,
             epoch: source_date_epoch()?,
             scratch,
-            limits: Limits::default(),
+            limits: context.limits.layers,
         })
     };
     let source = opened.source();

@@ -3,8 +3,10 @@
 pub(crate) mod bundle;
 pub(crate) mod completions;
 pub(crate) mod demo;
+pub(crate) mod doctor;
 pub(crate) mod explain;
 pub(crate) mod export;
+pub(crate) mod ids;
 pub(crate) mod inspect;
 pub(crate) mod ls;
 pub(crate) mod pack;
@@ -37,6 +39,7 @@ pub(crate) fn dispatch(verb: Verb, context: &Context) -> Result<u8> {
         Verb::Export(args) => export::run(&args, context),
         Verb::Bundle(args) => bundle::run(&args, context),
         Verb::Demo(args) => demo::run(&args, context),
+        Verb::Doctor(args) => doctor::run(&args, context),
         Verb::Explain(args) => explain::run(&args, context),
         Verb::Completions(args) => completions::run(&args, context),
         Verb::Version => version::run(context),

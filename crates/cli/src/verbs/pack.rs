@@ -87,6 +87,9 @@ pub(crate) struct Args {
     #[arg(long, value_name = "HOW", default_value = "gzip")]
     compression: Compression,
 
+    #[command(flatten)]
+    map: crate::verbs::ids::MapArgs,
+
     /// The owner of all files [default: as they are; for ordinary users 0:0]
     #[arg(long, value_name = "UID:GID", value_parser = owner)]
     owner: Option<(u32, u32)>,
@@ -110,9 +113,11 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<u8> {
     let options = Options {
         platform: Platform::host(),
         scratch: target.scratch(),
+        limits: context.limits.layers,
         compression: args.compression,
         threads: context.jobs,
         epoch: source_date_epoch()?,
+        map: args.map.map()?,
         owner: args.owner,
         edit: Edit {
             entrypoint: words(&args.entrypoint)?,

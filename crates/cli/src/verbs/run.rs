@@ -54,7 +54,8 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<u8, NotStarted> {
     let image = Image::open(opened.source(), &opened.root, wanted)?;
     let mapping = rootless::Mapping::current()?;
     let users = if mapping.is_initial() { Users::Host } else { Users::Entered(mapping.to_spec()) };
-    let options = args.process.run_options(args.args, users);
+    let mut options = args.process.run_options(args.args, users);
+    options.apply.limits = context.limits.layers;
     let runtime = args.runtime.map_or(Runtime::Embedded, Runtime::External);
     let store = context.home.store()?;
     run::run(opened.source(), &image, &store, &runtime, &options, wanted.is_some(), &context.watch)

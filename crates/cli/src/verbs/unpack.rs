@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use plimsoll::content::Result;
 use plimsoll::image::Image;
+use plimsoll::layer::apply::Options;
 use plimsoll::reference::Reference;
 use plimsoll::unpack;
 
@@ -27,6 +28,9 @@ pub(crate) struct Args {
     directory: PathBuf,
 
     #[command(flatten)]
+    ids: crate::verbs::ids::IdsArgs,
+
+    #[command(flatten)]
     platform: crate::args::PlatformArg,
 
     #[command(flatten)]
@@ -36,7 +40,8 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, context: &Context) -> Result<u8> {
     let opened = context.home.open(&args.image)?;
     let image = Image::open(opened.source(), &opened.root, args.platform.platform.as_ref())?;
-    let options = unpack::options();
+    let options =
+        Options { ids: args.ids.ids()?, limits: context.limits.layers, ..unpack::options() };
     let report = unpack::unpack(
         opened.source(),
         &image,

@@ -39,7 +39,12 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<u8> {
     let mut images = Vec::new();
     for reference in &args.images {
         let opened = context.home.open(reference)?;
-        let report = validate::validate(opened.source(), &opened.root, &context.watch)?;
+        let report = validate::validate(
+            opened.source(),
+            &opened.root,
+            context.limits.layers,
+            &context.watch,
+        )?;
         images.push(One { reference: reference.to_string(), report });
     }
     let number = |level| {

@@ -210,3 +210,36 @@ fn one_packer_after_another_and_eight_at_once_keep_their_names() {
     let listed = sandbox.json(&["ls", "oci:images"]);
     assert_eq!(listed["images"].as_array().map(Vec::len), Some(9));
 }
+
+#[test]
+fn owners_can_be_mapped_or_recorded() {
+    if !crate::support::is_root("giving files away") {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    sandbox.tree("tree");
+    let file = sandbox.path("tree/etc/motd");
+    std::os::unix::fs::chown(&file, Some(5), Some(6)).expect("given away");
+    let digest = sandbox.ok(&["pack", "tree", "oci:images:v1", "-q"]);
+    let owner = |path: &str| {
+        let data = fs::symlink_metadata(sandbox.path(path)).expect("there");
+        (data.uid(), data.gid())
+    };
+    let map = ["--uid-map", "0:1000:10", "--gid-map", "0:2000:6,6:7:1"];
+    sandbox.ok(&[&["unpack", "oci:images:v1", "mapped"][..], &map].concat());
+    assert_eq!(owner("mapped"), (1000, 2000));
+    assert_eq!((owner("mapped/etc/motd"), owner("mapped/bin/link")), ((1005, 7), (1000, 2000)));
+    let back = sandbox.ok(&[&["pack", "mapped", "oci:images:v2", "-q"][..], &map].concat());
+    assert_eq!(back, digest);
+
+    sandbox.ok(&["unpack", "oci:images:v1", "recorded", "--rootless"]);
+    assert_eq!(owner("recorded/etc/motd"), (0, 0));
+    assert_eq!(sandbox.ok(&["pack", "recorded", "oci:images:v3", "-q"]), digest);
+
+    let few = ["--uid-map", "0:1000:5", "--strict-ids"];
+    let error = sandbox.fails(4, &[&["unpack", "oci:images:v1", "strict"][..], &few].concat());
+    assert!(error.contains("5:6"), "{error}");
+    assert!(!sandbox.path("strict").exists());
+    sandbox.fails(2, &["unpack", "oci:images:v1", "x", "--uid-map", "0:0"]);
+    sandbox.fails(2, &["unpack", "oci:images:v1", "x", "--rootless", "--uid-map", "0:1:2"]);
+}

@@ -6,6 +6,7 @@ mod errors;
 mod export;
 mod faults;
 mod images;
+mod limits;
 mod reproducible;
 mod run;
 mod schemas;

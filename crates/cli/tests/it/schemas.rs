@@ -51,6 +51,8 @@ fn every_report_follows_its_schema() {
         &["export", "oci:images:v1", "-o", "v1.tar"],
         &["bundle", "oci:images:v1", "bundle"],
         &["rm", "oci:images:v2", "--gc"],
+        &["doctor"],
+        &["doctor", "--limits"],
         &["explain"],
         &["explain", "E_DIGEST"],
         &["version"],

@@ -38,6 +38,7 @@ impl Sandbox {
             "PLIMSOLL_PLATFORM",
             "PLIMSOLL_PROGRESS",
             "PLIMSOLL_COLOR",
+            "PLIMSOLL_LIMITS",
         ] {
             command.env_remove(variable);
         }

@@ -11,7 +11,8 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
-use super::reserved::{RECORDED, SELINUX, is_reserved};
+use super::capability;
+use super::reserved::{CAPABILITY, RECORDED, SELINUX, is_reserved};
 use super::walk::pin;
 use super::{Devices, Ids};
 use crate::entry::{Entry, EntryKind, Timestamp};
@@ -32,11 +33,15 @@ impl Attributes {
 
     /// Gives a folder that no layer has an entry for its owner.
     pub(super) fn imply(&self, folder: impl AsFd) -> Result<(), Errno> {
-        let stat = fstat(&folder)?;
-        if self.ids == Ids::Keep && (stat.st_uid, stat.st_gid) != (0, 0) {
-            fchown(folder, Some(Uid::ROOT), Some(Gid::ROOT))?;
+        let (uid, gid) = match &self.ids {
+            Ids::Keep => (Some(0), Some(0)),
+            Ids::Own => (None, None),
+            Ids::Mapped { map, .. } => map.outside(0, 0),
+        };
+        match change(&fstat(&folder)?, uid, gid) {
+            None => Ok(()),
+            Some((uid, gid)) => fchown(folder, uid, gid),
         }
-        Ok(())
     }
 
     /// Sets all that an entry says on a regular file, in the order in which
@@ -96,22 +101,17 @@ impl Attributes {
         let parent = parent.as_fd();
         let failed = failed(entry);
         let made = rustix::fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW).map_err(failed)?;
-        match self.ids {
-            Ids::Keep => {
-                if (made.st_uid, made.st_gid) != (entry.uid, entry.gid) {
-                    let (uid, gid) = (Uid::from_raw(entry.uid), Gid::from_raw(entry.gid));
-                    chownat(parent, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)
-                        .map_err(|errno| owner_failed(entry, errno))?;
-                }
-            }
-            Ids::Own if (entry.uid, entry.gid) != (0, 0) => {
-                // Only files and folders can have attributes of users.
-                findings.note("owner-not-kept", || {
-                    let owner = format!("owner {}:{} is not kept", entry.uid, entry.gid);
-                    Finding::new("owner-not-kept", owner).at(&entry.path)
-                });
-            }
-            Ids::Own => {}
+        let owner = self.given(entry)?;
+        if let Some((uid, gid)) = change(&made, owner.uid, owner.gid) {
+            chownat(parent, name, uid, gid, AtFlags::SYMLINK_NOFOLLOW)
+                .map_err(|errno| owner_failed(entry, errno))?;
+        }
+        if owner.differs {
+            // Only files and folders can have attributes of users.
+            findings.note("owner-not-kept", || {
+                let owner = format!("owner {}:{} is not kept", entry.uid, entry.gid);
+                Finding::new("owner-not-kept", owner).at(&entry.path)
+            });
         }
         if !entry.xattrs.is_empty() {
             let path = handle::through_proc(parent, name);
@@ -130,11 +130,35 @@ impl Attributes {
     }
 
     fn owner(&self, file: impl AsFd, made: &Stat, entry: &Entry) -> Result<()> {
-        if self.ids == Ids::Keep && (made.st_uid, made.st_gid) != (entry.uid, entry.gid) {
-            let (uid, gid) = (Uid::from_raw(entry.uid), Gid::from_raw(entry.gid));
-            fchown(file, Some(uid), Some(gid)).map_err(|errno| owner_failed(entry, errno))?;
+        let owner = self.given(entry)?;
+        match change(made, owner.uid, owner.gid) {
+            None => Ok(()),
+            Some((uid, gid)) => fchown(file, uid, gid).map_err(|errno| owner_failed(entry, errno)),
         }
-        Ok(())
+    }
+
+    /// Whom a file is given to.
+    fn given(&self, entry: &Entry) -> Result<Owner> {
+        let said = (entry.uid, entry.gid);
+        let (map, strict) = match &self.ids {
+            Ids::Keep => {
+                return Ok(Owner { uid: Some(said.0), gid: Some(said.1), differs: false });
+            }
+            Ids::Own => return Ok(Owner { uid: None, gid: None, differs: said != (0, 0) }),
+            Ids::Mapped { map, strict } => (map, *strict),
+        };
+        let ((uid, gid), root) = (map.outside(said.0, said.1), map.outside(0, 0));
+        let differs = uid.is_none() || gid.is_none();
+        if differs && strict {
+            return Err(Error::new(
+                Code::Permission,
+                format!("mapping the owner of {}", entry.path),
+            )
+            .found(format!("{}:{}", said.0, said.1))
+            .expected("ids within the map")
+            .fix("map more ids, or let what is outside be recorded only"));
+        }
+        Ok(Owner { uid: uid.or(root.0), gid: gid.or(root.1), differs })
     }
 
     fn xattrs(
@@ -152,7 +176,13 @@ impl Attributes {
                 });
                 continue;
             }
-            match set(OsStr::from_bytes(name), value) {
+            let namespaced = match &self.ids {
+                Ids::Mapped { map, .. } if name == CAPABILITY => {
+                    map.outside(0, 0).0.and_then(|root| capability::of_namespace(value, root))
+                }
+                _ => None,
+            };
+            match set(OsStr::from_bytes(name), namespaced.as_deref().unwrap_or(value)) {
                 Ok(()) => {}
                 // Not permitted, or not on this file system or kind of file.
                 Err(errno @ (Errno::PERM | Errno::ACCESS | Errno::NOTSUP | Errno::INVAL)) => {
@@ -166,7 +196,7 @@ impl Attributes {
             }
         }
         let recordable = matches!(entry.kind, EntryKind::File { .. } | EntryKind::Directory);
-        if self.ids == Ids::Own && recordable && (entry.uid, entry.gid) != (0, 0) {
+        if recordable && self.given(entry)?.differs {
             match set(OsStr::from_bytes(RECORDED), &record_owner(entry.uid, entry.gid)) {
                 Ok(()) => findings.note("owner-recorded", || {
                     let owner = format!("owner {}:{} is recorded only", entry.uid, entry.gid);
@@ -184,6 +214,23 @@ impl Attributes {
         }
         Ok(())
     }
+}
+
+/// Whom a file is given to.
+struct Owner {
+    /// The user, unless it stays who it is.
+    uid: Option<u32>,
+    /// The group, likewise.
+    gid: Option<u32>,
+    /// Whether that is not what the layer says, which is recorded.
+    differs: bool,
+}
+
+/// What has to be changed about an owner, if anything.
+fn change(made: &Stat, uid: Option<u32>, gid: Option<u32>) -> Option<(Option<Uid>, Option<Gid>)> {
+    let uid = uid.filter(|uid| *uid != made.st_uid).map(Uid::from_raw);
+    let gid = gid.filter(|gid| *gid != made.st_gid).map(Gid::from_raw);
+    (uid.is_some() || gid.is_some()).then_some((uid, gid))
 }
 
 /// Removes the extended attributes of a folder but those in `keep`, which

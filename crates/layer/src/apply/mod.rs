@@ -21,6 +21,7 @@
 //! [`crate::codec`]), staging and publishing (`plimsoll-store`).
 
 mod attributes;
+pub(crate) mod capability;
 pub(crate) mod entries;
 pub(crate) mod pipe;
 pub(crate) mod reserved;
@@ -35,6 +36,7 @@ use plimsoll_content::{Code, Digest, Error, Result};
 
 use crate::codec::Format;
 use crate::finding::{Finding, Findings};
+use crate::ids::IdMap;
 use crate::limits::Limits;
 use crate::tar::Entries;
 use attributes::Attributes;
@@ -52,7 +54,7 @@ pub struct Options {
 }
 
 /// What becomes of the owners that a layer names.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Ids {
     /// Files get the owners that the layer names. Needs root, or a user
@@ -63,6 +65,18 @@ pub enum Ids {
     /// recorded in the extended attribute `user.rootlesscontainers`
     /// ([`recorded_owner`]), and packing turns them back.
     Own,
+    /// Files get what the map says. Where it says nothing, the owner is root
+    /// of the map (or who unpacks), and recorded as with [`Ids::Own`], or with
+    /// `strict` the layer is refused (MD17).
+    ///
+    /// File capabilities become those of the map's root (namespaced, version
+    /// 3), without which they would mean nothing in its user namespace.
+    Mapped {
+        /// What the ids of the image are here.
+        map: IdMap,
+        /// Whether ids outside of the map are refused.
+        strict: bool,
+    },
 }
 
 /// What becomes of character and block devices.

@@ -7,6 +7,9 @@ pub(crate) const WHITEOUT: &[u8] = b".wh.";
 /// Where the owner is recorded that an ordinary user can not give to a file.
 pub(crate) const RECORDED: &[u8] = b"user.rootlesscontainers";
 
+/// The capabilities of a file.
+pub(crate) const CAPABILITY: &[u8] = b"security.capability";
+
 /// Belongs to the policy of a machine, not to a file tree (MD06).
 pub(crate) const SELINUX: &[u8] = b"security.selinux";
 
@@ -14,9 +17,6 @@ pub(crate) const SELINUX: &[u8] = b"security.selinux";
 pub(crate) fn is_reserved(name: &[u8]) -> bool {
     name == SELINUX || name == RECORDED || is_overlay(name)
 }
-
-/// What a program may do beyond its user's rights.
-pub(crate) const CAPABILITY: &[u8] = b"security.capability";
 
 /// Whether an attribute is private to overlay mounts: in a tree that becomes
 /// a lower layer of one, it would hide or redirect files (WH15).

@@ -53,7 +53,7 @@ impl<R: Read> Decoder<R> {
             .map_err(|cause| Error::io("reading", "the start of a layer", cause))?;
         let engine = match format {
             Format::Tar => Engine::Plain,
-            Format::Gzip => Engine::Gzip(Box::new(Inflate::new())),
+            Format::Gzip => Engine::Gzip(Box::new(Inflate::new(limits))),
             Format::Zstd => Engine::Zstd(Unzstd::new(limits)?),
         };
         let found = looks_like(&start);

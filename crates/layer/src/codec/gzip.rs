@@ -10,9 +10,7 @@ use plimsoll_content::{Code, Error, Result};
 
 use super::source::Source;
 use crate::finding::{Finding, Findings};
-
-/// The largest header of a member, in bytes: names and comments are noise (CZ10).
-const HEADER: usize = 64 << 10;
+use crate::limits::Limits;
 
 /// Reads all members of a gzip stream.
 pub(super) struct Inflate {
@@ -21,11 +19,14 @@ pub(super) struct Inflate {
     /// How many members were begun.
     members: u64,
     inside: bool,
+    /// How long a header may be.
+    header: usize,
 }
 
 impl Inflate {
-    pub(super) fn new() -> Self {
-        Self { state: Decompress::new(false), crc: Crc::new(), members: 0, inside: false }
+    pub(super) fn new(limits: &Limits) -> Self {
+        let header = limits.gzip_header;
+        Self { state: Decompress::new(false), crc: Crc::new(), members: 0, inside: false, header }
     }
 
     /// Fills `buffer` with the next bytes; 0 at the end of the stream.
@@ -72,7 +73,7 @@ impl Inflate {
         if self.members > 0 && first == 0 {
             return trailing_zeros(source, findings).map(|()| false);
         }
-        let mut header = Header { source, crc: Crc::new(), length: 0 };
+        let mut header = Header { source, crc: Crc::new(), length: 0, most: self.header };
         let fixed = header.take::<10>()?;
         if fixed[..2] != [0x1f, 0x8b] {
             let what =
@@ -138,6 +139,7 @@ struct Header<'a, S> {
     source: &'a mut Source<S>,
     crc: Crc,
     length: usize,
+    most: usize,
 }
 
 impl<S: BufRead> Header<'_, S> {
@@ -147,10 +149,10 @@ impl<S: BufRead> Header<'_, S> {
             *byte = self.source.byte("gzip")?;
         }
         self.length += N;
-        if self.length > HEADER {
+        if self.length > self.most {
             return Err(Error::new(Code::Limit, self.source.headline("gzip"))
                 .found("a longer header of a member")
-                .expected(format!("at most {HEADER} bytes")));
+                .expected(format!("at most {} bytes", self.most)));
         }
         self.crc.update(&bytes);
         Ok(bytes)

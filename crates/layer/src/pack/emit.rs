@@ -8,11 +8,13 @@ use std::os::unix::ffi::OsStrExt;
 use plimsoll_content::{Code, Error, MediaType, Result, Sealing};
 
 use super::{Options, Packed};
+use crate::apply::capability;
 use crate::apply::recorded_owner;
 use crate::apply::reserved::{CAPABILITY, RECORDED, SELINUX, WHITEOUT, is_overlay};
 use crate::codec::Encoder;
 use crate::entry::{Entry, EntryKind, Timestamp};
 use crate::finding::{Finding, Findings};
+use crate::ids::IdMap;
 use crate::limits;
 use crate::path::RelPath;
 use crate::tar::Writer;
@@ -40,6 +42,9 @@ impl<'a, W: Write> Emit<'a, W> {
     pub(crate) fn entry(&mut self, mut entry: Entry, content: impl Read) -> Result<()> {
         if entry.path.is_root() && !self.options.root {
             return Ok(());
+        }
+        if let (Some(map), None) = (self.options.map, self.options.owner) {
+            unmap(&mut entry, map)?;
         }
         normalise(&mut entry, self.options, &mut self.findings);
         self.entries += 1;
@@ -85,6 +90,25 @@ impl<'a, W: Write> Emit<'a, W> {
     }
 }
 
+/// Turns ids of this machine into those of the image. Owners that are recorded
+/// are those of the image already.
+fn unmap(entry: &mut Entry, map: &IdMap) -> Result<()> {
+    let recorded = entry.xattrs.iter().find(|(name, _)| name == RECORDED);
+    if recorded.is_some_and(|(_, value)| recorded_owner(value).is_some()) {
+        return Ok(());
+    }
+    match map.inside(entry.uid, entry.gid) {
+        (Some(uid), Some(gid)) => {
+            (entry.uid, entry.gid) = (uid, gid);
+            Ok(())
+        }
+        _ => Err(Error::new(Code::Unrepresentable, format!("packing {}", entry.path))
+            .found(format!("owner {}:{}", entry.uid, entry.gid))
+            .expected("ids within the map: those outside are none of the image's")
+            .fix("map more ids, change the owner, or give all files one with --owner")),
+    }
+}
+
 /// Takes out what belongs to one machine or one way of unpacking.
 fn normalise(entry: &mut Entry, options: &Options<'_>, findings: &mut Findings) {
     let recorded = entry.xattrs.iter().find(|(name, _)| name == RECORDED);
@@ -102,9 +126,10 @@ fn normalise(entry: &mut Entry, options: &Options<'_>, findings: &mut Findings) 
         // They are the file's, and told there.
         entry.xattrs.clear();
     }
+    let root = options.map.and_then(|map| map.outside(0, 0).0).unwrap_or(0);
     let path = &entry.path;
     entry.xattrs.retain_mut(|(name, value)| {
-        let kept = name != CAPABILITY || capability(value, options.rootid);
+        let kept = name != CAPABILITY || capability::globalise(value, root);
         if !kept {
             findings.note("capability-left-out", || {
                 let what = "a capability of another user namespace is left out";
@@ -119,23 +144,6 @@ fn normalise(entry: &mut Entry, options: &Options<'_>, findings: &mut Findings) 
     }
 }
 
-/// Makes a file capability one that holds wherever the image is unpacked:
-/// those of a user namespace (revision 3) name the host's id of its root. One
-/// of a namespace other than `rootid` means nothing elsewhere: `false`.
-fn capability(value: &mut Vec<u8>, rootid: u32) -> bool {
-    let Some((head, rest)) = value.split_first_chunk::<4>() else { return true };
-    let head = u32::from_le_bytes(*head);
-    if head >> 24 != 3 || rest.len() != 20 {
-        return true;
-    }
-    if rest[16..] != rootid.to_le_bytes() {
-        return false;
-    }
-    value.truncate(20);
-    value[..4].copy_from_slice(&(head & 0x00ff_ffff | 2 << 24).to_le_bytes());
-    true
-}
-
 /// Refuses a name that would be read as a whiteout (LY21, WH16).
 pub(crate) fn expressible(path: &RelPath, name: &OsStr) -> Result<()> {
     if name.as_bytes().starts_with(WHITEOUT) {
@@ -145,27 +153,4 @@ pub(crate) fn expressible(path: &RelPath, name: &OsStr) -> Result<()> {
             .fix("rename the file, or leave it out"));
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn capabilities_of_a_namespace_become_those_of_every_machine() {
-        let with = |revision: u8, root: &[u8]| {
-            [&[1, 0, 0, revision][..], &[0, 32, 0, 0], &[0; 12], root].concat()
-        };
-        let plain = with(2, b"");
-        for (before, root, after) in [
-            (with(2, b""), 0, Some(plain.clone())),
-            (with(3, &100_000u32.to_le_bytes()), 100_000, Some(plain.clone())),
-            (with(3, &[0; 4]), 0, Some(plain.clone())),
-            (with(3, &100_000u32.to_le_bytes()), 0, None),
-            (b"odd".to_vec(), 0, Some(b"odd".to_vec())),
-        ] {
-            let mut value = before;
-            assert_eq!(capability(&mut value, root).then_some(value), after);
-        }
-    }
 }

@@ -1,6 +1,7 @@
 //! The tree that archives unpack to, without its content: entries are placed
 //! as [`crate::apply`] places files, layer upon layer, whiteouts included.
 //!
+//! Placing and hiding are one rule about marks, so they stand in one file.
 //! What does not live here: the bytes of files ([`super::spool`]).
 
 use std::collections::BTreeMap;

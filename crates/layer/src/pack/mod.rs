@@ -32,6 +32,7 @@ use plimsoll_content::{Algorithm, Digest};
 
 use crate::codec::Compression;
 use crate::finding::Finding;
+use crate::ids::IdMap;
 use crate::limits::Limits;
 
 pub use archive::archive;
@@ -54,12 +55,13 @@ pub struct Options<'a> {
     /// The user and group that become 0:0, unless another owner is recorded
     /// for a file: an ordinary user's own, so that who packs does not matter.
     pub own: Option<(u32, u32)>,
+    /// What the ids of the image are in the tree, so that packing takes back
+    /// what unpacking with the same map did; files of other owners are refused,
+    /// and file capabilities that the map's root has set become those of every
+    /// machine.
+    pub map: Option<&'a IdMap>,
     /// The owner and group of all files, instead of their own.
     pub owner: Option<(u32, u32)>,
-    /// The id that is user 0 of the image where the tree lies: file
-    /// capabilities that a user namespace of that root has set become those
-    /// of every machine, others are left out.
-    pub rootid: u32,
     /// Whether the root folder has an entry of its own.
     pub root: bool,
     /// A folder for an anonymous temporary file, which layers and compressed
@@ -77,8 +79,8 @@ impl Default for Options<'_> {
             algorithm: Algorithm::Sha256,
             epoch: None,
             own: None,
+            map: None,
             owner: None,
-            rootid: 0,
             root: false,
             scratch: None,
             limits: Limits::default(),

@@ -1,5 +1,6 @@
 //! Reading archives: one entry after another, in bounded memory.
 
+use std::ffi::OsStr;
 use std::fmt;
 use std::io::{Read, Seek};
 
@@ -171,6 +172,7 @@ impl<R: Read> Entries<R> {
                 }
                 _ => {
                     if let Some(entry) = self.entry(&block, before, offset)? {
+                        within(&entry, &self.limits)?;
                         return Ok(Some(entry));
                     }
                     before = Extended::default();
@@ -404,6 +406,25 @@ impl<R> fmt::Debug for Entries<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Entries({} headers, {:?})", self.count, self.state)
     }
+}
+
+/// Budgets that are lower than what any path and link may be.
+fn within(entry: &Entry, limits: &Limits) -> Result<()> {
+    let name = entry.path.components().map(OsStr::len).max().unwrap_or(0);
+    let link = if let EntryKind::Symlink { target } = &entry.kind { target.len() } else { 0 };
+    let path = entry.path.as_bytes().len();
+    for (what, length, most) in [
+        ("path", path, limits.path),
+        ("name", name, limits.name),
+        ("link target", link, limits.link),
+    ] {
+        if length > most {
+            return Err(Error::new(Code::Limit, format!("reading entry {}", entry.path))
+                .found(format!("a {what} of {length} bytes"))
+                .expected(format!("at most {most}")));
+        }
+    }
+    Ok(())
 }
 
 /// Extended headers need something to extend (TP32).

@@ -6,7 +6,8 @@ use std::os::unix::fs::MetadataExt;
 use plimsoll_content::{Algorithm, Code, Digest};
 use plimsoll_layer::apply::{Applier, Devices, Ids, Options, recorded_owner};
 use plimsoll_layer::codec::{Compression, Encoder, Format};
-use plimsoll_layer::{Limits, Root, Timestamp};
+use plimsoll_layer::tar::Entries;
+use plimsoll_layer::{IdMap, IdRange, Limits, Root, Timestamp, pack};
 use rustix::fd::AsFd;
 
 use crate::apply_support::{Tar, Yard, found, is_root, needs_root, options};
@@ -390,4 +391,84 @@ fn tr31_a_mount_point_is_not_removed() {
     rustix::mount::unmount(&point, rustix::mount::UnmountFlags::DETACH).expect("ours");
     assert_eq!(done.expect_err("refused").code(), Code::UnsafeEntry);
     assert!(there);
+}
+
+#[test]
+fn md17_owners_go_through_the_map_and_come_back() {
+    if needs_root("giving files away") {
+        return;
+    }
+    let ranges = || vec![IdRange::new(0, 100_000, 1000).expect("good")];
+    let map = IdMap::new(ranges(), vec![IdRange::new(0, 200_000, 500).expect("good")]);
+    let map = map.expect("good");
+    let capability = b"\x01\0\0\x02\0\x20\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
+    let layer = Tar::new()
+        .dir("implied-owner")
+        .xattr("security.capability", capability)
+        .file("root", "x")
+        .owner(999, 499)
+        .file("last", "x")
+        .link("link", "last")
+        .mode(0o4755)
+        .file("setuid", "x")
+        .owner(1000, 5)
+        .file("outside", "x")
+        .dir("folder")
+        .link("lost", "x");
+    let yard = Yard::new();
+    let options =
+        |strict| Options { ids: Ids::Mapped { map: map.clone(), strict }, ..Options::default() };
+    let done = yard.apply_with(std::slice::from_ref(&layer), options(false)).expect("applied");
+    let tree = yard.tree();
+    for (path, owner) in [
+        ("", (100_000, 200_000)),
+        ("implied-owner", (100_000, 200_000)),
+        ("last", (100_999, 200_499)),
+        ("link", (100_999, 200_499)),
+        ("setuid", (100_999, 200_499)),
+        ("outside", (100_000, 200_005)),
+        ("folder", (100_000, 200_005)),
+        ("lost", (100_000, 200_005)),
+    ] {
+        assert_eq!(tree.get(path).owner, owner, "{path}");
+    }
+    assert_eq!(tree.get("setuid").mode, 0o4755);
+    assert_eq!(found(&done), ["owner-recorded", "owner-recorded", "owner-not-kept"]);
+    let recorded = |path| {
+        let xattrs = &tree.get(path).xattrs;
+        let value = xattrs.iter().find(|(name, _)| name == b"user.rootlesscontainers");
+        value.and_then(|(_, value)| recorded_owner(value))
+    };
+    assert_eq!((recorded("outside"), recorded("folder")), (Some((1000, 5)), Some((1000, 5))));
+    assert_eq!(recorded("last"), None);
+    // The kernel stores the id of the namespace's root behind the capabilities.
+    let of_root = &tree.get("root").xattrs[0].1;
+    assert_eq!((of_root.len(), &of_root[20..]), (24, &100_000u32.to_le_bytes()[..]));
+
+    let root = Root::open(&yard.root()).expect("opened");
+    let back = pack::Options {
+        compression: Compression::None,
+        map: Some(&map),
+        ..pack::Options::default()
+    };
+    let (_, bytes) = pack::tree(root.as_fd(), Vec::new(), &back).expect("packed");
+    let mut entries = Entries::new(&bytes[..], Limits::default());
+    let mut owners = std::collections::BTreeMap::new();
+    while let Some((entry, _)) = entries.next().expect("read") {
+        if entry.path.as_bytes() == b"root" {
+            assert_eq!(entry.xattrs, [(b"security.capability".to_vec(), capability.to_vec())]);
+        }
+        owners.insert(entry.path.to_string(), (entry.uid, entry.gid));
+    }
+    assert_eq!(owners["last"], (999, 499));
+    assert_eq!((owners["outside"], owners["folder"]), ((1000, 5), (1000, 5)));
+    assert_eq!(owners["implied-owner"], (0, 0));
+
+    std::os::unix::fs::chown(yard.root().join("last"), Some(7), None).expect("given away");
+    let error = pack::tree(root.as_fd(), Vec::new(), &back).expect_err("an owner of nobody");
+    assert_eq!(error.code(), Code::Unrepresentable);
+
+    let error = Yard::new().apply_with(&[layer], options(true)).expect_err("outside of the map");
+    assert_eq!(error.code(), Code::Permission);
+    assert!(error.to_string().contains("1000:5"), "{error}");
 }

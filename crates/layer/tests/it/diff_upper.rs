@@ -8,7 +8,7 @@ use std::process::Command;
 use plimsoll_content::{Code, Result};
 use plimsoll_layer::diff::{self, Attributes, Diff, Upper};
 use plimsoll_layer::tar::Entries;
-use plimsoll_layer::{EntryKind, Limits, Root, pack};
+use plimsoll_layer::{EntryKind, IdMap, IdRange, Limits, Root, pack};
 use rustix::fd::AsFd;
 use rustix::fs::{CWD, FileType, Mode, XattrFlags};
 use tempfile::TempDir;
@@ -282,8 +282,10 @@ fn capabilities_of_the_namespace_become_plain_ones() {
     let value = [&[1, 0, 0, 3][..], &[0, 32, 0, 0], &[0; 12], &100_000u32.to_le_bytes()].concat();
     let name = "security.capability";
     rustix::fs::setxattr(&path, name, &value, XattrFlags::empty()).expect("set");
-    let make = |rootid| {
-        let options = pack::Options { rootid, ..plain() };
+    let make = |root| {
+        let ids = vec![IdRange::new(0, root, 65_536).expect("a range")];
+        let map = IdMap::new(ids.clone(), ids).expect("a map");
+        let options = pack::Options { map: Some(&map), owner: Some((0, 0)), ..plain() };
         let open = |name| Root::open(&overlay.path(name)).expect("opened");
         let (upper, lower) = (open("upper"), open("lower"));
         let how = Upper::default();

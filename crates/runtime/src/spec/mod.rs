@@ -13,6 +13,7 @@ mod linux;
 
 use std::collections::BTreeMap;
 
+use plimsoll_content::limits::Limits;
 use plimsoll_content::{Document, Result, View, json};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -96,7 +97,10 @@ impl Spec {
 
 impl View for Spec {
     const NAME: &'static str = "a runtime config";
-    const LIMIT: u64 = plimsoll_content::limits::CONFIG;
+
+    fn limit(limits: &Limits) -> u64 {
+        limits.config
+    }
 
     /// Nothing: unknown members are for [`Spec::unknown`].
     fn check(&self) -> Result<()> {

@@ -3,11 +3,13 @@
 
 use std::collections::BTreeMap;
 
-use plimsoll_content::{Result, View, json, limits};
+use plimsoll_content::limits::Limits;
+use plimsoll_content::{Result, View, json};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::config::{EXECUTION, MEMBERS, made_of};
+use crate::manifest::count;
 use crate::{History, RootFs, null};
 
 /// A Docker v2.2 image config. Every optional member may be `null`.
@@ -177,7 +179,10 @@ const HEALTHCHECK: &[&str] =
 
 impl View for Config {
     const NAME: &'static str = "a Docker image config";
-    const LIMIT: u64 = limits::CONFIG;
+
+    fn limit(limits: &Limits) -> u64 {
+        limits.config
+    }
 
     fn check(&self) -> Result<()> {
         json::refuse_lookalikes("", &self.other, &[MEMBERS, OWN].concat())?;
@@ -187,6 +192,10 @@ impl View for Config {
             execution.as_ref().map_or(Ok(()), |execution| execution.check(pointer))?;
         }
         made_of(Self::NAME, &self.rootfs, &self.history)
+    }
+
+    fn within(&self, limits: &Limits) -> Result<()> {
+        count(Self::NAME, "rootfs.diff_ids", self.rootfs.diff_ids.len(), limits.layers)
     }
 }
 

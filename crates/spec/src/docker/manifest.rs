@@ -1,6 +1,7 @@
 //! Docker's manifest and manifest list.
 
-use plimsoll_content::{Descriptor, MediaType, Result, View, json, limits};
+use plimsoll_content::limits::Limits;
+use plimsoll_content::{Descriptor, MediaType, Result, View, json};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -40,7 +41,10 @@ impl Manifest {
 
 impl View for Manifest {
     const NAME: &'static str = "a Docker image manifest";
-    const LIMIT: u64 = limits::DOCUMENT;
+
+    fn limit(limits: &Limits) -> u64 {
+        limits.document
+    }
 
     fn check(&self) -> Result<()> {
         is_two(Self::NAME, self.schema_version)?;
@@ -49,8 +53,11 @@ impl View for Manifest {
         let known = ["schemaVersion", "mediaType", "config", "layers", "manifests", "fsLayers"];
         json::refuse_lookalikes("", &self.other, &known)?;
         self.config.check("/config")?;
-        count(Self::NAME, "layers", self.layers.len(), limits::LAYERS)?;
         each(&self.layers, "layers")
+    }
+
+    fn within(&self, limits: &Limits) -> Result<()> {
+        count(Self::NAME, "layers", self.layers.len(), limits.layers)
     }
 }
 
@@ -84,7 +91,10 @@ impl ManifestList {
 
 impl View for ManifestList {
     const NAME: &'static str = "a Docker manifest list";
-    const LIMIT: u64 = limits::INDEX;
+
+    fn limit(limits: &Limits) -> u64 {
+        limits.index
+    }
 
     fn check(&self) -> Result<()> {
         is_two(Self::NAME, self.schema_version)?;

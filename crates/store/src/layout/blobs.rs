@@ -5,6 +5,7 @@ use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
+use plimsoll_content::limits::Limits;
 use plimsoll_content::{
     Code, Delete, Descriptor, Digest, Error, Ingest, Result, Sink, Source, Unverified, Verified,
 };
@@ -20,6 +21,10 @@ use crate::temporary::{self, TemporaryFile};
 const BLOB_MODE: u32 = 0o644;
 
 impl Source for Layout {
+    fn limits(&self) -> Limits {
+        self.options.limits
+    }
+
     /// The file is opened once, and its length compared with the descriptor
     /// before a byte is read (hostile cases LY01 to LY08, DG10).
     ///

@@ -4,7 +4,7 @@
 //! version does not know stays: members anywhere, entries of any kind, their
 //! order.
 
-use plimsoll_content::{Code, Descriptor, Digest, Error, Resolve, Result, Sink, Tag, json, limits};
+use plimsoll_content::{Code, Descriptor, Digest, Error, Resolve, Result, Sink, Tag, json};
 use plimsoll_spec::annotations::REF_NAME;
 use serde_json::{Map, Value};
 
@@ -81,16 +81,17 @@ impl Layout {
             }
             document.insert("manifests".to_owned(), Value::Array(entries));
             let after = json::canonical(&document)?;
-            if after.len() as u64 > limits::INDEX {
+            let most = self.options.limits.index;
+            if after.len() as u64 > most {
                 return Err(Error::new(
                     Code::Limit,
                     format!("writing {INDEX} of layout {}", self.path.display()),
                 )
                 .found(format!("{} bytes", after.len()))
-                .expected(format!("at most {} bytes, or nobody reads it", limits::INDEX))
+                .expected(format!("at most {most} bytes, or nobody reads it"))
                 .fix("remove names that are not needed, or use another layout"));
             }
-            if self.read_document(INDEX, limits::INDEX)?.as_deref() == Some(&before) {
+            if self.read_document(INDEX, most)?.as_deref() == Some(&before) {
                 self.put(INDEX, &after)?;
                 return Ok(true);
             }

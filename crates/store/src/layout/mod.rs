@@ -28,6 +28,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use plimsoll_content::limits::Limits;
 use plimsoll_content::{Code, Document, Error, Result, View};
 use plimsoll_spec::{Index, LayoutHeader};
 
@@ -62,6 +63,8 @@ pub struct Options {
     /// Follow symbolic links in the layout, also out of it. Some layouts
     /// share blobs that way; a layout of a stranger can lead anywhere.
     pub follow_symlinks: bool,
+    /// The budgets for documents.
+    pub limits: Limits,
 }
 
 /// A layout directory: a place that content is read from and written to, and
@@ -69,6 +72,7 @@ pub struct Options {
 pub struct Layout {
     root: Folder,
     path: PathBuf,
+    options: Options,
 }
 
 impl Layout {
@@ -102,11 +106,12 @@ impl Layout {
             }
             Error::io("opening layout", path.display(), cause)
         })?;
-        Ok(Self { root, path: path.to_owned() })
+        Ok(Self { root, path: path.to_owned(), options })
     }
 
     fn check_header(&self) -> Result<()> {
-        let Some(bytes) = self.read_document(HEADER, LayoutHeader::LIMIT)? else {
+        let Some(bytes) = self.read_document(HEADER, LayoutHeader::limit(&self.options.limits))?
+        else {
             return Err(not_a_layout(&self.path)
                 .found(format!("no file {HEADER}{}", self.looks_like()))
                 .expected("a folder with oci-layout, index.json and blobs")
@@ -150,7 +155,7 @@ impl Layout {
 
     /// The bytes of `index.json` and their view.
     fn read_index(&self) -> Result<(Vec<u8>, Document<Index>)> {
-        let Some(bytes) = self.read_document(INDEX, Index::LIMIT)? else {
+        let Some(bytes) = self.read_document(INDEX, Index::limit(&self.options.limits))? else {
             return Err(not_a_layout(&self.path)
                 .found(format!("no file {INDEX}"))
                 .expected("index.json, the list of what the layout holds")
@@ -167,7 +172,7 @@ impl Layout {
                 Error::new(Code::Malformed, "reading an image index").found("an empty file"),
             ));
         }
-        match Document::parse(&bytes[..]) {
+        match Document::parse_within(&bytes[..], &self.options.limits) {
             Ok(index) => Ok((bytes, index)),
             Err(error) if error.code() == Code::Malformed => Err(broken(error)),
             Err(error) => Err(error.context(format!("opening layout {}", self.path.display()))),

@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use plimsoll_content::{Code, Descriptor, Digest, Error, MediaType, Result, Sink, Source, limits};
+use plimsoll_content::limits::Limits;
+use plimsoll_content::{Code, Descriptor, Digest, Error, MediaType, Result, Sink, Source};
 use plimsoll_spec::Node;
 use plimsoll_spec::media_type::{DOCKER_SCHEMA1, DOCKER_SCHEMA1_SIGNED};
 use serde_json::Value;
@@ -96,7 +97,7 @@ fn is_digest_tag(entry: &Entry) -> bool {
 /// leads to.
 ///
 /// Errors as [`reachable`](fn@reachable) does, and with [`Code::Limit`] if
-/// there is more than [`limits::INDEX_VISITS`] (hostile case GR05).
+/// there is more than [`Limits::index_visits`] (hostile case GR05).
 pub fn closure(
     source: &dyn Source,
     start: &Descriptor,
@@ -108,16 +109,17 @@ pub fn closure(
     let (mut listed, mut named) = (Vec::new(), Vec::new());
     let (mut known, mut known_names) = (HashSet::from([&start.digest]), HashSet::new());
     if let Some(referrers) = referrers {
+        let most = source.limits().index_visits;
         let mut next = 0;
         // What is found grows the list that is gone through.
         while let Some(blob) = walk.reachable.present.get(next).cloned() {
             next += 1;
-            if next > limits::INDEX_VISITS {
+            if next > most {
                 return Err(Error::new(
                     Code::Limit,
                     format!("following referrers of {}", start.digest),
                 )
-                .found(format!("more than {} blobs", limits::INDEX_VISITS))
+                .found(format!("more than {most} blobs"))
                 .expected("fewer"));
             }
             for referrer in referrers.to(&blob.digest) {
@@ -142,8 +144,8 @@ pub fn closure(
 /// content is not.
 ///
 /// Errors if a document is not what it is said to be, and with
-/// [`Code::Limit`] if indexes nest deeper than [`limits::INDEX_DEPTH`]
-/// or there is more than [`limits::INDEX_VISITS`] to visit.
+/// [`Code::Limit`] if indexes nest deeper than [`Limits::index_depth`]
+/// or there is more than [`Limits::index_visits`] to visit.
 pub fn reachable(source: &dyn Source, start: &Descriptor) -> Result<Reachable> {
     let mut walk = Walk::default();
     walk.over(source, &|blob| is_there(source, blob), start)?;
@@ -197,13 +199,16 @@ impl Walk {
         let limit = |what: String| {
             Error::new(Code::Limit, format!("following {}", start.digest)).found(what)
         };
+        let limits = source.limits();
+        let Limits { index_visits, index_depth, .. } = limits;
         let mut visits = 0;
         let mut next = vec![(0, true, start.clone())];
         while let Some((depth, entry, descriptor)) = next.pop() {
             visits += 1;
-            if visits > limits::INDEX_VISITS {
-                return Err(limit(format!("more than {} descriptors", limits::INDEX_VISITS))
-                    .expected("fewer"));
+            if visits > index_visits {
+                return Err(
+                    limit(format!("more than {index_visits} descriptors")).expected("fewer")
+                );
             }
             if !self.seen.insert((descriptor.digest.clone(), descriptor.media_type.clone())) {
                 continue;
@@ -225,14 +230,15 @@ impl Walk {
                 }
                 continue;
             };
-            let node = Node::parse(&descriptor, bytes)?;
+            let node = Node::parse_within(&descriptor, bytes, &limits)?;
             if let Some(subject) = node.subject() {
                 self.subjects.push((subject.digest.clone(), descriptor.clone()));
             }
             let below = depth + usize::from(matches!(node, Node::Index(_)));
-            if below > limits::INDEX_DEPTH {
-                return Err(limit(format!("more than {} nested indexes", limits::INDEX_DEPTH))
-                    .expected("fewer"));
+            if below > index_depth {
+                return Err(
+                    limit(format!("more than {index_depth} nested indexes")).expected("fewer")
+                );
             }
             let entries = matches!(node, Node::Index(_));
             let successors = node.successors();
@@ -253,7 +259,8 @@ impl Walk {
         if !old && !descriptor.media_type.as_str().ends_with("json") {
             return;
         }
-        let Ok(bytes) = source.read(descriptor, "a document", limits::DOCUMENT) else {
+        let most = source.limits().document;
+        let Ok(bytes) = source.read(descriptor, "a document", most) else {
             return;
         };
         let Ok(value) = serde_json::from_slice::<Value>(&bytes) else { return };
@@ -273,8 +280,8 @@ impl Walk {
 /// that is there and broken is an error: what it points at must not be taken
 /// for unneeded.
 fn read(source: &dyn Source, descriptor: &Descriptor) -> Result<Option<Vec<u8>>> {
-    let limit = limits::INDEX.max(limits::DOCUMENT);
-    match source.read(descriptor, "a document", limit) {
+    let limits = source.limits();
+    match source.read(descriptor, "a document", limits.index.max(limits.document)) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.code() == Code::NotFound => Ok(None),
         Err(error) => Err(error),
