@@ -25,7 +25,7 @@ mod entries;
 mod pipe;
 pub(crate) mod reserved;
 mod walk;
-mod whiteout;
+pub(crate) mod whiteout;
 
 use std::io::Read;
 use std::marker::PhantomData;

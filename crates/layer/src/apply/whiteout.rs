@@ -16,7 +16,7 @@ const AUFS: &[u8] = b".wh..wh.";
 
 /// What the name of an entry says.
 #[derive(Debug, Eq, PartialEq)]
-pub(super) enum Meaning {
+pub(crate) enum Meaning {
     /// A file of that name.
     File,
     /// Nothing of lower layers is seen at that name, in the entry's folder.
@@ -28,7 +28,7 @@ pub(super) enum Meaning {
 }
 
 /// Reads the name of an entry, and those of its parents.
-pub(super) fn meaning(path: &RelPath) -> Result<Meaning> {
+pub(crate) fn meaning(path: &RelPath) -> Result<Meaning> {
     let bad = |found: String, expected: &str| {
         Err(Error::new(Code::UnsafeEntry, format!("reading entry {path}"))
             .found(found)
@@ -56,6 +56,14 @@ pub(super) fn meaning(path: &RelPath) -> Result<Meaning> {
         }
         Some(hidden) => Ok(Meaning::Hide(OsStr::from_bytes(hidden).to_owned())),
     }
+}
+
+/// Whether a private name is one that AUFS really used: for hard links of
+/// removed files, orphans and its own state.
+pub(crate) fn is_known_private(path: &RelPath) -> bool {
+    let mut names = path.components().map(OsStr::as_bytes);
+    let private = names.find_map(|name| name.strip_prefix(AUFS));
+    matches!(private, Some(b"plnk" | b"aufs" | b"orph"))
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ mod apply_paths;
 mod apply_support;
 mod apply_whiteouts;
 mod codec;
+mod differential;
 mod pack;
 mod tar_hostile;
 mod tar_peers;
