@@ -13,9 +13,11 @@
 mod bench;
 mod budget;
 mod ci;
+mod differential;
 mod docs;
 mod floors;
 mod fuzz;
+mod hostile;
 mod interop;
 mod metadata;
 mod sources;
@@ -43,7 +45,10 @@ usage: cargo xtask VERB
   docs [FILE]...                  runs the examples in the documents
   fuzz [--seconds N] [TARGET]...  a short run of each fuzz target
   interop [ARG]...                the program against other people's tools
-  bench [OPTION]...               how fast the program and other people's tools are";
+  bench [OPTION]...               how fast the program and other people's tools are
+  hostile [--json]                hostile images, by id, as root and as a user
+  differential [--inputs N] [--seed S]
+                                  archives as others read them";
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
@@ -58,6 +63,8 @@ fn main() -> ExitCode {
         "docs" => docs::run(&rest),
         "fuzz" => fuzz::run(&rest),
         "interop" => interop::run(&rest),
+        "hostile" => hostile::run(&rest),
+        "differential" => differential::run(&rest),
         _ => {
             eprintln!("{USAGE}");
             return ExitCode::from(2);

@@ -11,6 +11,7 @@
 //! without an image.
 
 pub mod apply;
+pub mod check;
 pub mod codec;
 pub mod diff;
 pub mod entry;
@@ -24,6 +25,7 @@ pub mod remove;
 pub mod root;
 pub mod tar;
 
+pub use check::Check;
 pub use entry::{Entry, EntryKind, Timestamp};
 pub use finding::{Finding, Findings};
 pub use ids::{IdMap, IdRange};

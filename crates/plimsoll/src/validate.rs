@@ -8,9 +8,9 @@ use std::collections::BTreeSet;
 use std::io;
 
 use plimsoll_content::{Code, Descriptor, Digest, Error, Hasher, Result, Source, Watch};
-use plimsoll_layer::Limits;
 use plimsoll_layer::codec::Decoder;
 use plimsoll_layer::tar::Entries;
+use plimsoll_layer::{Check as Sense, Limits};
 use plimsoll_spec::graph::Node;
 use serde::Serialize;
 
@@ -191,8 +191,10 @@ impl Check<'_> {
                 return self.blobs(manifest, location);
             }
         };
+        let mut sense = Sense::new();
         for (position, layer) in layers.iter().enumerate() {
             if !self.seen.insert((layer.descriptor.digest.clone(), Some(layer.diff_id.clone()))) {
+                sense.skip_layer();
                 continue;
             }
             let place = join(location, &format!("layer {}", position + 1));
@@ -201,20 +203,22 @@ impl Check<'_> {
                 && let Err(error) = self.source.fetch(&layer.descriptor, 0)
                 && error.code() == Code::NotFound
             {
+                sense.skip_layer();
                 continue; // It lies elsewhere, as it may.
             }
-            if let Err(error) = self.layer(layer, &place) {
+            if let Err(error) = self.layer(layer, &mut sense, &place) {
+                sense.skip_layer();
                 self.note(error, &place, &layer.descriptor.digest)?;
             }
         }
         Ok(())
     }
 
-    fn layer(&mut self, layer: &image::Layer, location: &str) -> Result<()> {
+    fn layer(&mut self, layer: &image::Layer, sense: &mut Sense, location: &str) -> Result<()> {
         let blob = &layer.descriptor;
         self.watch.begin(location, Some(blob.size));
         let mut reader = self.source.open(blob)?;
-        let read = read_layer(Watched::new(&mut reader, self.watch), layer, self.limits);
+        let read = read_layer(Watched::new(&mut reader, self.watch), layer, self.limits, sense);
         // Digest and size first: they explain a broken stream.
         let (_proof, _) = reader.finish()?;
         let read = read?;
@@ -222,7 +226,8 @@ impl Check<'_> {
         self.report.bytes += blob.size + read.bytes;
         self.report.entries += read.entries;
         for finding in &read.findings {
-            self.find(Level::Warning, Code::Layer, location, &blob.digest, finding);
+            let level = if Sense::is_error(finding.name) { Level::Error } else { Level::Warning };
+            self.find(level, Code::Layer, location, &blob.digest, &finding.to_string());
         }
         self.watch.end(&format!("{location}  {}", blob.digest));
         if read.diff_id != layer.diff_id {
@@ -271,32 +276,35 @@ struct ReadLayer {
     diff_id: Digest,
     bytes: u64,
     entries: u64,
-    findings: Vec<String>,
+    findings: Vec<plimsoll_layer::Finding>,
 }
 
-/// Reads a layer to its end without writing anything.
-fn read_layer(reader: impl io::Read, layer: &image::Layer, limits: Limits) -> Result<ReadLayer> {
+/// Reads a layer to its end without writing anything. Types of entries that
+/// have no place in a layer are refused here, where unpacking skips them.
+fn read_layer(
+    reader: impl io::Read,
+    layer: &image::Layer,
+    limits: Limits,
+    sense: &mut Sense,
+) -> Result<ReadLayer> {
     let decoder = Decoder::new(unpack::format(layer), reader, &limits)?;
     let hashed = Hashed {
         reader: decoder,
         hasher: Hasher::new(layer.diff_id.computable("diff_id")?),
         bytes: 0,
     };
-    let mut entries = Entries::new(hashed, limits);
+    let mut entries = Entries::new(hashed, limits).strict();
     let mut count = 0;
-    while let Some((_entry, _body)) = entries.next()? {
+    while let Some((entry, _body)) = entries.next()? {
+        sense.entry(&entry)?;
         count += 1;
     }
     let (hashed, mut findings) = entries.finish()?;
     let (bytes, diff_id) = (hashed.bytes, hashed.hasher.finish());
     let (_, more) = hashed.reader.finish()?;
     findings.extend(more);
-    Ok(ReadLayer {
-        diff_id,
-        bytes,
-        entries: count,
-        findings: findings.iter().map(ToString::to_string).collect(),
-    })
+    findings.extend(sense.end_layer());
+    Ok(ReadLayer { diff_id, bytes, entries: count, findings })
 }
 
 struct Hashed<R> {

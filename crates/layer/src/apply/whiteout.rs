@@ -58,6 +58,14 @@ pub(crate) fn meaning(path: &RelPath) -> Result<Meaning> {
     }
 }
 
+/// Whether a private name is one that AUFS really used: for hard links of
+/// removed files, orphans and its own state.
+pub(crate) fn is_known_private(path: &RelPath) -> bool {
+    let mut names = path.components().map(OsStr::as_bytes);
+    let private = names.find_map(|name| name.strip_prefix(AUFS));
+    matches!(private, Some(b"plnk" | b"aufs" | b"orph"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

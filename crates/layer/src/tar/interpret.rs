@@ -95,6 +95,12 @@ pub(super) fn meaning(
         });
     }
     let path = RelPath::parse(&name)?;
+    if before.link.is_some() && matches!(kind, b'1' | b'2') && block.0[block::LINK.start] == 0 {
+        return Err(Fault::hostile(
+            "a long link name before a header without any",
+            "its start in the header as well: libarchive makes no link of this one",
+        ));
+    }
     let mut form = Form::None;
     let kind = match kind {
         0 if name.ends_with(b"/") || block.text(block::NAME).ends_with(b"/") => {
@@ -138,8 +144,7 @@ pub(super) fn meaning(
             EntryKind::Hardlink { target }
         }
         b'2' => EntryKind::Symlink { target: symlink(link(block, &before))? },
-        b'3' => EntryKind::Char { major: device(block, true)?, minor: device(block, false)? },
-        b'4' => EntryKind::Block { major: device(block, true)?, minor: device(block, false)? },
+        b'3' | b'4' => device(block, &before, kind)?,
         b'5' => EntryKind::Directory,
         _ => EntryKind::Fifo,
     };
@@ -256,6 +261,13 @@ fn regular(block: &Block, before: &Before<'_>, size: u64) -> Result<(Form, u64)>
                 "them in PAX archives only: readers disagree about this one",
             ));
         }
+        // Python finds the next header by the real size then.
+        if pax.is_some_and(|pax| pax.size.is_some()) {
+            return Err(Fault::hostile(
+                "a size and GNU.sparse keys in one PAX header",
+                "one of them: readers disagree where the next entry is",
+            ));
+        }
         return sparse::form(keys);
     }
     if sparse.is_some() || pax.is_some_and(|pax| pax.size.is_some()) {
@@ -310,10 +322,29 @@ fn symlink(target: &[u8]) -> Result<Vec<u8>> {
     Ok(target.to_vec())
 }
 
-fn device(block: &Block, major: bool) -> Result<u32> {
-    let (field, what) =
-        if major { (block::MAJOR, "device major") } else { (block::MINOR, "device minor") };
-    u32::try_from(number(block, field.clone(), what)?).map_err(|_| unreadable(block, field, what))
+/// Device numbers. v7 has no place for them, but Python reads them in all
+/// dialects; libarchive takes those of a PAX header instead.
+fn device(block: &Block, before: &Before<'_>, kind: u8) -> Result<EntryKind> {
+    let mut numbers = [0; 2];
+    let pax = before.pax.as_ref().map(|pax| pax.device).unwrap_or_default();
+    for (place, (field, what)) in
+        [(block::MAJOR, "device major"), (block::MINOR, "device minor")].into_iter().enumerate()
+    {
+        let number = number(block, field.clone(), what)?;
+        let other = pax[place].is_some_and(|other| i128::from(other) != number);
+        if other || number != 0 && block.dialect() == Dialect::V7 {
+            return Err(Fault::hostile(
+                format!("{what} {number}, where some readers find another one"),
+                "a POSIX or GNU header, and the same number in a PAX header",
+            ));
+        }
+        numbers[place] = u32::try_from(number).map_err(|_| unreadable(block, field, what))?;
+    }
+    let [major, minor] = numbers;
+    Ok(match kind {
+        b'3' => EntryKind::Char { major, minor },
+        _ => EntryKind::Block { major, minor },
+    })
 }
 
 /// Owners are numbers that the kernel takes (MD15).

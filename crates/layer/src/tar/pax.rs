@@ -19,6 +19,8 @@ pub(super) struct Pax<'a> {
     /// Sorted by name.
     pub(super) xattrs: Vec<(Vec<u8>, Vec<u8>)>,
     pub(super) sparse: Option<Box<Sparse<'a>>>,
+    /// The major and minor number of a device, as star and libarchive say it.
+    pub(super) device: [Option<u64>; 2],
 }
 
 /// The GNU.sparse keys, of all three versions.
@@ -96,6 +98,8 @@ impl<'a> Pax<'a> {
                 b"uid" => once(&mut pax.uid, id(key, value)?, key)?,
                 b"gid" => once(&mut pax.gid, id(key, value)?, key)?,
                 b"mtime" => once(&mut pax.mtime, time(value, findings)?, key)?,
+                b"SCHILY.devmajor" => once(&mut pax.device[0], size(key, value)?, key)?,
+                b"SCHILY.devminor" => once(&mut pax.device[1], size(key, value)?, key)?,
                 b"SCHILY.realsize" => {
                     return Err(Fault::layer(
                         "a sparse file as star writes it (SCHILY.realsize)",

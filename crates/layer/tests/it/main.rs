@@ -11,6 +11,7 @@ mod diff_state;
 mod diff_support;
 mod diff_trees;
 mod diff_upper;
+mod differential;
 mod golden;
 mod pack;
 mod pack_stack;

@@ -595,3 +595,48 @@ fn an_error_names_entry_and_place_and_ends_the_archive() {
     assert!(entries.next().is_err());
     assert!(entries.finish().is_err());
 }
+
+#[test]
+fn device_numbers_belong_to_dialects_that_have_them() {
+    let device = |magic: &[u8]| {
+        let mut header = Header::new(b"d", b'4');
+        header.set(257, magic).set(329, b"0000001\0").set(337, b"0000003\0");
+        header.seal()
+    };
+    for magic in [&b"ustar\x0000"[..], b"ustar  \0"] {
+        let listing = read(&archive(&[device(magic)])).expect("good");
+        assert_eq!(listing.0[0].0.kind, EntryKind::Block { major: 1, minor: 3 });
+    }
+    // GNU tar and libarchive make 0:0 of it, Python 1:3.
+    assert_eq!(refused(&[device(&[0; 8])]), Code::UnsafeEntry);
+    // libarchive takes this one, others that of the header.
+    let other = pax(&[("SCHILY.devmajor", b"9")]);
+    assert_eq!(refused(&[other, device(b"ustar\x0000")]), Code::UnsafeEntry);
+    let same = pax(&[("SCHILY.devmajor", b"1"), ("SCHILY.devminor", b"3")]);
+    assert!(read(&archive(&[same, device(b"ustar\x0000")])).is_ok());
+}
+
+#[test]
+fn a_long_link_name_belongs_to_a_link_with_a_name() {
+    let long = extended(b'K', b"target\0");
+    for kind in *b"12" {
+        let header = |link: &[u8]| Header::gnu(b"a", kind).link(link).seal();
+        assert!(read(&archive(&[long.clone(), header(b"targ")])).is_ok());
+        assert_eq!(refused(&[long.clone(), header(b"")]), Code::UnsafeEntry);
+    }
+    // Go leaves out of the header what is not ASCII, which may be all of it.
+    let link = Header::new(b"a", b'2').seal();
+    assert!(read(&archive(&[pax(&[("linkpath", "中".as_bytes())]), link])).is_ok());
+}
+
+#[test]
+fn tp02_a_sparse_file_has_no_second_size() {
+    // Python looks for the next header behind 4096 bytes, others behind 512.
+    let keys = pax(&[
+        ("size", b"512"),
+        ("GNU.sparse.size", b"4096"),
+        ("GNU.sparse.numblocks", b"2"),
+        ("GNU.sparse.map", b"0,512,4096,0"),
+    ]);
+    assert_eq!(refused(&[keys, file(b"x", &[b'd'; 512]), empty(b"next")]), Code::UnsafeEntry);
+}
