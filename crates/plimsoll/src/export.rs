@@ -5,15 +5,15 @@ use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 
-use plimsoll_content::{Code, Digest, Error, Kind, Result, Source, Watch};
+use plimsoll_content::{Digest, Error, Result, Source, Watch};
 use plimsoll_layer::apply::Summary;
 use plimsoll_layer::codec::Compression;
 use plimsoll_layer::pack::{self, Stack};
 use serde::Serialize;
 
-use crate::image::{Image, Layer};
+use crate::image::Image;
 use crate::notes;
-use crate::transfer::{Counted, Watched};
+use crate::transfer::Counted;
 use crate::unpack;
 
 /// How an image is exported.
@@ -76,13 +76,15 @@ pub fn export<W: Write>(
         ..pack::Options::default()
     };
     let mut warnings = Vec::new();
-    let mut stack = Stack::new(&pack_options)?;
-    for (position, layer) in layers.iter().enumerate() {
-        let place = (position + 1, layers.len());
-        let summary;
-        (stack, summary) = proved(source, layer, place, watch, stack)?;
-        warnings.extend(notes::all(&format!("layer {}: ", position + 1), &summary.findings, watch));
-    }
+    let stack = Stack::new(&pack_options)?;
+    let done = |position: usize, summary: Summary| {
+        let place = format!("layer {}: ", position + 1);
+        warnings.extend(notes::all(&place, &summary.findings, watch));
+    };
+    let stack =
+        unpack::proved(source, &layers, 1, layers.len(), watch, done, |blobs, announced, done| {
+            stack.layers(blobs, announced, done)
+        })?;
     watch.begin("writing the root filesystem", None);
     let (packed, out) = stack.write(Length { out: Counted::new(out, watch), length: 0 })?;
     warnings.extend(notes::all("", &packed.findings, watch));
@@ -98,40 +100,6 @@ pub fn export<W: Write>(
         warnings,
     };
     Ok((exported, out.out.into_inner()))
-}
-
-/// Puts a layer on the stack with both proofs: the blob's digest and the
-/// diff_id. `place` is the layer's number, and how many there are.
-fn proved<'a>(
-    source: &dyn Source,
-    layer: &Layer,
-    place: (usize, usize),
-    watch: &dyn Watch,
-    stack: Stack<'a>,
-) -> Result<(Stack<'a>, Summary)> {
-    let (number, of) = place;
-    let blob = &layer.descriptor;
-    watch.begin(&format!("layer {number} of {of}"), Some(blob.size));
-    let context =
-        |error: Error| error.context(format!("reading layer {number} of {of}, {}", blob.digest));
-    let mut reader = source.open(blob).map_err(context)?;
-    let watched = Watched::new(&mut reader, watch);
-    match stack.layer(watched, unpack::format(layer), &layer.diff_id) {
-        Ok((stack, summary)) => {
-            let (_proof, _) = reader.finish().map_err(context)?;
-            let entries = summary.entries;
-            watch.end(&format!("layer {number} of {of}  {}  {entries} entries", blob.digest));
-            Ok((stack, summary))
-        }
-        // A damaged blob shows first as a broken stream: say what is wrong.
-        Err(error) if error.kind() == Kind::Integrity && error.code() != Code::Digest => {
-            Err(context(match reader.finish() {
-                Err(damage) if damage.kind() == Kind::Integrity => damage,
-                _ => error,
-            }))
-        }
-        Err(error) => Err(context(error)),
-    }
 }
 
 /// Counts what goes by.

@@ -122,7 +122,8 @@ fn layers(
         // The kernel turns deletions into whiteouts and copies parents up: the
         // same applier serves a folder and a layer of an overlay.
         let mut applier = Applier::new(merged.as_fd(), options(limits))?;
-        unpack::layer_into(source, layer, position + 1, layers.len(), &mut applier, watch)?;
+        let (layer, of) = (std::slice::from_ref(layer), layers.len());
+        unpack::layers_into(source, layer, position + 1, of, &mut applier, watch, |_, _| {})?;
         applier.finish()?;
         drop(merged);
         let _ = fs::remove_dir_all(&work);

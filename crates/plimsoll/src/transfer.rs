@@ -71,6 +71,11 @@ impl<'a, R> Watched<'a, R> {
     pub fn new(reader: R, watch: &'a dyn Watch) -> Self {
         Self { reader, watch }
     }
+
+    /// The reader.
+    pub fn into_inner(self) -> R {
+        self.reader
+    }
 }
 
 impl<R: io::Read> io::Read for Watched<'_, R> {

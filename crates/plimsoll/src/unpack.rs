@@ -1,11 +1,12 @@
 //! The layers of an image become a root filesystem, in one pass over each
 //! blob, staged beside the destination and published when every proof is in.
 
+use std::io::Read;
 use std::os::fd::BorrowedFd;
 use std::path::Path;
 
-use plimsoll_content::{Code, Digest, Error, Kind, Result, Source, Watch};
-use plimsoll_layer::apply::{self, Applier};
+use plimsoll_content::{Digest, Error, Result, Source, Verifying, Watch};
+use plimsoll_layer::apply::{self, Announced, Applier};
 use plimsoll_layer::codec::Format;
 use plimsoll_spec::LayerCompression;
 use plimsoll_store::StagedDir;
@@ -99,51 +100,94 @@ pub fn into(
         warnings: Vec::new(),
     };
     let mut applier = Applier::new(root, options.clone())?;
-    for (position, layer) in layers.iter().enumerate() {
-        let summary = layer_into(source, layer, position + 1, layers.len(), &mut applier, watch)?;
+    layers_into(source, &layers, 1, layers.len(), &mut applier, watch, |position, summary| {
         unpacked.entries += summary.entries;
         unpacked.bytes += summary.bytes;
-        unpacked.compressed += layer.descriptor.size;
+        unpacked.compressed += layers[position].descriptor.size;
         let place = format!("layer {}: ", position + 1);
         unpacked.warnings.extend(notes::all(&place, &summary.findings, watch));
-    }
+    })?;
     applier.finish()?;
     Ok(unpacked)
 }
 
-/// Applies one layer through `applier`, with both proofs: the blob's digest
-/// and the diff_id.
-pub fn layer_into(
+/// Applies neighbouring layers through `applier`, the lowest first, with both
+/// proofs of each: the blob's digest and the diff_id. `number` is what people
+/// call the first of them, `of` how many the image has.
+pub fn layers_into(
     source: &dyn Source,
-    layer: &Layer,
+    layers: &[Layer],
     number: usize,
     of: usize,
     applier: &mut Applier<'_>,
     watch: &dyn Watch,
-) -> Result<apply::Summary> {
-    let blob = &layer.descriptor;
-    watch.begin(&format!("layer {number} of {of}"), Some(blob.size));
-    let context =
-        |error: Error| error.context(format!("applying layer {number} of {of}, {}", blob.digest));
-    let mut reader = source.open(blob).map_err(context)?;
-    let applied = applier.apply(Watched::new(&mut reader, watch), format(layer), &layer.diff_id);
-    let summary = match applied {
-        Ok(summary) => {
-            let (_proof, _) = reader.finish().map_err(context)?;
-            summary
+    done: impl FnMut(usize, apply::Summary),
+) -> Result<()> {
+    proved(source, layers, number, of, watch, done, |blobs, announced, done| {
+        applier.apply_all(blobs, announced, done)
+    })
+}
+
+/// Leads neighbouring layers to `take`, with their digests as the proof of
+/// the blobs; what they say comes to `done`, and to `watch`.
+pub(crate) fn proved<'a, T>(
+    source: &'a dyn Source,
+    layers: &'a [Layer],
+    number: usize,
+    of: usize,
+    watch: &'a dyn Watch,
+    mut done: impl FnMut(usize, apply::Summary),
+    take: impl FnOnce(
+        Blobs<'a>,
+        &[Announced],
+        &mut dyn FnMut(usize, apply::Summary),
+    ) -> Result<T, (usize, Error)>,
+) -> Result<T> {
+    let name = |position: usize| format!("layer {} of {of}", number + position);
+    let begin = |position: usize| {
+        if let Some(layer) = layers.get(position) {
+            watch.begin(&name(position), Some(layer.descriptor.size));
         }
-        // A damaged blob shows first as a broken stream. What is wrong with
-        // it is that it is not the blob that was announced: say that.
-        Err(error) if error.kind() == Kind::Integrity && error.code() != Code::Digest => {
-            return Err(context(match reader.finish() {
-                Err(damage) if damage.kind() == Kind::Integrity => damage,
-                _ => error,
-            }));
-        }
-        Err(error) => return Err(context(error)),
     };
-    watch.end(&format!("layer {number} of {of}  {}  {} entries", blob.digest, summary.entries));
-    Ok(summary)
+    let announced: Vec<_> = layers
+        .iter()
+        .map(|layer| Announced { format: format(layer), diff_id: layer.diff_id.clone() })
+        .collect();
+    begin(0);
+    let mut each = |position: usize, summary: apply::Summary| {
+        let digest = &layers[position].descriptor.digest;
+        watch.end(&format!("{}  {digest}  {} entries", name(position), summary.entries));
+        done(position, summary);
+        begin(position + 1);
+    };
+    take(Blobs { source, layers, watch }, &announced, &mut each).map_err(|(position, error)| {
+        match layers.get(position) {
+            Some(layer) => {
+                error.context(format!("applying {}, {}", name(position), layer.descriptor.digest))
+            }
+            None => error,
+        }
+    })
+}
+
+/// The blobs of layers, from one source, with their digests as the proof.
+pub(crate) struct Blobs<'a> {
+    source: &'a dyn Source,
+    layers: &'a [Layer],
+    watch: &'a dyn Watch,
+}
+
+impl<'a> apply::Blobs for Blobs<'a> {
+    type Blob = Watched<'a, Verifying<Box<dyn Read + Send + 'a>>>;
+
+    fn open(&mut self, layer: usize) -> Result<Self::Blob> {
+        Ok(Watched::new(self.source.open(&self.layers[layer].descriptor)?, self.watch))
+    }
+
+    fn prove(&mut self, _: usize, blob: Self::Blob) -> Result<()> {
+        let (_proof, _) = blob.into_inner().finish()?;
+        Ok(())
+    }
 }
 
 /// How the layer is compressed, as the codecs call it.

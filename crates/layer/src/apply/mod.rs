@@ -1,9 +1,11 @@
 //! Applying layers to a root filesystem below a directory handle.
 //!
-//! A layer goes by once: one thread reads and inflates it, the caller's
-//! thread hashes the plain bytes, parses them and makes the files. The proof
-//! (its diff_id) is there at the end only, so the root must be a private
-//! place that is published after [`Applier::finish`] and never before.
+//! A layer goes by once: one thread reads it and proves the blob, one inflates
+//! it, the caller's thread hashes the plain bytes, parses them and makes the
+//! files. The threads that read and inflate go on with the next layer while
+//! the current one is applied. The proof (its diff_id) is there at the end
+//! only, so the root must be a private place that is published after
+//! [`Applier::finish`] and never before.
 //!
 //! **Confinement.** Every call names one component below a handle and follows
 //! no link. Links in the parents of an entry are resolved here as in a
@@ -11,8 +13,7 @@
 //! can not block. Owner, mode, attributes and times are set on handles of
 //! what was just made.
 //!
-//! **Memory** of one layer: 2 MiB of chunks in flight, the state of the
-//! decoder (a zstd layer may ask for [`Limits::zstd_window`]), 64 directory
+//! **Memory**: 9 MiB of chunks in flight, the state of the decoder (a zstd layer may ask for [`Limits::zstd_window`]), 64 directory
 //! handles, and, if lower layers are there, the names of what this layer put
 //! into folders that it did not make itself. A layer of 100,000 such files
 //! needs about 15 MiB; folders made by the layer cost nothing.
@@ -40,6 +41,7 @@ use crate::ids::IdMap;
 use crate::limits::Limits;
 use crate::tar::Entries;
 use attributes::Attributes;
+use pipe::{Chunks, Plain};
 use walk::Walk;
 
 /// How layers are applied.
@@ -106,6 +108,66 @@ pub struct Summary {
     pub findings: Vec<Finding>,
 }
 
+/// Where the blobs of layers come from. Blobs are read on a thread of their
+/// own, each to its end, one after another; the lowest layer is number 0.
+pub trait Blobs: Send {
+    /// The bytes of one blob.
+    type Blob: Read + Send;
+
+    /// Opens the blob of a layer.
+    fn open(&mut self, layer: usize) -> Result<Self::Blob>;
+
+    /// Says whether the blob is what was announced. It was read to its end, or
+    /// something is wrong with what came so far; the rest may have to be read
+    /// to know.
+    fn prove(&mut self, layer: usize, blob: Self::Blob) -> Result<()>;
+}
+
+/// What is known about a layer before it is read.
+#[derive(Clone, Debug)]
+pub struct Announced {
+    /// How the blob is compressed.
+    pub format: Format,
+    /// The digest of the plain archive.
+    pub diff_id: Digest,
+}
+
+/// One blob that nobody proves.
+pub(crate) struct Single<R>(pub(crate) Option<R>);
+
+impl<R: Read + Send> Blobs for Single<R> {
+    type Blob = R;
+
+    fn open(&mut self, _: usize) -> Result<R> {
+        self.0.take().ok_or_else(|| Error::new(Code::Bug, "opening a layer twice"))
+    }
+
+    fn prove(&mut self, _: usize, _: R) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// Leads layers through the threads, in order; `one` uses the plain bytes of
+/// each, to their end, and `done` is told what it did.
+pub(crate) fn lead<B: Blobs>(
+    blobs: B,
+    layers: &[Announced],
+    limits: &Limits,
+    mut one: impl FnMut(&mut Chunks, &Digest) -> Result<Summary>,
+    done: &mut dyn FnMut(usize, Summary),
+) -> Result<(), (usize, Error)> {
+    let formats: Vec<_> = layers.iter().map(|layer| layer.format).collect();
+    pipe::run(blobs, &formats, limits, |chunks| {
+        for (number, layer) in layers.iter().enumerate() {
+            match one(chunks, &layer.diff_id) {
+                Ok(summary) => done(number, summary),
+                Err(error) => return (number, Err(error)),
+            }
+        }
+        (layers.len(), Ok(()))
+    })
+}
+
 /// Applies layers to one root filesystem, the lowest first.
 ///
 /// Nothing is undone after an error: the root is to be thrown away then.
@@ -129,7 +191,8 @@ impl<'root> Applier<'root> {
     }
 
     /// Applies one layer, reads it to its end, and proves that the plain
-    /// bytes are those of `diff_id`.
+    /// bytes are those of `diff_id`. Nothing else is proved: see
+    /// [`Applier::apply_all`].
     ///
     /// Errors: [`Code::DiffId`] if they are not; what reading, inflating and
     /// parsing say; [`Code::UnsafeEntry`] for entries that would reach
@@ -141,27 +204,45 @@ impl<'root> Applier<'root> {
         format: Format,
         diff_id: &Digest,
     ) -> Result<Summary> {
+        let announced = Announced { format, diff_id: diff_id.clone() };
+        let mut summary = None;
+        self.apply_all(Single(Some(blob)), &[announced], |_, done| summary = Some(done))
+            .map_err(|(_, error)| error)?;
+        summary.ok_or_else(|| Error::new(Code::Bug, "applying a layer").found("no summary"))
+    }
+
+    /// Applies several layers, the lowest first, with all proofs: of each blob
+    /// by [`Blobs::prove`], of its plain bytes by the diff_id. `done` is told
+    /// what each layer did when it is applied and proved.
+    ///
+    /// Errors with the number of the layer, and what [`Applier::apply`] or
+    /// `blobs` say. Of a blob that is both broken and not what was announced,
+    /// the latter is said.
+    pub fn apply_all(
+        &mut self,
+        blobs: impl Blobs,
+        layers: &[Announced],
+        mut done: impl FnMut(usize, Summary),
+    ) -> Result<(), (usize, Error)> {
+        let limits = self.limits;
+        lead(blobs, layers, &limits, |chunks, diff_id| self.one(chunks, diff_id), &mut done)
+    }
+
+    /// Applies the next layer that comes out of `chunks`.
+    fn one(&mut self, chunks: &mut Chunks, diff_id: &Digest) -> Result<Summary> {
         let algorithm = diff_id.computable("a layer")?;
         self.walk.begin(self.lower)?;
         self.lower = true;
         let mut findings = Findings::default();
-        let limits = self.limits;
-        let (work, passed) = pipe::inflate(blob, format, &limits, algorithm, |plain| {
-            let mut layer = entries::Layer::new(&mut self.walk, &self.attributes, &mut findings);
-            let mut archive = Entries::new(plain, limits);
-            while let Some((entry, body)) = archive.next()? {
-                layer.add(&entry, body)?;
-            }
-            let done = layer.done;
-            let (plain, read) = archive.finish()?;
-            Ok(((done, read), plain))
-        })?;
-        let ((entries, whiteouts), read) = work;
-        if passed.diff_id != *diff_id {
-            return Err(Error::new(Code::DiffId, "verifying a layer")
-                .found(&passed.diff_id)
-                .expected(diff_id));
+        let mut layer = entries::Layer::new(&mut self.walk, &self.attributes, &mut findings);
+        let mut archive = Entries::new(Plain::new(chunks, algorithm), self.limits);
+        while let Some((entry, body)) = archive.next()? {
+            layer.add(&entry, body)?;
         }
+        let (entries, whiteouts) = layer.done;
+        let (plain, read) = archive.finish()?;
+        let passed = plain.finish()?;
+        passed.prove(diff_id)?;
         let findings = passed.findings.into_iter().chain(read).chain(findings.into_vec());
         Ok(Summary {
             entries,

@@ -9,7 +9,8 @@ use super::emit::Emit;
 use super::index::{Archives, Index};
 use super::spool::{self, Content, Place, Tee};
 use super::{Options, Packed};
-use crate::apply::{Summary, pipe};
+use crate::apply::pipe::{Chunks, Plain};
+use crate::apply::{Announced, Blobs, Single, Summary, lead};
 use crate::codec::Format;
 use crate::entry::{Entry, EntryKind};
 use crate::tar::Entries;
@@ -45,39 +46,55 @@ impl<'a> Stack<'a> {
     }
 
     /// Puts a layer on top, reads it to its end, and proves that its plain
-    /// bytes are those of `diff_id`.
+    /// bytes are those of `diff_id`. Nothing else is proved: see
+    /// [`Stack::layers`].
     ///
     /// Errors: as [`crate::apply::Applier::apply`].
     pub fn layer(
-        mut self,
+        self,
         blob: impl Read + Send,
         format: Format,
         diff_id: &Digest,
     ) -> Result<(Self, Summary)> {
-        let algorithm = diff_id.computable("a layer")?;
+        let announced = Announced { format, diff_id: diff_id.clone() };
+        let mut summary = None;
+        let stack = self
+            .layers(Single(Some(blob)), &[announced], |_, done| summary = Some(done))
+            .map_err(|(_, error)| error)?;
+        let missing = || Error::new(Code::Bug, "flattening a layer").found("no summary");
+        Ok((stack, summary.ok_or_else(missing)?))
+    }
+
+    /// Puts several layers on top, the lowest first, with all proofs.
+    ///
+    /// Errors: as [`crate::apply::Applier::apply_all`].
+    pub fn layers(
+        mut self,
+        blobs: impl Blobs,
+        layers: &[Announced],
+        mut done: impl FnMut(usize, Summary),
+    ) -> Result<Self, (usize, Error)> {
         let limits = self.options.limits;
-        let (index, spool, base) = (&mut self.index, &self.spool, self.length);
-        let (work, passed) = pipe::inflate(blob, format, &limits, algorithm, |plain| {
-            let tee = Tee { reader: plain, keep: spool };
-            let (tee, entries, findings) = read(tee, base, index, self.options)?;
-            Ok(((entries, findings), tee.reader))
-        })?;
-        if passed.diff_id != *diff_id {
-            return Err(Error::new(Code::DiffId, "verifying a layer")
-                .found(&passed.diff_id)
-                .expected(diff_id));
-        }
+        lead(blobs, layers, &limits, |chunks, diff_id| self.one(chunks, diff_id), &mut done)?;
+        Ok(self)
+    }
+
+    /// Puts the next layer that comes out of `chunks` on top.
+    fn one(&mut self, chunks: &mut Chunks, diff_id: &Digest) -> Result<Summary> {
+        let plain = Plain::new(chunks, diff_id.computable("a layer")?);
+        let tee = Tee { reader: plain, keep: &self.spool };
+        let (tee, entries, found) = read(tee, self.length, &mut self.index, self.options)?;
+        let passed = tee.reader.finish()?;
+        passed.prove(diff_id)?;
         self.length += passed.bytes;
-        let (entries, read) = work;
         let placed = std::mem::take(&mut self.index.findings).into_vec();
-        let summary = Summary {
+        Ok(Summary {
             entries,
             bytes: passed.bytes,
             diff_id: passed.diff_id,
             whiteouts: self.index.whiteouts,
-            findings: passed.findings.into_iter().chain(read).chain(placed).collect(),
-        };
-        Ok((self, summary))
+            findings: passed.findings.into_iter().chain(found).chain(placed).collect(),
+        })
     }
 
     /// Writes the layer that all of them come to.

@@ -3,6 +3,7 @@
 mod apply_metadata;
 mod apply_model;
 mod apply_paths;
+mod apply_pipe;
 mod apply_support;
 mod apply_whiteouts;
 mod codec;
