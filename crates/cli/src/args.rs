@@ -126,6 +126,8 @@ pub(crate) enum Verb {
     Unpack(verbs::unpack::Args),
     /// Unpack an image to a runtime bundle (config.json and rootfs)
     Bundle(verbs::bundle::Args),
+    /// Make an image of what changed in a bundle
+    Repack(verbs::repack::Args),
     /// Run an image
     Run(verbs::run::Args),
     /// See the main steps at work, with nothing installed

@@ -19,6 +19,7 @@ use serde::Serialize;
 
 use crate::image::Image;
 use crate::notes;
+use crate::repack;
 use crate::unpack::{self, Unpacked};
 
 /// How a bundle is made.
@@ -30,6 +31,9 @@ pub struct Options {
     pub overrides: Overrides,
     /// How layers are applied.
     pub apply: apply::Options,
+    /// Where the image lies ([`Home::lasting`](crate::place::Home::lasting)):
+    /// with it, what is needed to repack the bundle is written into it.
+    pub place: Option<String>,
 }
 
 /// A bundle that was made.
@@ -82,6 +86,10 @@ fn into(
     conversion.spec.mounts.extend(volumes);
     make_working_dir(&root, &conversion)?;
     write_file_atomic(staged.fd(), "config.json", &conversion.spec.to_bytes()?, 0o644)?;
+    if let Some(place) = &options.place {
+        let state = repack::record(root.as_fd(), image, place, options.apply.ids, watch)?;
+        write_file_atomic(staged.fd(), repack::STATE, &state.to_bytes(), 0o644)?;
+    }
     let args = conversion.spec.process.map(|process| process.args).unwrap_or_default();
     Ok(Bundled { unpacked, args, uid: user.uid, gid: user.gid })
 }

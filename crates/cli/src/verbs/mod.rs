@@ -8,6 +8,7 @@ pub(crate) mod inspect;
 pub(crate) mod ls;
 pub(crate) mod pack;
 pub(crate) mod process;
+pub(crate) mod repack;
 pub(crate) mod rm;
 pub(crate) mod run;
 pub(crate) mod show;
@@ -34,6 +35,7 @@ pub(crate) fn dispatch(verb: Verb, context: &Context) -> Result<u8> {
         Verb::Validate(args) => validate::run(&args, context),
         Verb::Unpack(args) => unpack::run(&args, context),
         Verb::Bundle(args) => bundle::run(&args, context),
+        Verb::Repack(args) => repack::run(args, context),
         Verb::Demo(args) => demo::run(&args, context),
         Verb::Explain(args) => explain::run(&args, context),
         Verb::Completions(args) => completions::run(&args, context),

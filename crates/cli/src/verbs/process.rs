@@ -73,6 +73,7 @@ impl ProcessArgs {
             user: self.user.clone(),
             overrides: Overrides { args, users, ..self.overrides() },
             apply: unpack::options(),
+            place: None,
         }
     }
 

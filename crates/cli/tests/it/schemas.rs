@@ -49,6 +49,7 @@ fn every_report_follows_its_schema() {
         &["validate", "oci:images:v1", "oci:images:v2"],
         &["unpack", "oci:images:v1", "out"],
         &["bundle", "oci:images:v1", "bundle"],
+        &["repack", "bundle", "oci:images:v3"],
         &["rm", "oci:images:v2", "--gc"],
         &["explain"],
         &["explain", "E_DIGEST"],
@@ -56,6 +57,8 @@ fn every_report_follows_its_schema() {
     ] {
         check(&sandbox.json(words));
     }
+    sandbox.write("bundle/rootfs/new", "x");
+    check(&sandbox.json(&["repack", "bundle", "oci:images:v4", "--refresh"]));
 }
 
 #[test]
