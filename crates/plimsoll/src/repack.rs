@@ -155,8 +155,13 @@ impl Bundle {
     fn of(shown: String, tree: &Path, state: &Path) -> Result<Self> {
         let (folder, name) = split(state)?;
         let bytes = Root::open(&folder)?.read_file(name.as_bytes(), LONGEST)?.ok_or_else(|| {
+            let found = if folder.join("umoci.json").exists() {
+                "a bundle of umoci, which records other things".to_owned()
+            } else {
+                format!("no recorded state at {}", state.display())
+            };
             Error::new(Code::NotFound, format!("opening {shown}"))
-                .found(format!("no recorded state at {}", state.display()))
+                .found(found)
                 .expected("what unpacking recorded, to tell what changed")
                 .fix("plimsoll bundle REF DIR   makes a bundle with one; plimsoll unpack --state FILE REF DIR   records it elsewhere")
         })?;

@@ -234,6 +234,9 @@ fn what_is_missing_or_broken_is_said() {
     fs::create_dir_all(sandbox.path("bare/rootfs")).expect("made");
     let error = sandbox.fails(3, &["repack", "bare", "oci:images:v2"]);
     assert!(error.contains("plimsoll.state") && error.contains("plimsoll bundle"), "{error}");
+    sandbox.write("bare/umoci.json", "{}");
+    let error = sandbox.fails(3, &["repack", "bare", "oci:images:v2"]);
+    assert!(error.contains("of umoci"), "{error}");
 
     let state = sandbox.path("work/plimsoll.state");
     let whole = fs::read(&state).expect("read");
