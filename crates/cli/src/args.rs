@@ -153,6 +153,8 @@ pub(crate) enum Verb {
     Export(verbs::export::Args),
     /// Unpack an image to a runtime bundle (config.json and rootfs)
     Bundle(verbs::bundle::Args),
+    /// Make an image of what changed in a bundle
+    Repack(verbs::repack::Args),
     /// Run an image
     Run(verbs::run::Args),
     /// See the main steps at work, with nothing installed

@@ -1,5 +1,6 @@
 //! Maps of user and group ids: what the ids of an image are outside of it.
 
+use std::fmt;
 use std::str::FromStr;
 
 use plimsoll_content::{Code, Error, Result};
@@ -38,6 +39,12 @@ impl IdRange {
     /// How many ids there are.
     pub fn size(self) -> u32 {
         self.size
+    }
+}
+
+impl fmt::Display for IdRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:{}", self.container, self.host, self.size)
     }
 }
 

@@ -19,6 +19,7 @@ use serde::Serialize;
 
 use crate::image::Image;
 use crate::notes;
+use crate::repack;
 use crate::unpack::{self, Durability, Unpacked};
 
 /// How a bundle is made.
@@ -32,6 +33,9 @@ pub struct Options {
     pub apply: apply::Options,
     /// What the bundle outlives.
     pub durability: Durability,
+    /// Where the image lies ([`Home::lasting`](crate::place::Home::lasting)):
+    /// with it, what is needed to repack the bundle is written into it.
+    pub place: Option<String>,
 }
 
 /// A bundle that was made.
@@ -84,6 +88,10 @@ fn into(
     conversion.spec.mounts.extend(volumes);
     make_working_dir(&root, &conversion)?;
     write(staged.fd(), "config.json", &conversion.spec.to_bytes()?)?;
+    if let Some(place) = &options.place {
+        let state = repack::record(root.as_fd(), image, place, &options.apply.ids, watch)?;
+        write(staged.fd(), repack::STATE, &state.to_bytes())?;
+    }
     let args = conversion.spec.process.map(|process| process.args).unwrap_or_default();
     Ok(Bundled { unpacked, args, uid: user.uid, gid: user.gid })
 }

@@ -1,4 +1,4 @@
-//! The sentences: pack, inspect, validate, unpack, export, bundle, run.
+//! The sentences: pack, inspect, validate, unpack, export, bundle, repack, run.
 //!
 //! Each is a function over the rooms below, which are re-exported under
 //! their short names. What does not live here: words of the command line,
@@ -16,6 +16,7 @@ mod notes;
 pub mod pack;
 pub mod place;
 pub mod reference;
+pub mod repack;
 pub mod rootfs;
 pub mod run;
 pub mod transfer;

@@ -5,12 +5,12 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use plimsoll_content::{
-    Algorithm, Annotations, Code, Descriptor, Digest, Document, Error, Platform, Result, Sealing,
-    Sink, Source, Watch,
+    Algorithm, Annotations, Code, Descriptor, Digest, Document, Error, Ingest, Platform, Result,
+    Sealing, Sink, Source, Watch,
 };
 use plimsoll_layer::codec::Compression;
 use plimsoll_layer::{IdMap, Root, pack as layer_pack};
-use plimsoll_spec::{Config, History, Index, LayerType, Manifest, media_type};
+use plimsoll_spec::{Config, History, Index, LayerCompression, LayerType, Manifest, media_type};
 use rustix::process::{getegid, geteuid};
 use serde::Serialize;
 
@@ -102,6 +102,47 @@ pub fn pack(
         config.created = Some(time(epoch)?);
     }
     let (layer, packed, warnings) = layer(input, sink, options, watch)?;
+    let top = Top {
+        layer,
+        diff_id: packed.diff_id.clone(),
+        step: History {
+            created: options.epoch.map(time).transpose()?,
+            created_by: Some("plimsoll pack".to_owned()),
+            ..History::default()
+        },
+        annotations: options.annotations.clone(),
+    };
+    let base_layers = base.map_or(0, |(_, base)| base.manifest.layers.len());
+    let descriptor = on_top(base, config, top, sink, watch)?;
+    Ok(Packed {
+        digest: descriptor.digest.clone(),
+        platform: descriptor.platform.as_ref().map(ToString::to_string).unwrap_or_default(),
+        descriptor,
+        layer: packed,
+        base_layers,
+        warnings,
+    })
+}
+
+/// The layer that comes on top of an image, and what is said of it.
+pub(crate) struct Top {
+    pub(crate) layer: Descriptor,
+    pub(crate) diff_id: Digest,
+    /// For the history, if that tells of the layers below.
+    pub(crate) step: History,
+    /// More annotations of the manifest.
+    pub(crate) annotations: Annotations,
+}
+
+/// Writes the image that has one layer on top of `base`, with this config.
+/// Gives the descriptor of its manifest, with the platform.
+pub(crate) fn on_top(
+    base: Option<(&dyn Source, &Image)>,
+    mut config: Config,
+    top: Top,
+    sink: &dyn Sink,
+    watch: &dyn Watch,
+) -> Result<Descriptor> {
     let mut layers = Vec::new();
     if let Some((source, base)) = base {
         for (position, blob) in base.manifest.layers.iter().enumerate() {
@@ -114,9 +155,8 @@ pub fn pack(
             });
         }
     }
-    let base_layers = layers.len();
-    layers.push(layer);
-    add_layer(&mut config, &packed.diff_id, options)?;
+    layers.push(top.layer);
+    config.push_layer(top.diff_id, top.step);
     let config = Document::new(config)?;
     let descriptor = config.descriptor(media_type::CONFIG, Algorithm::Sha256);
     sink.write(&descriptor, config.bytes())?;
@@ -131,19 +171,12 @@ pub fn pack(
     manifest.media_type = Some(media_type::MANIFEST);
     manifest.config = descriptor;
     manifest.layers = layers;
-    manifest.annotations.extend(options.annotations.clone());
+    manifest.annotations.extend(top.annotations);
     let manifest = Document::new(manifest)?;
     let mut descriptor = manifest.descriptor(media_type::MANIFEST, Algorithm::Sha256);
     sink.write(&descriptor, manifest.bytes())?;
     descriptor.platform = Some(config.platform());
-    Ok(Packed {
-        digest: descriptor.digest.clone(),
-        platform: config.platform().to_string(),
-        descriptor,
-        layer: packed,
-        base_layers,
-        warnings,
-    })
+    Ok(descriptor)
 }
 
 /// Makes an index of images for several platforms, and writes it to `sink`.
@@ -181,7 +214,7 @@ fn layer(
         ..layer_pack::Options::default()
     };
     watch.begin(&format!("packing {shown}"), None);
-    let out = Sealing::new(transfer::Counted::new(sink.begin()?, watch), Algorithm::Sha256);
+    let out = blob(sink, watch)?;
     let (packed, sealing) = if metadata.is_dir() {
         let root = Root::open(input)?;
         layer_pack::tree(root.as_fd(), out, &layer_options)
@@ -194,53 +227,57 @@ fn layer(
             .expected("a folder, or a tar of a root filesystem"))
     }
     .map_err(|error| error.context(format!("packing {shown}")))?;
-    let (proof, ingest) = sealing.finish(LayerType::name(options.compression_kind()));
-    let blob = proof.descriptor().clone();
-    ingest.into_inner().commit(proof)?;
-    let layer = PackedLayer {
-        digest: blob.digest.clone(),
-        diff_id: packed.diff_id,
-        size: blob.size,
-        bytes: packed.bytes,
-        entries: packed.entries,
-        compression: options.compression.to_string(),
-    };
+    let blob = commit(sealing, options.compression)?;
+    let layer = PackedLayer::new(&blob, &packed, options.compression);
     watch.end(&format!("packed {} entries into layer {}", layer.entries, layer.digest));
     let warnings = notes::all("", &packed.findings, watch);
     Ok((blob, layer, warnings))
 }
 
-fn add_layer(config: &mut Config, diff_id: &Digest, options: &Options) -> Result<()> {
-    let filled = config.history.iter().filter(|entry| !entry.empty_layer).count();
-    // A base whose history does not tell of its layers can not be continued.
-    let told = filled == config.rootfs.diff_ids.len();
-    config.rootfs.diff_ids.push(diff_id.clone());
-    if told {
-        config.history.push(History {
-            created: options.epoch.map(time).transpose()?,
-            created_by: Some("plimsoll pack".to_owned()),
-            ..History::default()
-        });
+/// A blob that is being made.
+pub(crate) type Blob<'a> = Sealing<transfer::Counted<'a, Box<dyn Ingest + 'a>>>;
+
+/// Begins a blob.
+pub(crate) fn blob<'a>(sink: &'a dyn Sink, watch: &'a dyn Watch) -> Result<Blob<'a>> {
+    Ok(Sealing::new(transfer::Counted::new(sink.begin()?, watch), Algorithm::Sha256))
+}
+
+/// Ends a blob that is a layer.
+pub(crate) fn commit(blob: Blob<'_>, compression: Compression) -> Result<Descriptor> {
+    let kind = match compression {
+        Compression::None => LayerCompression::None,
+        Compression::Gzip { .. } => LayerCompression::Gzip,
+        Compression::Zstd { .. } => LayerCompression::Zstd,
+    };
+    let (proof, ingest) = blob.finish(LayerType::name(kind));
+    let descriptor = proof.descriptor().clone();
+    ingest.into_inner().commit(proof)?;
+    Ok(descriptor)
+}
+
+impl PackedLayer {
+    pub(crate) fn new(
+        blob: &Descriptor,
+        packed: &layer_pack::Packed,
+        compression: Compression,
+    ) -> Self {
+        Self {
+            digest: blob.digest.clone(),
+            diff_id: packed.diff_id.clone(),
+            size: blob.size,
+            bytes: packed.bytes,
+            entries: packed.entries,
+            compression: compression.to_string(),
+        }
     }
-    Ok(())
 }
 
 /// A time as the documents write it (RFC 3339, UTC).
-fn time(epoch: i64) -> Result<String> {
+pub(crate) fn time(epoch: i64) -> Result<String> {
     jiff::Timestamp::from_second(epoch).map(|time| time.to_string()).map_err(|cause| {
         Error::new(Code::Usage, "reading SOURCE_DATE_EPOCH")
             .found(epoch)
             .expected("seconds since 1970 of a year from -9999 to 9999")
             .cause(cause)
     })
-}
-
-impl Options {
-    fn compression_kind(&self) -> plimsoll_spec::LayerCompression {
-        match self.compression {
-            Compression::None => plimsoll_spec::LayerCompression::None,
-            Compression::Gzip { .. } => plimsoll_spec::LayerCompression::Gzip,
-            Compression::Zstd { .. } => plimsoll_spec::LayerCompression::Zstd,
-        }
-    }
 }

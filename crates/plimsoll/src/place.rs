@@ -101,6 +101,26 @@ impl Home {
         Ok(Opened { layout, place, name, root: entry.descriptor })
     }
 
+    /// Where the reference leads, as it can be written down: with an absolute
+    /// path, in which no link is left.
+    pub fn lasting(&self, reference: &Reference) -> Result<String> {
+        match reference.clone().look(true)? {
+            Reference::Layout { path, .. } => std::fs::canonicalize(&path)
+                .map(|path| format!("oci:{}", path.display()))
+                .map_err(|cause| Error::io("finding", path.display(), cause)),
+            Reference::Store { .. } => Ok("store".to_owned()),
+            Reference::Path(path) => Err(bug(&path)),
+        }
+    }
+
+    /// The layout at such a place.
+    pub(crate) fn layout(&self, place: &str) -> Result<Layout> {
+        match place.strip_prefix("oci:") {
+            Some(path) => Layout::open(Path::new(path)),
+            None => Layout::open(&self.store),
+        }
+    }
+
     /// Prepares the place that the reference names for a new image.
     pub fn target(&self, reference: &Reference) -> Result<Target> {
         let (path, which) = match reference.clone().look(false)? {

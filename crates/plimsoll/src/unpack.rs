@@ -60,8 +60,23 @@ pub fn unpack(
     durability: Durability,
     watch: &dyn Watch,
 ) -> Result<Unpacked> {
+    unpack_with(source, image, destination, options, durability, watch, |_| Ok(()))
+}
+
+/// [`unpack`], with something else to be done with the tree before it is
+/// published.
+pub fn unpack_with(
+    source: &dyn Source,
+    image: &Image,
+    destination: &Path,
+    options: &apply::Options,
+    durability: Durability,
+    watch: &dyn Watch,
+    last: impl FnOnce(BorrowedFd<'_>) -> Result<()>,
+) -> Result<Unpacked> {
     let staged = stage(destination)?;
     let unpacked = into(source, image, staged.fd(), options, watch)
+        .and_then(|unpacked| last(staged.fd()).map(|()| unpacked))
         .map_err(|error| error.context(format!("unpacking to {}", destination.display())))?;
     publish(staged, durability)?;
     Ok(unpacked)

@@ -5,5 +5,6 @@ mod crash;
 mod debian;
 mod layers;
 mod layouts;
+mod repack;
 mod reproducible;
 mod run;

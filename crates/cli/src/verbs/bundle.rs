@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use plimsoll::bundle::{self, Bundled};
+use plimsoll::bundle::{self, Bundled, Options};
 use plimsoll::content::Result;
 use plimsoll::image::Image;
 use plimsoll::reference::Reference;
@@ -15,7 +15,8 @@ use crate::verbs::process::ProcessArgs;
 /// Unpack an image to a runtime bundle (config.json and rootfs).
 ///
 /// DIR must not exist, or be an empty folder; a failure leaves nothing there.
-/// Any OCI runtime runs it: `runc run --bundle DIR ID`. For an ordinary user
+/// Any OCI runtime runs it: `runc run --bundle DIR ID`. `plimsoll repack` makes
+/// an image of what changed in it. For an ordinary user
 /// the bundle is for a runtime that he starts himself: all files are his, and
 /// only user 0 of the image exists.
 #[derive(clap::Args, Debug)]
@@ -51,6 +52,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<u8> {
     let mut options = args.process.bundle_options();
     options.durability = args.sync.durability();
     options.apply.limits = context.limits.layers;
+    options.place = Some(context.home.lasting(&args.image)?);
     let bundled =
         bundle::bundle(opened.source(), &image, &args.directory, &options, &context.watch)?;
     let report = Report { directory: args.directory.clone(), bundled };

@@ -11,6 +11,7 @@ pub(crate) mod inspect;
 pub(crate) mod ls;
 pub(crate) mod pack;
 pub(crate) mod process;
+pub(crate) mod repack;
 pub(crate) mod rm;
 pub(crate) mod run;
 pub(crate) mod show;
@@ -38,6 +39,7 @@ pub(crate) fn dispatch(verb: Verb, context: &Context) -> Result<u8> {
         Verb::Unpack(args) => unpack::run(&args, context),
         Verb::Export(args) => export::run(&args, context),
         Verb::Bundle(args) => bundle::run(&args, context),
+        Verb::Repack(args) => repack::run(args, context),
         Verb::Demo(args) => demo::run(&args, context),
         Verb::Doctor(args) => doctor::run(&args, context),
         Verb::Explain(args) => explain::run(&args, context),

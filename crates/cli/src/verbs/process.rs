@@ -74,6 +74,7 @@ impl ProcessArgs {
             overrides: Overrides { args, users, ..self.overrides() },
             apply: unpack::options(),
             durability: Durability::default(),
+            place: None,
         }
     }
 

@@ -6,7 +6,7 @@ use plimsoll::content::Result;
 use plimsoll::image::Image;
 use plimsoll::layer::apply::Options;
 use plimsoll::reference::Reference;
-use plimsoll::unpack;
+use plimsoll::{repack, unpack};
 
 use crate::context::Context;
 use crate::out::{count, size};
@@ -27,6 +27,10 @@ pub(crate) struct Args {
     #[arg(value_name = "DIR")]
     directory: PathBuf,
 
+    /// Record the state of DIR there, for `plimsoll repack --state`
+    #[arg(long, value_name = "FILE")]
+    state: Option<PathBuf>,
+
     #[command(flatten)]
     ids: crate::verbs::ids::IdsArgs,
 
@@ -42,14 +46,25 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<u8> {
     let image = Image::open(opened.source(), &opened.root, args.platform.platform.as_ref())?;
     let options =
         Options { ids: args.ids.ids()?, limits: context.limits.layers, ..unpack::options() };
-    let report = unpack::unpack(
+    let place = context.home.lasting(&args.image)?;
+    let mut state = None;
+    let report = unpack::unpack_with(
         opened.source(),
         &image,
         &args.directory,
         &options,
         args.sync.durability(),
         &context.watch,
+        |tree| {
+            if args.state.is_some() {
+                state = Some(repack::record(tree, &image, &place, &options.ids, &context.watch)?);
+            }
+            Ok(())
+        },
     )?;
+    if let (Some(state), Some(file)) = (&state, &args.state) {
+        repack::save(state, file)?;
+    }
     context.out.report("unpack", &report, &report.digest.to_string(), |_| {
         format!(
             "unpacked  {}  {}  {}, {}, {} -> {}\nto        {}\n",

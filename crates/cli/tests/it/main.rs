@@ -7,6 +7,7 @@ mod export;
 mod faults;
 mod images;
 mod limits;
+mod repack;
 mod reproducible;
 mod run;
 mod schemas;

@@ -50,6 +50,7 @@ fn every_report_follows_its_schema() {
         &["unpack", "oci:images:v1", "out"],
         &["export", "oci:images:v1", "-o", "v1.tar"],
         &["bundle", "oci:images:v1", "bundle"],
+        &["repack", "bundle", "oci:images:v3"],
         &["rm", "oci:images:v2", "--gc"],
         &["doctor"],
         &["doctor", "--limits"],
@@ -59,6 +60,8 @@ fn every_report_follows_its_schema() {
     ] {
         check(&sandbox.json(words));
     }
+    sandbox.write("bundle/rootfs/new", "x");
+    check(&sandbox.json(&["repack", "bundle", "oci:images:v4", "--refresh"]));
 }
 
 #[test]

@@ -6,7 +6,7 @@
 //! kernel has compared already.
 //!
 //! **What is written.** Entries in the order of
-//! [`RelPath`], as [`pack`](crate::pack) writes them. Every folder on the way
+//! [`RelPath`], as [`pack`] writes them. Every folder on the way
 //! to a change has an entry with its real owner, mode, attributes and time:
 //! engines that unpack each layer on its own would else invent them. The root
 //! has one if it changed itself. What is gone has an explicit whiteout, right
@@ -111,6 +111,9 @@ pub struct Since {
 /// files that were changed so shortly before the recording that a later change
 /// could bear the same time.
 ///
+/// Gives the state of the tree as it was compared, too, about which the same
+/// is said as about the old one: what changes after that is found against it.
+///
 /// Errors: those of [`pack::tree`], and those of `base`.
 pub fn since<W: Write>(
     state: &State,
@@ -119,7 +122,8 @@ pub fn since<W: Write>(
     out: W,
     options: &pack::Options<'_>,
     how: Since,
-) -> Result<(Diff, W)> {
+) -> Result<(Diff, State, W)> {
+    let taken = state::settle(tree)?;
     let look = scan::Look {
         refuse: true,
         known: Some(state),
@@ -133,7 +137,8 @@ pub fn since<W: Write>(
         contents.get()?.same(path, &mut findings)
     })?;
     let compared = contents.compared();
-    finish(tree, &after.records, plan, compared, findings, out, options)
+    let (diff, out) = finish(tree, &after.records, plan, compared, findings, out, options)?;
+    Ok((diff, state.next(taken, after.records), out))
 }
 
 fn finish<W: Write>(

@@ -45,6 +45,32 @@ impl State {
         Ok((state, found.findings.into_vec()))
     }
 
+    /// The same state, with something else said about it.
+    pub fn with_about(self, about: &[u8]) -> Self {
+        Self { about: about.to_vec(), ..self }
+    }
+
+    /// The state of the tree at a later time. What is under a mount by then is
+    /// what it was.
+    pub(crate) fn next(&self, taken: Timestamp, mut records: Vec<Record>) -> Self {
+        let mounts: Vec<RelPath> = records
+            .iter()
+            .filter(|record| record.veil == Veil::Mount)
+            .map(|record| record.path.clone())
+            .collect();
+        if !mounts.is_empty() {
+            records.retain(|record| record.veil != Veil::Mount);
+            for mount in mounts {
+                let below = self.records.iter().filter(|record| record.path.starts_with(&mount));
+                // Groups may be others now: these count as files of one name,
+                // and are looked at closely next time.
+                records.extend(below.map(|record| Record { group: 0, ..record.clone() }));
+            }
+            records.sort_by(|one, two| one.path.cmp(&two.path));
+        }
+        Self { about: self.about.clone(), taken, records }
+    }
+
     /// What the caller gave when it was recorded.
     pub fn about(&self) -> &[u8] {
         &self.about
@@ -143,7 +169,7 @@ impl State {
 
 /// Waits until the clock of the file system has gone on since everything that
 /// is there was made, and gives its time.
-fn settle(tree: BorrowedFd<'_>) -> Result<Timestamp> {
+pub(super) fn settle(tree: BorrowedFd<'_>) -> Result<Timestamp> {
     let now = || {
         let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
         let file = openat(tree, c".", flags, Mode::RUSR)?;

@@ -146,10 +146,15 @@ proptest! {
         for paranoid in [false, true] {
             let base = || handle(&pair.old());
             let how = Since { paranoid };
-            let (_, again) =
+            let (_, next, again) =
                 diff::since(&state, root.as_fd(), base, Vec::new(), &plain(), how).expect("compared");
             prop_assert_eq!(list(&again), list(&bytes));
             prop_assert!(again == bytes);
+            let none = || panic!("nothing is left to be compared");
+            let how = Since::default();
+            let (diff, ..) =
+                diff::since(&next, root.as_fd(), none, Vec::new(), &plain(), how).expect("compared");
+            prop_assert!(diff.is_empty());
         }
     }
 }

@@ -31,7 +31,12 @@ fn since(state: &State, tree: &Path, base: &Path, how: Since) -> Result<(Diff, V
         asked.set(true);
         handle(base)
     };
-    let (diff, bytes) = diff::since(state, root.as_fd(), base, Vec::new(), &plain(), how)?;
+    let (diff, next, bytes) = diff::since(state, root.as_fd(), base, Vec::new(), &plain(), how)?;
+    // What was just compared has not changed since.
+    let again = || panic!("nothing is left to be compared");
+    let (none, ..) =
+        diff::since(&next, root.as_fd(), again, Vec::new(), &plain(), Since::default())?;
+    assert!(none.is_empty());
     Ok((diff, bytes, asked.get()))
 }
 
