@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use plimsoll::bundle::{self, Bundled, Options};
+use plimsoll::bundle::{self, Bundled};
 use plimsoll::content::Result;
 use plimsoll::image::Image;
 use plimsoll::reference::Reference;
