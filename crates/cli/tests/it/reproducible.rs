@@ -13,6 +13,7 @@ fn packed(sandbox: &Sandbox, settings: &str, input: &str, to: &str, more: &str) 
         .current_dir(sandbox.path("."))
         .env("PLIMSOLL_STORE", sandbox.path("store"))
         .env_remove("SOURCE_DATE_EPOCH")
+        .env_remove("PLIMSOLL_JOBS")
         .output()
         .expect("sh starts");
     let done = Done::of(&output);
@@ -116,4 +117,21 @@ fn compression_levels_are_part_of_the_input() {
     digests.sort();
     digests.dedup();
     assert_eq!(digests.len(), 4);
+}
+
+#[test]
+fn the_number_of_threads_is_no_part_of_the_input() {
+    let sandbox = Sandbox::new();
+    sandbox.tree("tree");
+    // Several blocks, which is what threads are for.
+    let numbers: Vec<String> = (0..400_000).map(|number| number.to_string()).collect();
+    fs::write(sandbox.path("tree/numbers"), numbers.join("\n")).expect("written");
+    let first = packed(&sandbox, ":", "tree", "all", "");
+    assert_eq!(packed(&sandbox, ":", "tree", "one", "-j 1"), first);
+    assert_eq!(packed(&sandbox, ":", "tree", "eight", "--jobs 8"), first);
+    assert_eq!(packed(&sandbox, "export PLIMSOLL_JOBS=3", "tree", "three", ""), first);
+    for words in [["-j", "0"], ["-j", "x"], ["-j", "70000"]] {
+        let done = sandbox.run(&[&["pack", "tree", "oci:bad:v1"], &words[..]].concat());
+        assert_eq!(done.code, 2, "{words:?}: {}", done.stderr);
+    }
 }

@@ -37,6 +37,7 @@ impl Sandbox {
             "PLIMSOLL_JSON",
             "PLIMSOLL_PLATFORM",
             "PLIMSOLL_PROGRESS",
+            "PLIMSOLL_JOBS",
             "PLIMSOLL_COLOR",
             "PLIMSOLL_LIMITS",
         ] {
