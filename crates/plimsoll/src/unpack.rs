@@ -7,6 +7,7 @@ use std::path::Path;
 use plimsoll_content::{Code, Digest, Error, Kind, Result, Source, Watch};
 use plimsoll_layer::apply::{self, Applier};
 use plimsoll_layer::codec::Format;
+use plimsoll_layer::limits;
 use plimsoll_spec::LayerCompression;
 use plimsoll_store::StagedDir;
 use serde::Serialize;
@@ -113,8 +114,9 @@ pub fn layer_into(
     let mut reader = source.open(blob).map_err(context)?;
     let applied = applier.apply(Watched::new(&mut reader, watch), format(layer), &layer.diff_id);
     let summary = match applied {
-        Ok(summary) => {
+        Ok(mut summary) => {
             let (_proof, _) = reader.finish().map_err(context)?;
+            summary.findings.extend(limits::ratio(summary.bytes, blob.size));
             summary
         }
         // A damaged blob shows first as a broken stream. What is wrong with

@@ -5,6 +5,7 @@ mod apply_model;
 mod apply_paths;
 mod apply_support;
 mod apply_whiteouts;
+mod check;
 mod codec;
 mod differential;
 mod pack;
