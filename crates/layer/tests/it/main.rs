@@ -8,6 +8,7 @@ mod apply_whiteouts;
 mod check;
 mod codec;
 mod differential;
+mod links_model;
 mod pack;
 mod tar_hostile;
 mod tar_peers;
