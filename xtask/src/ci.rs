@@ -5,7 +5,7 @@
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::{Outcome, budget, docs, floors, fuzz, option, report, tidy, workspace};
+use crate::{Outcome, budget, docs, floors, fuzz, hostile, option, report, tidy, workspace};
 
 /// What a step needs to be more than skipped is its own matter; a skipped
 /// step says SKIP and why.
@@ -24,6 +24,7 @@ const STEPS: &[Step] = &[
     },
     Step { name: "budget", run: || budget::run(&["--build".into()]) },
     Step { name: "test", run: test },
+    Step { name: "hostile", run: || hostile::run(&[]) },
     Step { name: "docs", run: || docs::run(&["--bin".into(), program()]) },
     Step { name: "doc", run: doc },
     Step { name: "wasm", run: wasm },

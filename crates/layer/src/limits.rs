@@ -3,6 +3,8 @@
 
 use plimsoll_content::budgets;
 
+use crate::finding::Finding;
+
 /// The longest path of an entry, in bytes: what Linux takes (PATH_MAX).
 pub const PATH: usize = 4096;
 
@@ -11,6 +13,21 @@ pub const NAME: usize = 255;
 
 /// The longest target of a symbolic link, in bytes (PATH_MAX with its NUL).
 pub const LINK: usize = 4095;
+
+/// How many times a layer may be longer than its blob before that is told:
+/// gzip has no more than 1,032, and file trees a few times at most. It is
+/// still read, within [`Limits::bytes`].
+pub const RATIO: u64 = 1_000;
+
+/// What to say of a layer of `plain` bytes that a blob of `compressed` has
+/// become, if it is told at all.
+pub fn ratio(plain: u64, compressed: u64) -> Option<Finding> {
+    let times = plain / compressed.max(1);
+    (times >= RATIO).then(|| {
+        let what = format!("{plain} bytes out of {compressed}, {times} times as many");
+        Finding::new("layer-ratio", what)
+    })
+}
 
 budgets! {
     /// Adjustable budgets of reading one layer.

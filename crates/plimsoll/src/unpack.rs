@@ -5,9 +5,10 @@ use std::io::Read;
 use std::os::fd::BorrowedFd;
 use std::path::Path;
 
-use plimsoll_content::{Digest, Error, Result, Source, Verifying, Watch};
+use plimsoll_content::{Descriptor, Digest, Error, Result, Source, Verifying, Watch};
 use plimsoll_layer::apply::{self, Announced, Applier};
 use plimsoll_layer::codec::Format;
+use plimsoll_layer::limits;
 use plimsoll_spec::LayerCompression;
 use plimsoll_store::StagedDir;
 use serde::Serialize;
@@ -169,8 +170,9 @@ pub(crate) fn proved<'a, T>(
         .map(|layer| Announced { format: format(layer), diff_id: layer.diff_id.clone() })
         .collect();
     begin(0);
-    let mut each = |position: usize, summary: apply::Summary| {
-        let digest = &layers[position].descriptor.digest;
+    let mut each = |position: usize, mut summary: apply::Summary| {
+        let Descriptor { digest, size, .. } = &layers[position].descriptor;
+        summary.findings.extend(limits::ratio(summary.bytes, *size));
         watch.end(&format!("{}  {digest}  {} entries", name(position), summary.entries));
         done(position, summary);
         begin(position + 1);

@@ -225,7 +225,8 @@ impl Check<'_> {
         self.report.blobs += 1;
         self.report.bytes += blob.size + read.bytes;
         self.report.entries += read.entries;
-        for finding in &read.findings {
+        let ratio = plimsoll_layer::limits::ratio(read.bytes, blob.size);
+        for finding in read.findings.iter().chain(&ratio) {
             let level = if Sense::is_error(finding.name) { Level::Error } else { Level::Warning };
             self.find(level, Code::Layer, location, &blob.digest, &finding.to_string());
         }

@@ -399,7 +399,20 @@ impl Walk {
         for forget in keys_below(&self.marks, &below) {
             self.marks.remove(&forget);
         }
+        self.forget_later(&real);
         Ok(())
+    }
+
+    /// What was at this path is gone. Something else, a link even, may lie
+    /// there at the end, when modes are set that had to wait.
+    fn forget_later(&mut self, real: &[u8]) {
+        if self.later.is_empty() {
+            return;
+        }
+        self.later.remove(real);
+        for forget in keys_below(&self.later, &[real, b"/"].concat()) {
+            self.later.remove(&forget);
+        }
     }
 
     /// A device could not be made here.
@@ -434,6 +447,7 @@ impl Walk {
         remove::tree(self.chain.handle(), name).map_err(|error| {
             error.context(format!("applying a whiteout in {}", shown(&self.path)))
         })?;
+        self.forget_later(&self.real(name));
         Ok(())
     }
 
@@ -538,9 +552,8 @@ fn common<'b>(here: &[u8], there: &'b [u8]) -> (usize, &'b [u8]) {
     (length, &there[length..])
 }
 
-fn keys_below(marks: &BTreeMap<Vec<u8>, Mark>, prefix: &[u8]) -> Vec<Vec<u8>> {
-    marks
-        .range(prefix.to_vec()..)
+fn keys_below<T>(map: &BTreeMap<Vec<u8>, T>, prefix: &[u8]) -> Vec<Vec<u8>> {
+    map.range(prefix.to_vec()..)
         .map(|(path, _)| path)
         .take_while(|path| path.starts_with(prefix))
         .cloned()

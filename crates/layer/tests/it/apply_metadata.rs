@@ -489,3 +489,23 @@ fn nm14_very_many_names_in_one_folder_take_linear_time() {
     // Four times as many; a quadratic way takes sixteen times as long.
     assert!(times[1] < times[0] * 10 + std::time::Duration::from_secs(1), "{times:?}");
 }
+
+#[test]
+fn md20_a_closed_folder_that_is_gone_gets_no_mode() {
+    let closed = || Tar::new().dir("a").mode(0o555).dir("a/b").mode(0o500).dir("a/b/c");
+    for upper in [
+        Tar::new().link("a", "other"),
+        Tar::new().link("a", "."),
+        Tar::new().file("a", "").file(".wh.none", ""),
+        Tar::new().file(".wh.a", "").link("a", "/"),
+        Tar::new().file("a/.wh.b", "").link("a/b", "../x").dir("x").dir("x/c"),
+        Tar::new().file("a/.wh..wh..opq", "").mode(0o711).dir("a/b").mode(0o711).dir("a/b/c"),
+    ] {
+        let yard = Yard::new();
+        yard.apply(&[closed(), upper]).expect("applied");
+        let tree = yard.tree();
+        assert!(tree.0.values().all(|facts| !matches!(facts.mode, 0o555 | 0o500)), "{tree:?}");
+    }
+    // In one layer as well.
+    Yard::new().apply(&[closed().link("a", "other")]).expect("applied");
+}

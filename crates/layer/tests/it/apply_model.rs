@@ -134,4 +134,9 @@ proptest! {
             (applied, expected) => prop_assert!(false, "{applied:?} but {expected:?}"),
         }
     }
+
+    #[test]
+    fn links_come_to_what_the_model_says(bytes in prop::collection::vec(any::<u8>(), 0..90)) {
+        crate::links_model::check(&bytes);
+    }
 }

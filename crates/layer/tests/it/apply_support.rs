@@ -224,12 +224,21 @@ pub(crate) fn needs_root(why: &str) -> bool {
 }
 
 pub(crate) fn apply(root: &Path, layers: &[Tar], options: Options) -> Result<Vec<Summary>> {
+    let layers: Vec<_> = layers.iter().map(|layer| layer.clone().done()).collect();
+    apply_bytes(root, &layers, options)
+}
+
+/// Applies archives as they are.
+pub(crate) fn apply_bytes(
+    root: &Path,
+    layers: &[Vec<u8>],
+    options: Options,
+) -> Result<Vec<Summary>> {
     let root = Root::open(root)?;
     let mut applier = Applier::new(root.as_fd(), options)?;
     let mut done = Vec::new();
-    for layer in layers {
-        let bytes = layer.clone().done();
-        let diff_id = Digest::of(Algorithm::Sha256, &bytes);
+    for bytes in layers {
+        let diff_id = Digest::of(Algorithm::Sha256, bytes);
         done.push(applier.apply(&bytes[..], Format::Tar, &diff_id)?);
     }
     applier.finish()?;
