@@ -4,8 +4,10 @@
 //! What a process writes goes to a private folder that is removed after it;
 //! neither the store nor the cache is ever below anything writable.
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -17,6 +19,8 @@ use plimsoll_runtime::overlay::{self, Overlay};
 use plimsoll_runtime::rootless::Mapping;
 use plimsoll_spec::chain_ids;
 use plimsoll_store::Store;
+use rustix::fs::{XattrFlags, getxattr, listxattr, setxattr};
+use rustix::io::Errno;
 
 use crate::image::Image;
 use crate::unpack;
@@ -48,7 +52,13 @@ pub fn prepare(
     limits: Limits,
     watch: &dyn Watch,
 ) -> Result<Rootfs> {
-    match overlay::supported(scratch) {
+    let stackable = match image.manifest.layers.len() {
+        few if few <= overlay::LOWERS => overlay::supported(scratch),
+        many => Err(Error::new(Code::Limit, "stacking layers")
+            .found(format!("{many} layers"))
+            .expected(format!("at most {}: the kernel takes no more", overlay::LOWERS))),
+    };
+    match stackable {
         Ok(()) => {
             let lowers = layers(source, image, store, kind, limits, watch)?;
             let (upper, work) = (folder(scratch, "upper")?, folder(scratch, "work")?);
@@ -80,9 +90,17 @@ pub fn plain(
     Ok(Rootfs { root: exec::Root::Folder(path), handle })
 }
 
-/// The folder of each layer, the uppermost first, as overlays want them;
-/// those that are not cached yet are made.
-fn layers(
+/// The folder of each layer, the uppermost first, as overlays want them:
+/// whiteouts and opaque marks are those of the kernel, and folders that a layer
+/// omits have what lies below them. Those that are not cached in `store` yet
+/// are made, and kept there as `kind`.
+///
+/// The kernel does the translation: a layer is applied, as ever, to an overlay
+/// over the layers below it. Whoever calls must be allowed to mount one, as
+/// root is and as users are in a user namespace of theirs; the marks are
+/// `trusted.` or `user.` attributes accordingly, so `kind` must tell these two
+/// apart. More than [`overlay::LOWERS`] layers are an error.
+pub fn layers(
     source: &dyn Source,
     image: &Image,
     store: &Store,
@@ -121,7 +139,11 @@ fn layers(
         };
         // The kernel turns deletions into whiteouts and copies parents up: the
         // same applier serves a folder and a layer of an overlay.
-        let mut applier = Applier::new(merged.as_fd(), options(limits))?;
+        let mut applier = if lowers.is_empty() {
+            Applier::new(merged.as_fd(), options(limits))?
+        } else {
+            Applier::over(merged.as_fd(), options(limits))?
+        };
         let (layer, of) = (std::slice::from_ref(layer), layers.len());
         unpack::layers_into(source, layer, position + 1, of, &mut applier, watch, |_, _| {})?;
         applier.finish()?;
@@ -138,15 +160,29 @@ fn layers(
     Ok(lowers)
 }
 
+/// What the folders of [`layers`] come to, read-only, attached nowhere.
+pub fn merged(lowers: &[PathBuf]) -> Result<OwnedFd> {
+    // An overlay is made of two folders or more.
+    match lowers {
+        [only] => open(only).map(OwnedFd::from),
+        _ => overlaid(lowers, None),
+    }
+}
+
 /// Mounts an overlay that is attached nowhere: it is there as long as its handle.
 fn mount(lowers: &[PathBuf], upper: &Path, work: &Path) -> Result<OwnedFd> {
-    let open =
-        |path: &Path| File::open(path).map_err(|cause| Error::io("opening", path.display(), cause));
+    overlaid(lowers, Some((open(upper)?, open(work)?)))
+}
+
+fn open(path: &Path) -> Result<File> {
+    File::open(path).map_err(|cause| Error::io("opening", path.display(), cause))
+}
+
+fn overlaid(lowers: &[PathBuf], upper: Option<(File, File)>) -> Result<OwnedFd> {
     let below = lowers.iter().map(|path| open(path)).collect::<Result<Vec<_>>>()?;
-    let (upper, work) = (open(upper)?, open(work)?);
     overlay::mount(&Overlay {
         lowers: below.iter().map(AsFd::as_fd).collect(),
-        upper: Some((upper.as_fd(), work.as_fd())),
+        upper: upper.as_ref().map(|(upper, work)| (upper.as_fd(), work.as_fd())),
         user_attributes: !Mapping::current()?.is_initial(),
         volatile: false,
     })
@@ -160,14 +196,41 @@ fn folder(parent: &Path, name: &str) -> Result<PathBuf> {
     Ok(path)
 }
 
-/// Gives a new upper folder the owner, mode and time of the root below it:
-/// the root of an overlay is that of its upper folder.
+/// Gives a new upper folder the owner, mode, extended attributes and time of
+/// the root below it: the root of an overlay is that of its upper folder.
 fn like(upper: &Path, below: Option<&Path>) -> Result<()> {
     let Some(below) = below else { return Ok(()) };
     let failed = |cause| Error::io("preparing", upper.display(), cause);
     let metadata = fs::metadata(below).map_err(failed)?;
     std::os::unix::fs::chown(upper, Some(metadata.uid()), Some(metadata.gid())).map_err(failed)?;
+    attributes(below, upper).map_err(|errno| failed(errno.into()))?;
     fs::set_permissions(upper, metadata.permissions()).map_err(failed)?;
     let times = fs::FileTimes::new().set_modified(metadata.modified().map_err(failed)?);
     File::open(upper).and_then(|folder| folder.set_times(times)).map_err(failed)
+}
+
+/// Copies the extended attributes of a folder, but for those of overlays.
+fn attributes(from: &Path, to: &Path) -> Result<(), Errno> {
+    let names = match grown(|buffer| listxattr(from, buffer)) {
+        Err(Errno::NOTSUP) => return Ok(()),
+        names => names?,
+    };
+    for name in names.split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
+        let private = [&b"trusted.overlay."[..], b"user.overlay.", b"security.selinux"];
+        if private.iter().any(|prefix| name.starts_with(prefix)) {
+            continue;
+        }
+        let name = OsStr::from_bytes(name);
+        let value = grown(|buffer| getxattr(from, name, buffer))?;
+        setxattr(to, name, &value, XattrFlags::empty())?;
+    }
+    Ok(())
+}
+
+/// What fits into as large a buffer as attributes can need.
+fn grown(read: impl Fn(&mut [u8]) -> Result<usize, Errno>) -> Result<Vec<u8>, Errno> {
+    let mut buffer = vec![0; 64 << 10];
+    let length = read(&mut buffer)?;
+    buffer.truncate(length);
+    Ok(buffer)
 }

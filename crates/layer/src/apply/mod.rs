@@ -185,8 +185,18 @@ impl<'root> Applier<'root> {
     /// counts as a lower layer then. An empty one gets mode 0755, owner 0:0
     /// and time 0 unless a layer has an entry for it.
     pub fn new(root: BorrowedFd<'root>, options: Options) -> Result<Self> {
+        Self::start(root, options, false)
+    }
+
+    /// Takes a root filesystem that lower layers have made. It keeps the
+    /// attributes of its root also if these layers left nothing in it.
+    pub fn over(root: BorrowedFd<'root>, options: Options) -> Result<Self> {
+        Self::start(root, options, true)
+    }
+
+    fn start(root: BorrowedFd<'root>, options: Options, over: bool) -> Result<Self> {
         let attributes = Attributes::new(options.ids, options.devices);
-        let (walk, lower) = Walk::new(root, &attributes)?;
+        let (walk, lower) = Walk::new(root, &attributes, over)?;
         Ok(Self { walk, attributes, limits: options.limits, lower, root: PhantomData })
     }
 

@@ -76,11 +76,16 @@ pub(super) struct Walk {
 }
 
 impl Walk {
-    /// Starts at the root; tells whether it holds something.
-    pub(super) fn new(root: BorrowedFd<'_>, attributes: &Attributes) -> Result<(Self, bool)> {
+    /// Starts at the root; tells whether it is that of lower layers, because
+    /// the caller says so or because it holds something.
+    pub(super) fn new(
+        root: BorrowedFd<'_>,
+        attributes: &Attributes,
+        over: bool,
+    ) -> Result<(Self, bool)> {
         let failed = |errno: Errno| Error::io("opening", "the root filesystem", errno.into());
         let Usable { folder: handle, before, was_closed } = usable(root).map_err(failed)?;
-        let lower = !is_empty(&handle).map_err(failed)?;
+        let lower = over || !is_empty(&handle).map_err(failed)?;
         let mut level = Level::entered(OsString::new(), &before);
         if was_closed {
             level.mode = Some(before.st_mode & 0o7777);

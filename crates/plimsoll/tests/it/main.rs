@@ -1,0 +1,3 @@
+//! Behaviour of the facade through its public API.
+
+mod rootfs;
