@@ -9,6 +9,7 @@ use plimsoll_content::{Code, Result};
 use plimsoll_layer::diff::{self, Attributes, Diff, Upper};
 use plimsoll_layer::tar::Entries;
 use plimsoll_layer::{EntryKind, IdMap, IdRange, Limits, Root, pack};
+use proptest::prelude::*;
 use rustix::fd::AsFd;
 use rustix::fs::{CWD, FileType, Mode, XattrFlags};
 use tempfile::TempDir;
@@ -322,4 +323,43 @@ fn char_devices_other_than_whiteouts_are_files() {
     make("a", 0);
     let (_, bytes) = overlay.diff(false).expect("a layer");
     assert_eq!(list(&bytes), ["/", ".wh.a", "null"]);
+}
+
+/// Commands for a shell that goes on when one fails.
+fn commands(most: usize) -> impl Strategy<Value = String> {
+    let path = || prop::collection::vec("[ab]", 1..4).prop_map(|parts| parts.join("/"));
+    let command =
+        (0u8..14, path(), path(), 0u8..3).prop_map(|(kind, one, two, number)| match kind {
+            0 | 1 => format!("rm -rf {one}; echo {number} > {one}"),
+            2..=4 => format!("mkdir -p {one}"),
+            5 => format!("[ -L {one} ] || [ ! -f {one} ] || echo more >> {one}"),
+            6 => format!("ln -Pf {one} {two}"),
+            7 => format!("rm -rf {one}; ln -s {two} {one}"),
+            8 | 9 => format!("rm -rf {one}"),
+            10 => format!("mv -T {one} {two}"),
+            11 => format!("[ -L {one} ] || chmod 75{number} {one}"),
+            12 => format!("touch -c -h -d @{number} {one}"),
+            _ => format!("rm -rf {one}; mkdir {one}; touch {one}/b"),
+        });
+    prop::collection::vec(command, 0..most)
+        .prop_map(|commands| format!("(set +e\n{}\ntrue) 2>/dev/null", commands.join("\n")))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(25) })]
+
+    #[test]
+    fn random_changes_on_a_real_mount_come_to_what_was_seen(
+        lower in commands(20),
+        script in commands(12),
+    ) {
+        for attributes in [Attributes::Trusted, Attributes::User] {
+            // An empty root is no lower layer: applying would give it a mode.
+            let mut overlay = Overlay::new(&format!("touch keep\n{lower}"));
+            if overlay.change(attributes, &script) {
+                overlay.layer(false);
+                overlay.layer(true);
+            }
+        }
+    }
 }
