@@ -26,7 +26,7 @@ pub(crate) mod capability;
 pub(crate) mod entries;
 pub(crate) mod pipe;
 pub(crate) mod reserved;
-mod walk;
+pub(crate) mod walk;
 pub(crate) mod whiteout;
 
 use std::io::Read;

@@ -19,6 +19,7 @@ use rustix::io::Errno;
 use super::attributes::{Attributes, clear_xattrs, timespec};
 use crate::entry::Timestamp;
 use crate::handle::{Chain, Identity, Usable, is_empty, names, usable, usable_folder};
+use crate::limits::PATH;
 use crate::path::{RelPath, shown};
 use crate::remove;
 
@@ -287,6 +288,7 @@ impl Walk {
     }
 
     fn push(&mut self, folder: OwnedFd, level: Level, real: Vec<u8>) -> Result<()> {
+        reachable(real.len())?;
         let failed = |cause| Error::io("entering", shown(&real), cause);
         self.chain.push(folder, level).map_err(failed)?;
         self.path = real;
@@ -436,14 +438,34 @@ impl Walk {
         if self.chain.top().fresh {
             return Ok(());
         }
+        match self.hide_outside(name)? {
+            None => Ok(()),
+            Some(mark) => {
+                self.hide_all(attributes)?;
+                self.leave_rest(name, mark, attributes)
+            }
+        }
+    }
+
+    /// The same, but for a folder of a lower layer with content of this one:
+    /// that is entered, and its mark is given.
+    fn hide_outside(&mut self, name: &OsStr) -> Result<Option<Mark>> {
         let real = self.real(name);
-        match self.marks.get(&real).copied() {
+        let mark = match self.marks.get(&real).copied() {
             None => {
                 self.omitted.remove(&real);
-                self.remove_lower(name)
+                return self.remove_lower(name).map(|()| None);
             }
-            Some(Mark { own: true, fresh: true }) => Ok(()),
-            Some(mark) => self.hide_below(name, mark, attributes),
+            Some(Mark { own: true, fresh: true }) => return Ok(None),
+            Some(mark) => mark,
+        };
+        match usable_folder(self.chain.handle(), name) {
+            Ok(found) => self.enter(name, found).map(|()| Some(mark)),
+            // A file or link of this layer.
+            Err(Errno::NOTDIR | Errno::NOENT) => Ok(None),
+            Err(errno) => {
+                Err(Error::io("applying a whiteout to", shown(name.as_bytes()), errno.into()))
+            }
         }
     }
 
@@ -456,20 +478,13 @@ impl Walk {
         Ok(())
     }
 
-    /// What lies at `name` is a folder of a lower layer with content of this
-    /// one. Only the latter stays, in the folder that it implies or names.
-    fn hide_below(&mut self, name: &OsStr, mark: Mark, attributes: &Attributes) -> Result<()> {
+    /// Leaves the folder `name` of a lower layer after that layer's content
+    /// was removed: what this layer has in it stays, in the folder that it
+    /// implies or names.
+    fn leave_rest(&mut self, name: &OsStr, mark: Mark, attributes: &Attributes) -> Result<()> {
         let failed = |errno: Errno| {
             Error::io("applying a whiteout to", shown(name.as_bytes()), errno.into())
         };
-        let found = match usable_folder(self.chain.handle(), name) {
-            Ok(found) => found,
-            // A file or link of this layer.
-            Err(Errno::NOTDIR | Errno::NOENT) => return Ok(()),
-            Err(errno) => return Err(failed(errno)),
-        };
-        self.enter(name, found)?;
-        self.hide_all(attributes)?;
         if !mark.own && is_empty(self.chain.handle()).map_err(failed)? {
             // Nothing of this layer is in it after all.
             self.up_to(self.chain.depth() - 1)?;
@@ -486,21 +501,41 @@ impl Walk {
     }
 
     /// Applies an opaque whiteout: removes what lower layers have in the
-    /// folder here.
+    /// folder here. Without recursion: folders may be 2,048 levels deep.
     pub(super) fn hide_all(&mut self, attributes: &Attributes) -> Result<()> {
-        if self.chain.top().fresh {
-            return Ok(());
-        }
-        let failed = |errno: Errno| Error::io("listing", shown(&self.path), errno.into());
-        for name in names(self.chain.handle()).map_err(failed)? {
-            self.hide(&name, attributes)?;
-        }
-        self.chain.top().fresh = true;
-        self.mark_passed();
-        if let Some(mark) = self.marks.get_mut(&self.path) {
-            mark.fresh = true;
+        // Folders on the way down: what is left to look at in each, and, but
+        // for the first, its name and mark.
+        let mut ahead = vec![(self.listed()?, None)];
+        while let Some((names, about)) = ahead.last_mut() {
+            if let Some(name) = names.next() {
+                if let Some(mark) = self.hide_outside(&name)? {
+                    ahead.push((self.listed()?, Some((name, mark))));
+                }
+                continue;
+            }
+            let about = about.take();
+            ahead.pop();
+            if !self.chain.top().fresh {
+                self.chain.top().fresh = true;
+                self.mark_passed();
+                if let Some(mark) = self.marks.get_mut(&self.path) {
+                    mark.fresh = true;
+                }
+            }
+            if let Some((name, mark)) = about {
+                self.leave_rest(&name, mark, attributes)?;
+            }
         }
         Ok(())
+    }
+
+    /// The names in the folder here that may be of lower layers.
+    fn listed(&mut self) -> Result<std::vec::IntoIter<OsString>> {
+        if self.chain.top().fresh {
+            return Ok(Vec::new().into_iter());
+        }
+        let failed = |errno: Errno| Error::io("listing", shown(&self.path), errno.into());
+        Ok(names(self.chain.handle()).map_err(failed)?.into_iter())
     }
 
     /// What lies at `name` here; `None` if nothing does.
@@ -542,6 +577,18 @@ impl Level {
         let times = Timestamps { last_access: access, last_modification: self.time };
         (self.mode, self.touched.then_some(times))
     }
+}
+
+/// Links lead below links, so that entries with short paths would build a tree
+/// of any depth, in which time and memory grow with the square. Where no path
+/// reaches, nothing has to be (TR34).
+pub(crate) fn reachable(length: usize) -> Result<()> {
+    if length <= PATH {
+        return Ok(());
+    }
+    Err(Error::new(Code::UnsafeEntry, "entering a folder through links")
+        .found(format!("a path of {length} bytes where the links lead"))
+        .expected(format!("at most {PATH}, which Linux takes")))
 }
 
 /// How long the path is that both lie below, and the rest of the second.

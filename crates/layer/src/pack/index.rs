@@ -15,6 +15,7 @@ use super::emit::expressible;
 use super::spool::Place;
 use crate::apply::entries::device;
 use crate::apply::reserved::is_reserved;
+use crate::apply::walk::reachable;
 use crate::apply::whiteout::{Meaning, meaning};
 use crate::entry::{Entry, EntryKind, Timestamp};
 use crate::finding::{Finding, Findings};
@@ -42,6 +43,8 @@ pub(super) struct Node {
     names: BTreeMap<OsString, Name>,
     /// What the layers have done to a folder.
     mark: Mark,
+    /// How long the path of a folder is.
+    length: usize,
 }
 
 /// A name in a folder.
@@ -161,7 +164,11 @@ impl Index {
         }
         self.clear_way(&way, &name, &entry.path);
         let mark = Mark { layer: self.layer, own: true, fresh: true };
-        self.nodes.push(Node { entry, place, names: BTreeMap::new(), mark });
+        let length = self.length(&way, &name);
+        if entry.kind == EntryKind::Directory {
+            reachable(length)?;
+        }
+        self.nodes.push(Node { entry, place, names: BTreeMap::new(), mark, length });
         self.put(&way, name, self.nodes.len() - 1);
         Ok(())
     }
@@ -374,7 +381,7 @@ impl Index {
                 if parents != Parents::Make {
                     return Ok(None);
                 }
-                self.imply(&mut way, name);
+                self.imply(&mut way, name)?;
                 continue;
             };
             match &self.nodes[there.node].entry.kind {
@@ -404,7 +411,7 @@ impl Index {
                         .found(format!("a file named {name} in the same layer"))
                         .expected("a folder: readers differ on what should become of the file"));
                 }
-                _ => self.imply(&mut way, name),
+                _ => self.imply(&mut way, name)?,
             }
         }
         self.last = Some((path.clone(), way.clone(), linked));
@@ -412,11 +419,20 @@ impl Index {
     }
 
     /// Makes a folder that has no entry of its own, and goes there.
-    fn imply(&mut self, way: &mut Way, name: OsString) {
-        self.nodes.push(Node::implied(self.layer));
+    fn imply(&mut self, way: &mut Way, name: OsString) -> Result<()> {
+        let length = self.length(way, &name);
+        reachable(length)?;
+        self.nodes.push(Node { length, ..Node::implied(self.layer) });
         let node = self.nodes.len() - 1;
         self.put(way, name, node);
         way.push(node);
+        Ok(())
+    }
+
+    /// How long the path of a name in a folder is.
+    fn length(&self, way: &Way, name: &OsStr) -> usize {
+        let around = self.nodes[end(way)].length;
+        around + usize::from(around > 0) + name.len()
     }
 
     fn put(&mut self, way: &Way, name: OsString, node: usize) {
@@ -485,7 +501,7 @@ impl Node {
             xattrs: Vec::new(),
         };
         let mark = Mark { layer, own: true, fresh: true };
-        Self { entry, place: Place::default(), names: BTreeMap::new(), mark }
+        Self { entry, place: Place::default(), names: BTreeMap::new(), mark, length: 0 }
     }
 
     fn is_folder(&self) -> bool {

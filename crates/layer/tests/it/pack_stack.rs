@@ -135,6 +135,27 @@ fn nothing_comes_out_of_a_layer_that_is_not_the_one() {
     assert_eq!(Stack::new(&settings()).expect_err("no scratch").code(), Code::Usage);
 }
 
+/// Links that lead below links build trees of any depth: an image of 72 kB
+/// overflowed the stack, one of 170 kB took 4 GiB.
+#[test]
+fn tr34_links_build_no_tree_that_is_deeper_than_a_path() {
+    let chain = vec!["a"; 1900].join("/");
+    let mut lower = Tar::new().dir(&chain);
+    for number in 1..=3 {
+        let below = if number == 1 { chain.clone() } else { format!("s{}/{chain}", number - 1) };
+        lower = lower.pax("linkpath", &below).link(&format!("s{number}"), "s");
+        lower = lower.dir(&format!("s{number}/{chain}"));
+    }
+    let layers = [lower];
+    assert_eq!(flatten(&layers).expect_err("refused").code(), Code::UnsafeEntry);
+    assert_eq!(through_files(&layers).expect_err("refused").code(), Code::UnsafeEntry);
+    // The deepest that there can be is taken, and hidden from within.
+    let deepest = vec!["a"; 2040].join("/");
+    let lower = Tar::new().dir(&deepest).file(&format!("{deepest}/low"), "");
+    let upper = Tar::new().file(&format!("{deepest}/new"), "x").file(".wh..wh..opq", "");
+    same(&[lower, upper]);
+}
+
 #[test]
 fn compressed_layers_and_what_is_odd_about_them() {
     let folder = File::open(std::env::temp_dir()).expect("opened");
