@@ -175,9 +175,9 @@ means that Plimsoll needed the same time 4.5 times less. Ratios carry over to
 other machines, seconds do not.
 
 What is not the same on both sides: Plimsoll verifies the digest of each blob
-and the diff_id of each layer before anything is visible, and ends when the file
-system has everything (`syncfs`). Other tools do not wait for the file system;
-tar and bsdtar verify nothing; podman and containerd store the image as well.
+and the diff_id of each layer before anything is visible. tar and bsdtar verify
+nothing; podman and containerd store the image as well. Nobody waits for the
+disk, unless the run says `--sync`.
 ";
 
 #[cfg(test)]
