@@ -1,6 +1,7 @@
 //! Images of several layers, with real whiteouts made by other tools.
 
-use std::path::Path;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 
 use plimsoll_interop::{Peer, Program, Scratch, debian_tar, is_root, peer, run, shell, skip, tree};
 
@@ -240,8 +241,14 @@ fn crane(scratch: &Scratch, layout: &str, tag: &str, ours: &Path) {
         nodes.map(|(path, node)| (path, node.kind, node.content)).collect()
     };
     let (ours, theirs) = (content(ours), content(Path::new(&flat)));
-    let odd: Vec<_> =
-        ours.iter().filter(|node| !theirs.contains(node)).map(|node| &node.0).collect();
-    assert_eq!((odd, ours.len()), (vec![], theirs.len()), "{tag}: crane has other files");
+    let lacks = |one: &[(PathBuf, &str, Vec<u8>)], two: &[(PathBuf, &str, Vec<u8>)]| -> Vec<_> {
+        let two: BTreeSet<_> = two.iter().collect();
+        one.iter().filter(|node| !two.contains(node)).map(|node| node.0.clone()).collect()
+    };
+    let (more, mut less) = (lacks(&ours, &theirs), lacks(&theirs, &ours));
+    // What was in a folder that one layer makes a file of and the next a
+    // folder again comes back in crane; in umoci, as here, it is gone.
+    less.retain(|path| path != Path::new("etc/cron.d/e2scrub_all"));
+    assert!(more.is_empty() && less.is_empty(), "{tag}: only here {more:?}, crane only {less:?}");
     shell(scratch.path(), &format!("rm -rf {flat} {archive}"));
 }
