@@ -2,7 +2,7 @@
 //! same task. Peers that are not here are left out with a word.
 //!
 //! A family is one task (`unpack`, `pack`) on one workload. To measure another
-//! task, add a function that gives its jobs and a line in [`families`].
+//! task, add a function that gives its jobs and a line in `tasks`.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

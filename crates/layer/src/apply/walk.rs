@@ -581,7 +581,7 @@ impl Level {
 
 /// Links lead below links, so that entries with short paths would build a tree
 /// of any depth, in which time and memory grow with the square. Where no path
-/// reaches, nothing has to be (TR34).
+/// reaches, nothing has to be.
 pub(crate) fn reachable(length: usize) -> Result<()> {
     if length <= PATH {
         return Ok(());
