@@ -100,7 +100,15 @@ impl Root {
         let doing = || format!("reading {} in the image's root filesystem", shown(path));
         let file = match self.open_at(path, OFlags::RDONLY, Mode::empty()) {
             Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            // A file on the way, where a folder would have to be, says the same.
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+                ) =>
+            {
+                return Ok(None);
+            }
             Err(error) => return Err(Error::io("reading", shown(path), error)),
         };
         let stat = fstat(&file).map_err(|errno| Error::io("reading", shown(path), errno.into()))?;

@@ -77,6 +77,10 @@ impl Reference {
         if text.is_empty() || text.contains(|c: char| c.is_control()) || text.len() > 8192 {
             return Err(bad(text, "a reference such as oci:IMAGES:v1, store:app:v1 or ./folder"));
         }
+        // An empty variable of a script must not mean "the only image".
+        if text.ends_with(':') && !text.starts_with(['.', '/']) {
+            return Err(bad(text, "a name behind the colon, or no colon"));
+        }
         if let Some(rest) = text.strip_prefix("oci:") {
             return Self::layout(text, rest);
         }
@@ -310,6 +314,8 @@ mod tests {
             "",
             "oci:",
             "oci::v1",
+            "oci:img:",
+            "app:",
             "store:",
             "a b",
             "x\ny",

@@ -329,7 +329,7 @@ pub(super) fn recorded_owner(value: &[u8]) -> Option<(u32, u32)> {
                 break;
             }
         }
-        let id = u32::try_from(id).ok().filter(|id| *id != u32::MAX)?;
+        let id = u32::try_from(id).ok()?;
         match key {
             0x08 => uid = id,
             0x10 => gid = id,
@@ -349,7 +349,9 @@ mod tests {
             assert_eq!(recorded_owner(&record_owner(owner.0, owner.1)), Some(owner));
         }
         assert_eq!(record_owner(1000, 0), [0x08, 0xe8, 0x07]);
-        for bad in [&b"\x08"[..], b"\x18\x01", b"x", b"\x08\xff\xff\xff\xff\x0f", b"\x08\xff"] {
+        let noop = b"\x08\xff\xff\xff\xff\x0f\x10\xc8\x03";
+        assert_eq!(recorded_owner(noop), Some((u32::MAX, 456)));
+        for bad in [&b"\x08"[..], b"\x18\x01", b"x", b"\x08\xff"] {
             assert_eq!(recorded_owner(bad), None, "{bad:?}");
         }
     }

@@ -279,7 +279,9 @@ impl std::fmt::Debug for Applier<'_> {
 /// The owner that the extended attribute `user.rootlesscontainers` names: a
 /// protocol buffer with the fields `uid` (1) and `gid` (2).
 ///
-/// `None` if the value is not that.
+/// An id of `u32::MAX` says that this one is as it is on the disk (umoci writes
+/// it where only the other one could not be given). `None` if the value is not
+/// that.
 pub fn recorded_owner(value: &[u8]) -> Option<(u32, u32)> {
     attributes::recorded_owner(value)
 }

@@ -3,9 +3,9 @@
 use plimsoll_content::{Algorithm, Hasher, Result};
 use rustix::fs::Stat;
 
-use crate::apply::recorded_owner;
 use crate::apply::reserved::{RECORDED, SELINUX, is_overlay};
 use crate::entry::{EntryKind, Timestamp};
+use crate::pack::emit::recorded;
 use crate::pack::read::{self, Xattrs};
 use crate::path::RelPath;
 
@@ -58,9 +58,9 @@ impl Record {
         let none = Vec::new();
         let readable = xattrs.is_some();
         let xattrs = xattrs.unwrap_or(&none);
-        let recorded = xattrs.iter().find(|(name, _)| name == RECORDED);
-        let recorded = recorded.and_then(|(_, value)| recorded_owner(value));
-        let (uid, gid) = recorded.unwrap_or((stat.st_uid, stat.st_gid));
+        let recorded = recorded(xattrs);
+        let uid = if recorded.0 == u32::MAX { stat.st_uid } else { recorded.0 };
+        let gid = if recorded.1 == u32::MAX { stat.st_gid } else { recorded.1 };
         let hash = if readable { hash(xattrs) } else { Some(Box::new(UNREADABLE)) };
         let folder = kind == EntryKind::Directory;
         Ok(Self {

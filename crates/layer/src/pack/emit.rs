@@ -93,11 +93,10 @@ impl<'a, W: Write> Emit<'a, W> {
 /// Turns ids of this machine into those of the image. Owners that are recorded
 /// are those of the image already.
 fn unmap(entry: &mut Entry, map: &IdMap) -> Result<()> {
-    let recorded = entry.xattrs.iter().find(|(name, _)| name == RECORDED);
-    if recorded.is_some_and(|(_, value)| recorded_owner(value).is_some()) {
-        return Ok(());
-    }
-    match map.inside(entry.uid, entry.gid) {
+    let recorded = recorded(&entry.xattrs);
+    let (uid, gid) = map.inside(entry.uid, entry.gid);
+    let told = |id| Some(id).filter(|id| *id != u32::MAX);
+    match (told(recorded.0).or(uid), told(recorded.1).or(gid)) {
         (Some(uid), Some(gid)) => {
             (entry.uid, entry.gid) = (uid, gid);
             Ok(())
@@ -109,15 +108,21 @@ fn unmap(entry: &mut Entry, map: &IdMap) -> Result<()> {
     }
 }
 
+/// The owner that is recorded for a file; `u32::MAX` where none is.
+pub(crate) fn recorded(xattrs: &[(Vec<u8>, Vec<u8>)]) -> (u32, u32) {
+    let value = xattrs.iter().find(|(name, _)| name == RECORDED).map(|(_, value)| &value[..]);
+    value.and_then(recorded_owner).unwrap_or((u32::MAX, u32::MAX))
+}
+
 /// Takes out what belongs to one machine or one way of unpacking.
 fn normalise(entry: &mut Entry, options: &Options<'_>, findings: &mut Findings) {
-    let recorded = entry.xattrs.iter().find(|(name, _)| name == RECORDED);
-    if let Some((uid, gid)) = recorded.and_then(|(_, value)| recorded_owner(value)) {
-        (entry.uid, entry.gid) = (uid, gid);
-    } else if let Some((uid, gid)) = options.own {
+    if let Some((uid, gid)) = options.own {
         entry.uid = if entry.uid == uid { 0 } else { entry.uid };
         entry.gid = if entry.gid == gid { 0 } else { entry.gid };
     }
+    let (uid, gid) = recorded(&entry.xattrs);
+    entry.uid = if uid == u32::MAX { entry.uid } else { uid };
+    entry.gid = if gid == u32::MAX { entry.gid } else { gid };
     if let Some((uid, gid)) = options.owner {
         (entry.uid, entry.gid) = (uid, gid);
     }

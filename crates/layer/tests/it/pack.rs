@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 
@@ -327,6 +327,24 @@ fn owners_and_times_can_be_settled() {
         assert!(last < Some(entry.path.clone()), "in order");
         last = Some(entry.path);
     }
+}
+
+#[test]
+fn a_recorded_owner_may_leave_one_id_as_it_is() {
+    let folder = tempfile::tempdir().expect("folder");
+    let path = folder.path().join("f");
+    fs::write(&path, "").expect("written");
+    let value = b"\x08\xff\xff\xff\xff\x0f\x10\xc8\x03";
+    let name = "user.rootlesscontainers";
+    rustix::fs::setxattr(&path, name, value, XattrFlags::empty()).expect("set");
+    let own = fs::metadata(&path).map(|meta| (meta.uid(), meta.gid())).expect("there");
+    let (_, bytes) = tree(folder.path(), &Options { own: Some(own), ..plain() }).expect("packed");
+    let mut entries = plimsoll_layer::tar::Entries::new(&bytes[..], Limits::default());
+    let mut found = None;
+    while let Some((entry, _)) = entries.next().expect("good") {
+        found = Some((entry.uid, entry.gid)).filter(|_| entry.path.as_bytes() == b"f").or(found);
+    }
+    assert_eq!(found, Some((0, 456)));
 }
 
 #[test]

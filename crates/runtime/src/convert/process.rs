@@ -70,13 +70,13 @@ fn args(execution: &Execution, overrides: &Overrides) -> Result<Vec<String>> {
         None if overrides.entrypoint.is_some() => {
             return Err(Error::new(
                 Code::Config,
-                "no entrypoint and no command: give a command after \"--\"",
+                "no entrypoint and no command: give --entrypoint, or to run a command after \"--\"",
             ));
         }
         None => {
             return Err(Error::new(
                 Code::Config,
-                "image config has neither Entrypoint nor Cmd: give a command after \"--\"",
+                "image config has neither Entrypoint nor Cmd: give --entrypoint, or to run a command after \"--\"",
             ));
         }
         Some("") => {

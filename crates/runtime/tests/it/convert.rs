@@ -213,7 +213,7 @@ fn cv2_cv9_cv10_arguments_replace_cmd_and_an_entrypoint_drops_it() {
     assert_eq!(args(&bare, None, &["a"]).expect("args"), "a");
     assert_eq!(
         args(&bare, None, &[]).expect_err("nothing").to_string(),
-        "image config has neither Entrypoint nor Cmd: give a command after \"--\""
+        "image config has neither Entrypoint nor Cmd: give --entrypoint, or to run a command after \"--\""
     );
     assert!(args(&image, Some(&[""]), &[]).is_err());
 }

@@ -288,3 +288,13 @@ fn odd_lines_of_others_change_nothing() {
     image.write("passwd", b"\xff\xfe:x:1:1::/:\napp:x:3:4::/:\n");
     assert_eq!(image.line("app"), "3:4 [4, 2000, 2001] /");
 }
+
+#[test]
+fn an_image_whose_etc_is_a_file_has_no_users() {
+    let folder = tempfile::tempdir().expect("folder");
+    fs::write(folder.path().join("etc"), "x").expect("written");
+    let root = Root::open(folder.path()).expect("opened");
+    let user = user::resolve(&root, "5:6").expect("numbers");
+    assert_eq!((user.uid, user.gid), (5, 6));
+    assert_eq!(user::resolve(&root, "app").expect_err("nobody").code(), Code::Config);
+}
