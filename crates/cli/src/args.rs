@@ -120,6 +120,11 @@ pub(crate) enum Verb {
     /// Take a name away, and with --gc what only it needed
     #[command(alias = "rmi")]
     Rm(verbs::rm::Args),
+    /// Remove what no image of a place needs
+    #[command(visible_alias = "prune")]
+    Gc(verbs::gc::Args),
+    /// Check every blob and image of a place, and repair it
+    Fsck(verbs::fsck::Args),
     /// Check structure, digests, sizes and diff_ids of everything reachable
     Validate(verbs::validate::Args),
     /// Unpack an image to a root filesystem

@@ -5,7 +5,9 @@
 //! printing, the environment, exit codes.
 
 pub mod bundle;
+pub mod collect;
 pub mod edit;
+pub mod fsck;
 pub mod hello;
 pub mod image;
 pub mod inspect;

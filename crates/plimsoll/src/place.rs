@@ -27,6 +27,28 @@ pub struct Opened {
     pub root: Descriptor,
 }
 
+/// A place with images.
+#[derive(Debug)]
+pub(crate) enum Place {
+    /// The local store, before its first use.
+    None,
+    /// A layout.
+    Layout(Layout),
+    /// The local store.
+    Store(Store),
+}
+
+impl Place {
+    /// Where the images lie.
+    pub(crate) fn layout(&self) -> Option<&Layout> {
+        match self {
+            Self::None => None,
+            Self::Layout(layout) => Some(layout),
+            Self::Store(store) => Some(store.layout()),
+        }
+    }
+}
+
 /// A place that a new image is written to.
 ///
 /// A layout that is not there yet is made beside its destination, and appears
@@ -115,21 +137,39 @@ impl Home {
 
     /// The images of a place; of the local store if none is named.
     pub fn list(&self, reference: Option<&Reference>) -> Result<(String, Vec<Listed>)> {
-        let (place, layout) =
-            match reference.cloned().map(|reference| reference.look(true)).transpose()? {
-                None | Some(Reference::Store { .. }) => {
-                    (format!("store at {}", self.store.display()), self.existing()?)
-                }
-                Some(Reference::Layout { path, .. }) => {
-                    (format!("oci:{}", path.display()), Some(Layout::open(&path)?))
-                }
-                Some(Reference::Path(path)) => return Err(bug(&path)),
-            };
-        let Some(layout) = layout else {
+        let (place, opened) = self.place(reference)?;
+        let Some(layout) = opened.layout() else {
             return Ok((place, Vec::new()));
         };
-        let images = layout.entries()?.iter().map(|entry| listed(&layout, entry)).collect();
+        let images = layout.entries()?.iter().map(|entry| listed(layout, entry)).collect();
         Ok((place, images))
+    }
+
+    /// The place of a reference, whichever image it names, with how it is
+    /// called; the local store if there is no reference.
+    pub(crate) fn place(&self, reference: Option<&Reference>) -> Result<(String, Place)> {
+        match reference.cloned().map(|reference| reference.look(true)).transpose()? {
+            None | Some(Reference::Store { .. }) => {
+                let name = format!("store at {}", self.store.display());
+                if self.store.symlink_metadata().is_err() {
+                    return Ok((name, Place::None));
+                }
+                Ok((name, Place::Store(self.store()?)))
+            }
+            Some(Reference::Layout { path, .. }) => {
+                Ok((format!("oci:{}", path.display()), Place::Layout(Layout::open(&path)?)))
+            }
+            Some(Reference::Path(path)) => Err(bug(&path)),
+        }
+    }
+
+    /// The folder of the place of a reference, whatever state it is in.
+    pub(crate) fn folder(&self, reference: Option<&Reference>) -> Result<PathBuf> {
+        match reference.cloned().map(|reference| reference.look(true)).transpose()? {
+            None | Some(Reference::Store { .. }) => Ok(self.store.clone()),
+            Some(Reference::Layout { path, .. }) => Ok(path),
+            Some(Reference::Path(path)) => Err(bug(&path)),
+        }
     }
 
     /// The layout of the local store, if that is there already.
@@ -170,9 +210,23 @@ impl Opened {
     /// Gives the image a further name in the same place, and returns it as it
     /// is written there.
     pub fn tag(&self, name: &str) -> Result<String> {
-        let name = match (self.place.as_str(), Reference::parse(&format!("store:{name}"))) {
-            ("store", Ok(Reference::Store { which: Which::Name(name) })) => name,
-            _ => name.to_owned(),
+        let name = match Reference::parse(name) {
+            // A whole reference, as most people write it.
+            Ok(Reference::Layout { path, which }) => {
+                if format!("oci:{}", path.display()) != self.place {
+                    return Err(Error::new(
+                        Code::Reference,
+                        format!("naming {}", self.root.digest),
+                    )
+                    .found(format!("a name in oci:{}", path.display()))
+                    .expected(format!("one in {}, where the image lies", self.place)));
+                }
+                which.to_write()?
+            }
+            _ => match (self.place.as_str(), Reference::parse(&format!("store:{name}"))) {
+                ("store", Ok(Reference::Store { which: Which::Name(name) })) => name,
+                _ => name.to_owned(),
+            },
         };
         self.layout.tag(&name, &self.root)?;
         Ok(name)

@@ -37,7 +37,10 @@ mod staged;
 mod store;
 mod temporary;
 
-pub use layout::{Entry, Inventory, Layout, Options, Reachable, Selector, Target, Writing};
+pub use layout::{
+    Collect, Collected, Entry, Inventory, Layout, Options, Reachable, Removed, Selector, Target,
+    Writing,
+};
 pub use ref_name::check_ref_name;
 pub use staged::{StagedDir, write_file_atomic};
-pub use store::Store;
+pub use store::{CacheFolder, Held, Store, Swept};

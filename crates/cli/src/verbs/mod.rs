@@ -4,6 +4,8 @@ pub(crate) mod bundle;
 pub(crate) mod completions;
 pub(crate) mod demo;
 pub(crate) mod explain;
+pub(crate) mod fsck;
+pub(crate) mod gc;
 pub(crate) mod inspect;
 pub(crate) mod ls;
 pub(crate) mod pack;
@@ -31,6 +33,8 @@ pub(crate) fn dispatch(verb: Verb, context: &Context) -> Result<u8> {
         Verb::Show(args) => show::run(&args, context),
         Verb::Tag(args) => tag::run(&args, context),
         Verb::Rm(args) => rm::run(&args, context),
+        Verb::Gc(args) => gc::run(&args, context),
+        Verb::Fsck(args) => fsck::run(&args, context),
         Verb::Validate(args) => validate::run(&args, context),
         Verb::Unpack(args) => unpack::run(&args, context),
         Verb::Bundle(args) => bundle::run(&args, context),

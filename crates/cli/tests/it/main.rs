@@ -8,5 +8,6 @@ mod images;
 mod reproducible;
 mod run;
 mod schemas;
+mod store;
 mod support;
 mod survive;
