@@ -522,6 +522,7 @@ fn fatal(error: Error) -> Result<Error> {
     match error.kind() {
         Kind::Integrity | Kind::NotFound => Ok(error),
         // A bad sector.
+        Kind::Unavailable if error.code() == Code::Device => Ok(error),
         Kind::Failed if error.code() == Code::Io => Ok(error),
         _ => Err(error),
     }

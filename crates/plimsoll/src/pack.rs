@@ -10,10 +10,11 @@ use plimsoll_content::{
 };
 use plimsoll_layer::codec::Compression;
 use plimsoll_layer::{Root, pack as layer_pack};
-use plimsoll_spec::{Config, History, Index, LayerType, Manifest, media_type};
+use plimsoll_spec::{History, Index, LayerType, media_type};
 use rustix::process::{getegid, geteuid};
 use serde::Serialize;
 
+use crate::draft::Draft;
 use crate::edit::Edit;
 use crate::image::Image;
 use crate::notes;
@@ -86,52 +87,30 @@ pub fn pack(
     options: &Options,
     watch: &dyn Watch,
 ) -> Result<Packed> {
-    let mut config = match base {
-        Some((_, base)) => base.config.view().clone(),
-        None => Config::new(&options.platform),
+    let mut draft = match base {
+        // The base's own annotations and unknown members stay; what made it
+        // another document (its subject) does not.
+        Some((_, base)) => Draft::of(base)?.into_oci()?,
+        None => Draft::new(&options.platform)?,
     };
-    options.edit.apply(&mut config)?;
+    draft.edit(&options.edit)?;
     if let Some(epoch) = options.epoch {
-        config.created = Some(time(epoch)?);
+        draft.edit(&Edit { created: Some(time(epoch)?), ..Edit::default() })?;
     }
     let (layer, packed, warnings) = layer(input, sink, options, watch)?;
-    let mut layers = Vec::new();
+    let mut base_layers = 0;
     if let Some((source, base)) = base {
-        for (position, blob) in base.manifest.layers.iter().enumerate() {
-            transfer::blob(source, sink, blob, watch).map_err(|error| {
-                error.context(format!("copying layer {} of the base image", position + 1))
-            })?;
-            layers.push(Descriptor {
-                media_type: LayerType::oci_name(&blob.media_type),
-                ..blob.clone()
-            });
-        }
+        transfer::layers(source, sink, &base.manifest.layers, watch)
+            .map_err(|error| error.context("copying the base image"))?;
+        base_layers = base.manifest.layers.len();
     }
-    let base_layers = layers.len();
-    layers.push(layer);
-    add_layer(&mut config, &packed.diff_id, options)?;
-    let config = Document::new(config)?;
-    let descriptor = config.descriptor(media_type::CONFIG, Algorithm::Sha256);
-    sink.write(&descriptor, config.bytes())?;
-    let mut manifest = match base {
-        Some((_, base)) => {
-            // The base's own annotations and unknown members stay; what made it
-            // another document (its subject) does not.
-            Manifest { subject: None, ..base.manifest.view().clone() }
-        }
-        None => Manifest::new(descriptor.clone(), Vec::new()),
-    };
-    manifest.media_type = Some(media_type::MANIFEST);
-    manifest.config = descriptor;
-    manifest.layers = layers;
-    manifest.annotations.extend(options.annotations.clone());
-    let manifest = Document::new(manifest)?;
-    let mut descriptor = manifest.descriptor(media_type::MANIFEST, Algorithm::Sha256);
-    sink.write(&descriptor, manifest.bytes())?;
-    descriptor.platform = Some(config.platform());
+    draft.push(&layer, &packed.diff_id, &step("plimsoll pack", options.epoch)?)?;
+    draft.annotate(&options.edit, &options.annotations)?;
+    let descriptor = draft.write(sink)?;
+    let platform = descriptor.platform.as_ref().map(ToString::to_string).unwrap_or_default();
     Ok(Packed {
         digest: descriptor.digest.clone(),
-        platform: config.platform().to_string(),
+        platform,
         descriptor,
         layer: packed,
         base_layers,
@@ -149,7 +128,7 @@ pub fn index(images: &[Packed], annotations: &Annotations, sink: &dyn Sink) -> R
     Ok(descriptor)
 }
 
-fn layer(
+pub(crate) fn layer(
     input: &Path,
     sink: &dyn Sink,
     options: &Options,
@@ -200,23 +179,17 @@ fn layer(
     Ok((blob, layer, warnings))
 }
 
-fn add_layer(config: &mut Config, diff_id: &Digest, options: &Options) -> Result<()> {
-    let filled = config.history.iter().filter(|entry| !entry.empty_layer).count();
-    // A base whose history does not tell of its layers can not be continued.
-    let told = filled == config.rootfs.diff_ids.len();
-    config.rootfs.diff_ids.push(diff_id.clone());
-    if told {
-        config.history.push(History {
-            created: options.epoch.map(time).transpose()?,
-            created_by: Some("plimsoll pack".to_owned()),
-            ..History::default()
-        });
-    }
-    Ok(())
+/// A step of the history.
+pub(crate) fn step(created_by: &str, epoch: Option<i64>) -> Result<History> {
+    Ok(History {
+        created: epoch.map(time).transpose()?,
+        created_by: Some(created_by.to_owned()),
+        ..History::default()
+    })
 }
 
 /// A time as the documents write it (RFC 3339, UTC).
-fn time(epoch: i64) -> Result<String> {
+pub fn time(epoch: i64) -> Result<String> {
     jiff::Timestamp::from_second(epoch).map(|time| time.to_string()).map_err(|cause| {
         Error::new(Code::Usage, "reading SOURCE_DATE_EPOCH")
             .found(epoch)

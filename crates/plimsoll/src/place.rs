@@ -3,13 +3,16 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use plimsoll_content::{Code, Descriptor, Digest, Error, Kind, Result, Sink, Source, Tag, limits};
+use plimsoll_content::{
+    Code, Descriptor, Digest, Error, Kind, Result, Sink, Source, Tag, Watch, limits,
+};
 use plimsoll_spec::graph::Node;
 use plimsoll_store::{self as store, Entry, Layout, Selector, Store, check_ref_name};
 use serde::Serialize;
 
 use crate::image;
 use crate::reference::{Reference, Which};
+use crate::transfer;
 
 /// Where the local store lies, and so where every reference leads.
 #[derive(Clone, Debug)]
@@ -130,6 +133,33 @@ impl Home {
         Ok(Target { target: store::Target::open(&path)?, name })
     }
 
+    /// Prepares the place of a changed image: that of the image as it was and
+    /// its name, unless `new` says another one. A bare name is one in the
+    /// same place, everything else a whole reference.
+    pub fn beside(&self, opened: &Opened, new: Option<&str>) -> Result<Target> {
+        let doing = || format!("naming the changed {}", opened.root.digest);
+        let name = match new {
+            None => opened.name.clone().ok_or_else(|| {
+                Error::new(Code::Reference, doing())
+                    .found("an image that was not named by a name")
+                    .expected("a name for the changed image")
+                    .fix("give a new reference after the old one")
+            })?,
+            Some(text) => {
+                let reference = Reference::parse(text)?;
+                let bare = matches!(reference, Reference::Store { .. })
+                    && !text.starts_with("store:")
+                    && opened.place != "store";
+                if !bare {
+                    return self.target(&reference);
+                }
+                text.to_owned()
+            }
+        };
+        check_ref_name(&name)?;
+        Ok(Target { target: store::Target::open(opened.layout.path())?, name })
+    }
+
     /// The local store, made if it is not there.
     pub fn store(&self) -> Result<Store> {
         Store::open(&self.store)
@@ -207,6 +237,16 @@ impl Opened {
         &self.place
     }
 
+    /// The name by which it was found, if it was.
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    /// The layout that it lies in.
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
     /// Gives the image a further name in the same place, and returns it as it
     /// is written there.
     pub fn tag(&self, name: &str) -> Result<String> {
@@ -261,6 +301,20 @@ impl Target {
         self.target.folder()
     }
 
+    /// The name that the image will have.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Gives the image its name if that still stands for `old`; `false` if
+    /// somebody else was faster.
+    pub fn publish_over(self, image: &Descriptor, old: &Digest) -> Result<bool> {
+        if !self.target.layout().tag_over(&self.name, old, image)? {
+            return Ok(false);
+        }
+        self.target.publish().map(|_| true)
+    }
+
     /// Gives the image its name, and makes the place visible if it is new.
     pub fn publish(self, image: &Descriptor) -> Result<()> {
         self.target.layout().tag(&self.name, image)?;
@@ -295,6 +349,25 @@ pub fn reachable(source: &dyn Source, root: &Descriptor) -> Result<Vec<Descripto
         found.push(descriptor);
     }
     Ok(found)
+}
+
+/// Copies everything that `root` leads to. What is absent by right, or lies
+/// below something absent, stays so.
+pub(crate) fn copy(
+    source: &dyn Source,
+    sink: &dyn Sink,
+    root: &Descriptor,
+    watch: &dyn Watch,
+) -> Result<()> {
+    for blob in reachable(source, root)?.into_iter().rev() {
+        match transfer::blob(source, sink, &blob, watch) {
+            Err(error) if error.code() == Code::NotFound && blob.digest != root.digest => {
+                watch.warn(&format!("{} is not there, and was not copied", blob.digest));
+            }
+            other => other?,
+        }
+    }
+    Ok(())
 }
 
 fn listed(layout: &Layout, entry: &Entry) -> Listed {
