@@ -4,4 +4,7 @@ mod crash;
 mod debian;
 mod layers;
 mod layouts;
+mod promises;
+mod referrers;
 mod run;
+mod writers;
