@@ -145,6 +145,28 @@ pub(crate) enum Verb {
     /// Take a name away, and with --gc what only it needed
     #[command(alias = "rmi")]
     Rm(verbs::rm::Args),
+    /// Change what an image says of itself: env, cmd, labels, annotations, …
+    #[command(visible_aliases = ["mutate", "config"])]
+    Edit(Box<verbs::edit::Args>),
+    /// Put layers on top of an image
+    Append(verbs::append::Args),
+    /// Put an image on another base
+    Rebase(verbs::rebase::Args),
+    /// Make and change indexes of images for several platforms
+    #[command(alias = "manifest")]
+    Index(verbs::index::Args),
+    /// Tell how an image came about
+    History(verbs::history::Args),
+    /// Attach files to an image
+    Attach(verbs::attach::Args),
+    /// List what is about an image
+    #[command(visible_alias = "discover")]
+    Referrers(verbs::referrers::Args),
+    /// Remove what no image of a place needs
+    #[command(visible_alias = "prune")]
+    Gc(verbs::gc::Args),
+    /// Check every blob and image of a place, and repair it
+    Fsck(verbs::fsck::Args),
     /// Check structure, digests, sizes and diff_ids of everything reachable
     Validate(verbs::validate::Args),
     /// Unpack an image to a root filesystem

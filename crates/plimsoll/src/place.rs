@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use plimsoll_content::limits::Limits;
-use plimsoll_content::{Code, Descriptor, Digest, Error, Kind, Result, Sink, Source, Tag};
+use plimsoll_content::{Code, Descriptor, Digest, Error, Kind, Result, Sink, Source, Tag, Watch};
 use plimsoll_spec::graph::Node;
 use plimsoll_store::{self as store, Entry, Layout, Selector, Store, check_ref_name};
 use serde::Serialize;
 
 use crate::image;
 use crate::reference::{Reference, Which};
+use crate::transfer;
 
 /// Where the local store lies, and so where every reference leads.
 #[derive(Clone, Debug)]
@@ -27,6 +28,28 @@ pub struct Opened {
     name: Option<String>,
     /// The descriptor that the reference stands for.
     pub root: Descriptor,
+}
+
+/// A place with images.
+#[derive(Debug)]
+pub(crate) enum Place {
+    /// The local store, before its first use.
+    None,
+    /// A layout.
+    Layout(Layout),
+    /// The local store.
+    Store(Store),
+}
+
+impl Place {
+    /// Where the images lie.
+    pub(crate) fn layout(&self) -> Option<&Layout> {
+        match self {
+            Self::None => None,
+            Self::Layout(layout) => Some(layout),
+            Self::Store(store) => Some(store.layout()),
+        }
+    }
 }
 
 /// A place that a new image is written to.
@@ -136,6 +159,33 @@ impl Home {
         Ok(Target { target: store::Target::open_with(&path, self.layout)?, name })
     }
 
+    /// Prepares the place of a changed image: that of the image as it was and
+    /// its name, unless `new` says another one. A bare name is one in the
+    /// same place, everything else a whole reference.
+    pub fn beside(&self, opened: &Opened, new: Option<&str>) -> Result<Target> {
+        let doing = || format!("naming the changed {}", opened.root.digest);
+        let name = match new {
+            None => opened.name.clone().ok_or_else(|| {
+                Error::new(Code::Reference, doing())
+                    .found("an image that was not named by a name")
+                    .expected("a name for the changed image")
+                    .fix("give a new reference after the old one")
+            })?,
+            Some(text) => {
+                let reference = Reference::parse(text)?;
+                let bare = matches!(reference, Reference::Store { .. })
+                    && !text.starts_with("store:")
+                    && opened.place != "store";
+                if !bare {
+                    return self.target(&reference);
+                }
+                text.to_owned()
+            }
+        };
+        check_ref_name(&name)?;
+        Ok(Target { target: store::Target::open(opened.layout.path())?, name })
+    }
+
     /// The local store, made if it is not there.
     pub fn store(&self) -> Result<Store> {
         Store::open_with(&self.store, self.layout)
@@ -143,22 +193,39 @@ impl Home {
 
     /// The images of a place; of the local store if none is named.
     pub fn list(&self, reference: Option<&Reference>) -> Result<(String, Vec<Listed>)> {
-        let (place, layout) =
-            match reference.cloned().map(|reference| reference.look(true)).transpose()? {
-                None | Some(Reference::Store { .. }) => {
-                    (format!("store at {}", self.store.display()), self.existing()?)
-                }
-                Some(Reference::Layout { path, .. }) => (
-                    format!("oci:{}", path.display()),
-                    Some(Layout::open_with(&path, self.layout)?),
-                ),
-                Some(Reference::Path(path)) => return Err(bug(&path)),
-            };
-        let Some(layout) = layout else {
+        let (place, opened) = self.place(reference)?;
+        let Some(layout) = opened.layout() else {
             return Ok((place, Vec::new()));
         };
-        let images = layout.entries()?.iter().map(|entry| listed(&layout, entry)).collect();
+        let images = layout.entries()?.iter().map(|entry| listed(layout, entry)).collect();
         Ok((place, images))
+    }
+
+    /// The place of a reference, whichever image it names, with how it is
+    /// called; the local store if there is no reference.
+    pub(crate) fn place(&self, reference: Option<&Reference>) -> Result<(String, Place)> {
+        match reference.cloned().map(|reference| reference.look(true)).transpose()? {
+            None | Some(Reference::Store { .. }) => {
+                let name = format!("store at {}", self.store.display());
+                if self.store.symlink_metadata().is_err() {
+                    return Ok((name, Place::None));
+                }
+                Ok((name, Place::Store(self.store()?)))
+            }
+            Some(Reference::Layout { path, .. }) => {
+                Ok((format!("oci:{}", path.display()), Place::Layout(Layout::open(&path)?)))
+            }
+            Some(Reference::Path(path)) => Err(bug(&path)),
+        }
+    }
+
+    /// The folder of the place of a reference, whatever state it is in.
+    pub(crate) fn folder(&self, reference: Option<&Reference>) -> Result<PathBuf> {
+        match reference.cloned().map(|reference| reference.look(true)).transpose()? {
+            None | Some(Reference::Store { .. }) => Ok(self.store.clone()),
+            Some(Reference::Layout { path, .. }) => Ok(path),
+            Some(Reference::Path(path)) => Err(bug(&path)),
+        }
     }
 
     /// The layout of the local store, if that is there already.
@@ -196,12 +263,36 @@ impl Opened {
         &self.place
     }
 
+    /// The name by which it was found, if it was.
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    /// The layout that it lies in.
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
     /// Gives the image a further name in the same place, and returns it as it
     /// is written there.
     pub fn tag(&self, name: &str) -> Result<String> {
-        let name = match (self.place.as_str(), Reference::parse(&format!("store:{name}"))) {
-            ("store", Ok(Reference::Store { which: Which::Name(name) })) => name,
-            _ => name.to_owned(),
+        let name = match Reference::parse(name) {
+            // A whole reference, as most people write it.
+            Ok(Reference::Layout { path, which }) => {
+                if format!("oci:{}", path.display()) != self.place {
+                    return Err(Error::new(
+                        Code::Reference,
+                        format!("naming {}", self.root.digest),
+                    )
+                    .found(format!("a name in oci:{}", path.display()))
+                    .expected(format!("one in {}, where the image lies", self.place)));
+                }
+                which.to_write()?
+            }
+            _ => match (self.place.as_str(), Reference::parse(&format!("store:{name}"))) {
+                ("store", Ok(Reference::Store { which: Which::Name(name) })) => name,
+                _ => name.to_owned(),
+            },
         };
         self.layout.tag(&name, &self.root)?;
         Ok(name)
@@ -234,6 +325,20 @@ impl Target {
     /// a name.
     pub fn scratch(&self) -> PathBuf {
         self.target.folder()
+    }
+
+    /// The name that the image will have.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Gives the image its name if that still stands for `old`; `false` if
+    /// somebody else was faster.
+    pub fn publish_over(self, image: &Descriptor, old: &Digest) -> Result<bool> {
+        if !self.target.layout().tag_over(&self.name, old, image)? {
+            return Ok(false);
+        }
+        self.target.publish().map(|_| true)
     }
 
     /// Gives the image its name, and makes the place visible if it is new.
@@ -271,6 +376,25 @@ pub fn reachable(source: &dyn Source, root: &Descriptor) -> Result<Vec<Descripto
         found.push(descriptor);
     }
     Ok(found)
+}
+
+/// Copies everything that `root` leads to. What is absent by right, or lies
+/// below something absent, stays so.
+pub(crate) fn copy(
+    source: &dyn Source,
+    sink: &dyn Sink,
+    root: &Descriptor,
+    watch: &dyn Watch,
+) -> Result<()> {
+    for blob in reachable(source, root)?.into_iter().rev() {
+        match transfer::blob(source, sink, &blob, watch) {
+            Err(error) if error.code() == Code::NotFound && blob.digest != root.digest => {
+                watch.warn(&format!("{} is not there, and was not copied", blob.digest));
+            }
+            other => other?,
+        }
+    }
+    Ok(())
 }
 
 fn listed(layout: &Layout, entry: &Entry) -> Listed {

@@ -29,6 +29,26 @@ pub fn blob(
     Ok(())
 }
 
+/// Brings layers. Those that lie elsewhere by right (`urls`) may be missing.
+pub(crate) fn layers(
+    source: &dyn Source,
+    sink: &dyn Sink,
+    layers: &[Descriptor],
+    watch: &dyn Watch,
+) -> Result<()> {
+    for (position, layer) in layers.iter().enumerate() {
+        match blob(source, sink, layer, watch) {
+            Err(error)
+                if error.code() == Code::NotFound
+                    && layer.urls.iter().any(|url| !url.is_empty()) => {}
+            other => {
+                other.map_err(|error| error.context(format!("copying layer {}", position + 1)))?;
+            }
+        }
+    }
+    Ok(())
+}
+
 /// A writer that tells a [`Watch`] how much went by, and stops when told to.
 pub struct Counted<'a, W> {
     writer: W,

@@ -40,9 +40,9 @@ mod temporary;
 
 pub use catalog::{Catalog, Entry};
 pub use layout::{
-    Closure, Inventory, Layout, Options, Reachable, Referrers, Selector, Target, Writing, closure,
-    reachable,
+    Closure, Collect, Collected, Inventory, Layout, Options, Reachable, Referrers, Removed,
+    Selector, Target, Writing, closure, reachable,
 };
 pub use ref_name::check_ref_name;
 pub use staged::{StagedDir, StagedFile, write_file_atomic};
-pub use store::Store;
+pub use store::{CacheFolder, Held, Store, Swept};

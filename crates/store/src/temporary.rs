@@ -208,6 +208,12 @@ impl Drop for TemporaryFile {
 /// What belongs to other users is left alone, and so is what can not be
 /// removed; both are for their owners.
 pub(crate) fn sweep(folder: BorrowedFd<'_>) -> io::Result<usize> {
+    Ok(leftovers(folder, true)?.len())
+}
+
+/// The leftovers in `folder`, as [`sweep`] tells them from work, in the order
+/// of their names; removed or not.
+pub(crate) fn leftovers(folder: BorrowedFd<'_>, remove: bool) -> io::Result<Vec<CString>> {
     let user = rustix::process::geteuid().as_raw();
     let mut names = Vec::new();
     for entry in Dir::read_from(folder)? {
@@ -216,21 +222,18 @@ pub(crate) fn sweep(folder: BorrowedFd<'_>) -> io::Result<usize> {
             names.push(entry.file_name().to_owned());
         }
     }
-    let mut removed = 0;
-    for name in names {
-        let Ok(stat) = statat(folder, &name, AtFlags::SYMLINK_NOFOLLOW) else { continue };
+    names.sort();
+    names.retain(|name| {
+        let Ok(stat) = statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) else { return false };
         let kind = FileType::from_raw_mode(stat.st_mode);
         if stat.st_uid != user || !matches!(kind, FileType::RegularFile | FileType::Directory) {
-            continue;
+            return false;
         }
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let Ok(fd) = openat(folder, &name, flags, Mode::empty()) else { continue };
-        if flock(&fd, FlockOperation::NonBlockingLockExclusive).is_ok()
-            && is_same(folder, &name, fd.as_fd()).unwrap_or(false)
-            && remove::tree(folder, &name).is_ok()
-        {
-            removed += 1;
-        }
-    }
-    Ok(removed)
+        let Ok(fd) = openat(folder, name, flags, Mode::empty()) else { return false };
+        flock(&fd, FlockOperation::NonBlockingLockExclusive).is_ok()
+            && is_same(folder, name, fd.as_fd()).unwrap_or(false)
+            && (!remove || remove::tree(folder, name).is_ok())
+    });
+    Ok(names)
 }

@@ -1,6 +1,7 @@
 //! The real program, from outside: words in, files and exit codes out.
 #![allow(clippy::print_stderr, reason = "tests say what they skip")]
 
+mod change;
 mod demo;
 mod errors;
 mod export;
@@ -11,5 +12,6 @@ mod repack;
 mod reproducible;
 mod run;
 mod schemas;
+mod store;
 mod support;
 mod survive;

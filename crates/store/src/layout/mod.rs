@@ -16,6 +16,7 @@
 //! | `staging/` | blobs and documents on their way to their places |
 
 mod blobs;
+mod check;
 mod collect;
 mod create;
 mod index;
@@ -32,7 +33,9 @@ use plimsoll_content::limits::Limits;
 use plimsoll_content::{Code, Document, Error, Result, View};
 use plimsoll_spec::{Index, LayoutHeader};
 
-pub use blobs::Inventory;
+pub use blobs::{Inventory, Removed};
+pub(crate) use collect::in_folder;
+pub use collect::{Collect, Collected};
 pub use select::Selector;
 pub(crate) use select::is_prefix;
 pub use target::Target;
@@ -258,7 +261,7 @@ impl Layout {
     }
 
     /// The right to remove blobs: nobody writes while it is held.
-    fn removing(&self) -> Result<(Lock, Lock)> {
+    pub(crate) fn removing(&self) -> Result<(Lock, Lock)> {
         // New writers wait at the gate, or the turn would never come.
         let gate = self.lock("gate", Share::Exclusive, REMOVER_PATIENCE)?;
         let writers = self.lock("writers", Share::Exclusive, REMOVER_PATIENCE)?;

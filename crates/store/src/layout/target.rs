@@ -38,7 +38,9 @@ impl Target {
             return Ok(Self { layout, staged: None, _writing: writing });
         }
         let staged = StagedDir::beside(path)?;
-        let mut layout = Layout::open_or_create_with(&staged.path(), options)?;
+        // Its name for now says nothing to anybody.
+        let mut layout = Layout::open_or_create_with(&staged.path(), options)
+            .map_err(|error| error.context(format!("making layout {}", path.display())))?;
         // What messages are to say.
         path.clone_into(&mut layout.path);
         let writing = layout.writing()?;
