@@ -10,11 +10,12 @@ use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::fs::{
-    AtFlags, Dir, FileType, FlockOperation, Mode, OFlags, RenameFlags, fchmod, flock, fstat, fsync,
-    mkdirat, openat, renameat, renameat_with, statat, unlinkat,
+    AtFlags, CWD, Dir, FileType, FlockOperation, Mode, OFlags, RenameFlags, fchmod, flock, fstat,
+    fsync, linkat, mkdirat, openat, renameat, renameat_with, statat, unlinkat,
 };
 use rustix::io::{Errno, retry_on_intr};
 
@@ -170,11 +171,52 @@ impl TemporaryFile {
     }
 }
 
+impl TemporaryFile {
+    /// [`TemporaryFile::publish`], which errors if something has that name.
+    pub(crate) fn publish_new(
+        &mut self,
+        folder: BorrowedFd<'_>,
+        name: &Path,
+        mode: u32,
+    ) -> io::Result<()> {
+        let Some(own) = &self.name else {
+            return Err(io::Error::other("the file was published before"));
+        };
+        fchmod(&self.file, Mode::from_raw_mode(mode))?;
+        retry_on_intr(|| fsync(&self.file))?;
+        match renameat_with(&self.folder, own, folder, name, RenameFlags::NOREPLACE) {
+            // Without that flag, a link does not replace anything either.
+            Err(Errno::INVAL | Errno::NOSYS) => {
+                linkat(&self.folder, own, folder, name, AtFlags::empty())?;
+                unlinkat(&self.folder, own, AtFlags::empty())?;
+            }
+            other => other?,
+        }
+        self.name = None;
+        Ok(())
+    }
+}
+
 impl Drop for TemporaryFile {
     fn drop(&mut self) {
         if let Some(name) = &self.name {
             let _ = unlinkat(&self.folder, name, AtFlags::empty());
         }
+    }
+}
+
+/// A file without a name in `folder`: it is gone with its handle, however
+/// that comes about.
+pub(crate) fn unnamed(folder: &Path) -> io::Result<File> {
+    let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
+    match openat(CWD, folder, flags, Mode::RUSR | Mode::WUSR) {
+        Ok(fd) => Ok(File::from(fd)),
+        // Some file systems want a name.
+        Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL) => {
+            let folder = openat(CWD, folder, folder_flags(), Mode::empty())?;
+            TemporaryFile::create(folder.as_fd())?.file().try_clone()
+        }
+        Err(errno) => Err(errno.into()),
     }
 }
 
