@@ -1,11 +1,14 @@
 //! What every verb needs: the global flags, the local store, progress.
 
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use plimsoll::content::{Code, Error, Result};
-use plimsoll::place::Home;
+use plimsoll::place::{Home, Streams};
 
 use crate::args::Global;
 use crate::out::Output;
@@ -34,7 +37,12 @@ impl Context {
         Ok(Self {
             out: Output::new(&global),
             watch: Progress::new(&global, interrupted),
-            home: Home::new(store_path(global.store)?),
+            home: Home::new(store_path(global.store)?)
+                .with_scratch(std::env::temp_dir())
+                .with_streams(Streams {
+                    input: || io::stdin().as_fd().try_clone_to_owned().map(File::from),
+                    output: || io::stdout().as_fd().try_clone_to_owned().map(File::from),
+                }),
             json: global.json,
         })
     }

@@ -70,6 +70,30 @@ impl Output {
         essential: &str,
         text: impl FnOnce(Style) -> String,
     ) -> Result<()> {
+        bytes(&self.rendered(verb, report, essential, text)?)
+    }
+
+    /// The same on standard error, where standard output is an archive.
+    pub(crate) fn report_aside(
+        &self,
+        verb: &str,
+        report: &impl Serialize,
+        essential: &str,
+        text: impl FnOnce(Style) -> String,
+    ) -> Result<()> {
+        let text = self.rendered(verb, report, essential, text)?;
+        // Nobody may be listening; the archive is written all the same.
+        let _ = io::stderr().lock().write_all(&text);
+        Ok(())
+    }
+
+    fn rendered(
+        &self,
+        verb: &str,
+        report: &impl Serialize,
+        essential: &str,
+        text: impl FnOnce(Style) -> String,
+    ) -> Result<Vec<u8>> {
         if self.json {
             let mut members = serde_json::Map::new();
             members.insert("schema".to_owned(), Value::from(format!("plimsoll.{verb}/v1")));
@@ -86,16 +110,13 @@ impl Output {
             }
             let mut line = Value::Object(members).to_string();
             line.push('\n');
-            return bytes(line.as_bytes());
+            return Ok(line.into_bytes());
         }
         if self.quiet {
-            return if essential.is_empty() {
-                Ok(())
-            } else {
-                bytes(format!("{essential}\n").as_bytes())
-            };
+            let end = if essential.is_empty() { "" } else { "\n" };
+            return Ok(format!("{essential}{end}").into_bytes());
         }
-        bytes(text(self.style).as_bytes())
+        Ok(text(self.style).into_bytes())
     }
 }
 

@@ -1,10 +1,11 @@
-//! The sentences: pack, inspect, validate, unpack, bundle, run.
+//! The sentences: pack, copy, inspect, validate, unpack, bundle, run.
 //!
 //! Each is a function over the rooms below, which are re-exported under
 //! their short names. What does not live here: words of the command line,
 //! printing, the environment, exit codes.
 
 pub mod bundle;
+pub mod copy;
 pub mod edit;
 pub mod hello;
 pub mod image;

@@ -1,40 +1,49 @@
 //! Places: where the images of a reference lie, to be read and written.
 
+mod held;
+mod target;
+
 use std::collections::BTreeSet;
+use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
 
-use plimsoll_content::{Code, Descriptor, Digest, Error, Kind, Result, Sink, Source, Tag, limits};
+use plimsoll_content::{Code, Descriptor, Digest, Error, Kind, Result, Source, Tag, limits};
 use plimsoll_spec::graph::Node;
-use plimsoll_store::{self as store, Entry, Layout, Selector, Store, check_ref_name};
+use plimsoll_store::{Archive, Catalog, Dir, Entry, Layout, Selector, Store};
 use serde::Serialize;
 
 use crate::image;
-use crate::reference::{Reference, Which};
+use crate::reference::{At, Reference, Which};
+
+pub use held::Held;
+pub use target::Target;
 
 /// Where the local store lies, and so where every reference leads.
 #[derive(Clone, Debug)]
 pub struct Home {
     store: PathBuf,
+    scratch: PathBuf,
+    streams: Option<Streams>,
+}
+
+/// What `-` stands for.
+#[derive(Clone, Copy, Debug)]
+pub struct Streams {
+    /// Opens standard input.
+    pub input: fn() -> io::Result<File>,
+    /// Opens standard output.
+    pub output: fn() -> io::Result<File>,
 }
 
 /// An image that was found.
 #[derive(Debug)]
 pub struct Opened {
-    layout: Layout,
+    held: Held,
     place: String,
     name: Option<String>,
     /// The descriptor that the reference stands for.
     pub root: Descriptor,
-}
-
-/// A place that a new image is written to.
-///
-/// A layout that is not there yet is made beside its destination, and appears
-/// there when the first image in it is complete.
-#[derive(Debug)]
-pub struct Target {
-    target: store::Target,
-    name: String,
 }
 
 /// An image of a place, for lists.
@@ -56,9 +65,21 @@ pub struct Listed {
 }
 
 impl Home {
-    /// The local store lies at `store`; it need not be there yet.
+    /// The local store lies at `store`; it need not be there yet. Temporary
+    /// files lie in `/tmp`, and there is no `-`.
     pub fn new(store: PathBuf) -> Self {
-        Self { store }
+        Self { store, scratch: PathBuf::from("/tmp"), streams: None }
+    }
+
+    /// Puts temporary files into that folder: what comes compressed or
+    /// through a pipe and is not simply copied to a layout.
+    pub fn with_scratch(self, scratch: PathBuf) -> Self {
+        Self { scratch, ..self }
+    }
+
+    /// Gives `-` a meaning.
+    pub fn with_streams(self, streams: Streams) -> Self {
+        Self { streams: Some(streams), ..self }
     }
 
     /// The folder of the local store.
@@ -66,20 +87,67 @@ impl Home {
         &self.store
     }
 
-    /// Finds the image that the reference stands for.
-    pub fn open(&self, reference: &Reference) -> Result<Opened> {
-        let (layout, which, place) = match reference.clone().look(true)? {
+    /// The folder of temporary files.
+    pub fn scratch(&self) -> &Path {
+        &self.scratch
+    }
+
+    /// Standard input.
+    pub fn input(&self) -> Result<File> {
+        self.stream("input", |streams| streams.input)
+    }
+
+    /// Standard output.
+    pub fn output(&self) -> Result<File> {
+        self.stream("output", |streams| streams.output)
+    }
+
+    fn stream(
+        &self,
+        what: &str,
+        which: impl Fn(&Streams) -> fn() -> io::Result<File>,
+    ) -> Result<File> {
+        let Some(streams) = &self.streams else {
+            return Err(Error::new(Code::Usage, format!("opening standard {what}"))
+                .found("-, which means nothing here")
+                .expected("the path of an archive"));
+        };
+        which(streams)().map_err(|cause| Error::io("opening standard", what, cause))
+    }
+
+    /// Opens the place of a reference; which image of it is meant comes with
+    /// it, and what the place is called. `None` is a store that is not there.
+    pub fn hold(&self, reference: &Reference) -> Result<(Option<Held>, Which, String)> {
+        Ok(match reference.clone().look(true)? {
             Reference::Layout { path, which } => {
                 let place = format!("oci:{}", path.display());
-                (Layout::open(&path)?, which, place)
+                (Some(Held::Layout(Layout::open(&path)?)), which, place)
             }
-            Reference::Store { which } => match self.existing()? {
-                Some(layout) => (layout, which, "store".to_owned()),
-                None => return Err(self.not_in_store(&which)),
-            },
+            Reference::Archive { form, at, which } => {
+                let archive = match &at {
+                    At::File(path) => Archive::open(path, form, &self.scratch)?,
+                    At::Stream => Archive::read(self.input()?, "-", form, &self.scratch)?,
+                };
+                let place = format!("{}{at}", archive.form().prefix());
+                (Some(Held::Archive(Box::new(archive))), which, place)
+            }
+            Reference::Dir(path) => {
+                let place = format!("dir:{}", path.display());
+                (Some(Held::Dir(Box::new(Dir::open(&path)?))), Which::Only, place)
+            }
+            Reference::Store { which } => {
+                (self.existing()?.map(Held::Layout), which, "store".to_owned())
+            }
             Reference::Path(path) => return Err(bug(&path)),
-        };
-        let entry = find(&layout, &which).map_err(|error| match reference {
+        })
+    }
+
+    /// Finds the image that the reference stands for.
+    pub fn open(&self, reference: &Reference) -> Result<Opened> {
+        let (held, which, place) = self.hold(reference)?;
+        let Some(held) = held else { return Err(self.not_in_store(&which)) };
+        let found = held.catalog().and_then(|catalog| find(&catalog, held.source(), &which));
+        let entry = found.map_err(|error| match reference {
             Reference::Store { .. } if error.kind() == Kind::NotFound => match error.found_text() {
                 Some(found) => self.not_in_store(&which).found(found),
                 None => self.not_in_store(&which),
@@ -90,22 +158,7 @@ impl Home {
             Which::Name(_) | Which::Only => entry.name().map(str::to_owned),
             _ => None,
         };
-        Ok(Opened { layout, place, name, root: entry.descriptor })
-    }
-
-    /// Prepares the place that the reference names for a new image.
-    pub fn target(&self, reference: &Reference) -> Result<Target> {
-        let (path, which) = match reference.clone().look(false)? {
-            Reference::Layout { path, which } => (path, which),
-            Reference::Store { which } => {
-                self.store()?;
-                (self.store.clone(), which)
-            }
-            Reference::Path(path) => return Err(bug(&path)),
-        };
-        let name = which.to_write()?;
-        check_ref_name(&name)?;
-        Ok(Target { target: store::Target::open(&path)?, name })
+        Ok(Opened { held, place, name, root: entry.descriptor })
     }
 
     /// The local store, made if it is not there.
@@ -115,20 +168,20 @@ impl Home {
 
     /// The images of a place; of the local store if none is named.
     pub fn list(&self, reference: Option<&Reference>) -> Result<(String, Vec<Listed>)> {
-        let (place, layout) =
-            match reference.cloned().map(|reference| reference.look(true)).transpose()? {
-                None | Some(Reference::Store { .. }) => {
-                    (format!("store at {}", self.store.display()), self.existing()?)
-                }
-                Some(Reference::Layout { path, .. }) => {
-                    (format!("oci:{}", path.display()), Some(Layout::open(&path)?))
-                }
-                Some(Reference::Path(path)) => return Err(bug(&path)),
-            };
-        let Some(layout) = layout else {
+        let (held, place) = match reference {
+            None | Some(Reference::Store { .. }) => {
+                (self.existing()?.map(Held::Layout), format!("store at {}", self.store.display()))
+            }
+            Some(reference) => {
+                let (held, _, place) = self.hold(reference)?;
+                (held, place)
+            }
+        };
+        let Some(held) = held else {
             return Ok((place, Vec::new()));
         };
-        let images = layout.entries()?.iter().map(|entry| listed(&layout, entry)).collect();
+        let catalog = held.catalog()?;
+        let images = catalog.entries().iter().map(|entry| listed(held.source(), entry)).collect();
         Ok((place, images))
     }
 
@@ -159,7 +212,30 @@ impl Home {
 impl Opened {
     /// Where the content lies.
     pub fn source(&self) -> &dyn Source {
-        &self.layout
+        self.held.source()
+    }
+
+    /// The place as what it is.
+    pub fn held(&self) -> &Held {
+        &self.held
+    }
+
+    /// The layout that the place is, for those who change it.
+    fn layout(&self) -> Result<&Layout> {
+        match &self.held {
+            Held::Layout(layout) => Ok(layout),
+            Held::Archive(_) | Held::Dir(_) => {
+                Err(Error::new(Code::Usage, format!("changing {}", self.place))
+                    .found("a place that is only read")
+                    .expected("a layout, or the local store")
+                    .fix(format!("plimsoll copy {} oci:LAYOUT   makes one", self.place)))
+            }
+        }
+    }
+
+    /// The name by which the image was found, or that it has.
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
     }
 
     /// The place, without the image.
@@ -174,7 +250,7 @@ impl Opened {
             ("store", Ok(Reference::Store { which: Which::Name(name) })) => name,
             _ => name.to_owned(),
         };
-        self.layout.tag(&name, &self.root)?;
+        self.layout()?.tag(&name, &self.root)?;
         Ok(name)
     }
 
@@ -185,32 +261,13 @@ impl Opened {
                 .found("an image without a name")
                 .expected("a name"));
         };
-        self.layout.untag(name).map(|_| ())
+        self.layout()?.untag(name).map(|_| ())
     }
 
     /// Removes the blobs that no image of the place refers to any more, and
     /// gives their digests.
     pub fn collect(&self) -> Result<Vec<Digest>> {
-        self.layout.collect()
-    }
-}
-
-impl Target {
-    /// Where the blobs go.
-    pub fn sink(&self) -> &dyn Sink {
-        self.target.layout()
-    }
-
-    /// A folder on the file system of the place, for temporary files without
-    /// a name.
-    pub fn scratch(&self) -> PathBuf {
-        self.target.folder()
-    }
-
-    /// Gives the image its name, and makes the place visible if it is new.
-    pub fn publish(self, image: &Descriptor) -> Result<()> {
-        self.target.layout().tag(&self.name, image)?;
-        self.target.publish().map(|_| ())
+        self.layout()?.collect()
     }
 }
 
@@ -243,8 +300,7 @@ pub fn reachable(source: &dyn Source, root: &Descriptor) -> Result<Vec<Descripto
     Ok(found)
 }
 
-fn listed(layout: &Layout, entry: &Entry) -> Listed {
-    let source: &dyn Source = layout;
+fn listed(source: &dyn Source, entry: &Entry) -> Listed {
     let root = &entry.descriptor;
     let node = image::node(source, root);
     let (kind, platforms) = match &node {
@@ -271,29 +327,51 @@ fn listed(layout: &Layout, entry: &Entry) -> Listed {
     }
 }
 
-/// What is meant in a layout.
-fn find(layout: &Layout, which: &Which) -> Result<Entry> {
+/// What is meant in a place.
+pub(crate) fn find(catalog: &Catalog, source: &dyn Source, which: &Which) -> Result<Entry> {
     let selector = match which {
         // Several images, one of them called latest: that one.
         Which::Only => {
-            let latest = layout.find(&Selector::Name("latest".to_owned()));
-            return layout.find(&Selector::Only).or_else(|error| latest.map_err(|_| error));
+            let latest = catalog.find_name("latest");
+            return catalog
+                .find(source, &Selector::Only)
+                .or_else(|error| latest.map_err(|_| error));
         }
         Which::Name(name) => {
-            let found = layout.find(&Selector::Name(name.clone()));
-            // `store:app` means `app:latest`, but other tools write bare names.
-            return match (found, name.strip_suffix(":latest")) {
-                (Err(error), Some(bare)) if error.kind() == Kind::NotFound => {
-                    layout.find(&Selector::Name(bare.to_owned())).map_err(|_| error)
-                }
-                (found, _) => found,
+            let found = catalog.find_name(name);
+            return match found {
+                Err(error) if error.kind() == Kind::NotFound => spellings(name)
+                    .into_iter()
+                    .find_map(|name| catalog.find_name(&name).ok())
+                    .ok_or(error),
+                found => found,
             };
         }
         Which::Digest(digest) => Selector::Digest(digest.clone()),
-        Which::Prefix(prefix) => return layout.find_prefix(prefix),
+        Which::Prefix(prefix) => return catalog.find_prefix(source, prefix),
         Which::Position(position) => Selector::Position(*position),
     };
-    layout.find(&selector)
+    catalog.find(source, &selector)
+}
+
+/// How other tools write the same name: without the tag that is implied,
+/// with it, or with the registry that docker and podman imply.
+fn spellings(name: &str) -> Vec<String> {
+    let last = name.rsplit('/').next().unwrap_or(name);
+    let tagged = if last.contains(':') { name.to_owned() } else { format!("{name}:latest") };
+    let mut spellings = Vec::new();
+    if let Some(bare) = name.strip_suffix(":latest") {
+        spellings.push(bare.to_owned());
+    }
+    spellings.push(tagged.clone());
+    let first = name.split('/').next().unwrap_or(name);
+    if !name.contains('/') {
+        spellings.push(format!("docker.io/library/{tagged}"));
+        spellings.push(format!("localhost/{tagged}"));
+    } else if !first.contains(['.', ':']) && first != "localhost" {
+        spellings.push(format!("docker.io/{tagged}"));
+    }
+    spellings
 }
 
 fn bug(path: &Path) -> Error {

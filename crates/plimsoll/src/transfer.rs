@@ -5,28 +5,28 @@ use std::io::{self, Write};
 use plimsoll_content::{Code, Descriptor, Error, Result, Sink, Source, Watch};
 
 /// Brings a blob from `source` to `sink`, proved on the way, unless it is
-/// there already.
+/// there already; says whether it was brought.
 pub fn blob(
     source: &dyn Source,
     sink: &dyn Sink,
     blob: &Descriptor,
     watch: &dyn Watch,
-) -> Result<()> {
+) -> Result<bool> {
     if sink.has(blob)? {
-        return Ok(());
+        return Ok(false);
     }
+    check(watch)?;
     watch.begin(&format!("copying {}", blob.digest.short()), Some(blob.size));
-    let mut ingest = sink.begin()?;
+    let unproved = source.fetch(blob, 0)?;
+    let mut ingest = sink.receive(blob)?;
     let proof = {
         let keep = Counted::new(&mut ingest, watch);
-        let mut reader = source.fetch(blob, 0)?.tee(keep).verify(blob)?;
-        io::copy(&mut reader, &mut io::sink())
-            .map_err(|cause| Error::io("copying blob", &blob.digest, cause))?;
+        let reader = unproved.tee(keep).verify(blob)?;
         reader.finish()?.0
     };
     ingest.commit(proof)?;
     watch.end(&format!("copied {}", blob.digest));
-    Ok(())
+    Ok(true)
 }
 
 /// A writer that tells a [`Watch`] how much went by, and stops when told to.

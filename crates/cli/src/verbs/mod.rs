@@ -2,14 +2,17 @@
 
 pub(crate) mod bundle;
 pub(crate) mod completions;
+pub(crate) mod copy;
 pub(crate) mod demo;
 pub(crate) mod explain;
 pub(crate) mod inspect;
+pub(crate) mod load;
 pub(crate) mod ls;
 pub(crate) mod pack;
 pub(crate) mod process;
 pub(crate) mod rm;
 pub(crate) mod run;
+pub(crate) mod save;
 pub(crate) mod show;
 pub(crate) mod tag;
 pub(crate) mod unpack;
@@ -26,6 +29,9 @@ use crate::context::Context;
 pub(crate) fn dispatch(verb: Verb, context: &Context) -> Result<u8> {
     match verb {
         Verb::Pack(args) => pack::run(args, context),
+        Verb::Copy(args) => copy::run(args, context),
+        Verb::Save(args) => save::run(args, context),
+        Verb::Load(args) => load::run(&args, context),
         Verb::Ls(args) => ls::run(&args, context),
         Verb::Inspect(args) => inspect::run(&args, context),
         Verb::Show(args) => show::run(&args, context),
