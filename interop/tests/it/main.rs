@@ -4,4 +4,5 @@ mod crash;
 mod debian;
 mod layers;
 mod layouts;
+mod places;
 mod run;
