@@ -73,7 +73,8 @@ impl Output {
         bytes(&self.rendered(verb, report, essential, text)?)
     }
 
-    /// The same on standard error, where standard output is an archive.
+    /// The same on standard error, where standard output is an archive; that
+    /// is all that the quiet want.
     pub(crate) fn report_aside(
         &self,
         verb: &str,
@@ -81,6 +82,9 @@ impl Output {
         essential: &str,
         text: impl FnOnce(Style) -> String,
     ) -> Result<()> {
+        if self.quiet && !self.json {
+            return Ok(());
+        }
         let text = self.rendered(verb, report, essential, text)?;
         // Nobody may be listening; the archive is written all the same.
         let _ = io::stderr().lock().write_all(&text);

@@ -4,7 +4,7 @@
 //! An [`Archive`] is a place to read from. An uncompressed one in a file is
 //! read where it lies, by offset; one that is compressed, or that comes
 //! through a pipe, is first written to a temporary file without a name.
-//! [`receive`] needs no such file: it brings a whole archive into a sink as
+//! [`receive()`] needs no such file: it brings a whole archive into a sink as
 //! it comes by. [`OciWriter`] and [`DockerWriter`] write archives as streams.
 //!
 //! An archive that is both (newer docker writes `manifest.json` beside a

@@ -9,7 +9,7 @@ use std::io::{self, Read, Write};
 use std::sync::Arc;
 
 use plimsoll_content::{
-    Algorithm, Code, Descriptor, Digest, Error, MediaType, Result, Sealing, Sink, Unverified, Watch,
+    Algorithm, Code, Descriptor, Digest, Error, Result, Sealing, Sink, Unverified, Watch,
 };
 use plimsoll_layer::EntryKind;
 use plimsoll_layer::tar::{Body, Entries};
@@ -143,15 +143,21 @@ impl Coming<'_> {
         size: u64,
         body: &mut Body<'_, R>,
     ) -> Result<Kept> {
-        let kind = MediaType::from_static("application/octet-stream");
-        let blob = Descriptor::new(kind, digest, size);
+        // If it is a layer of a docker archive, nothing else says what it is.
+        let mut start = Vec::new();
+        body.by_ref()
+            .take(START)
+            .read_to_end(&mut start)
+            .map_err(|cause| Error::io("reading", "an archive", cause))?;
+        let blob = Descriptor::new(docker::layer_type(&start), digest, size);
+        let mut content = io::Cursor::new(start).chain(body);
         // Newer docker has its configs among the blobs.
         if self.form == Some(Form::Docker) && size <= KEPT {
-            let bytes = self.remember(size, KEPT, body)?;
+            let bytes = self.remember(size, KEPT, &mut content)?;
             self.write(&blob, &bytes[..])?;
             return Ok(Kept::Both(bytes, blob));
         }
-        self.write(&blob, body)?;
+        self.write(&blob, content)?;
         Ok(Kept::Stored(blob))
     }
 
@@ -204,12 +210,7 @@ impl Coming<'_> {
         Ok(blob)
     }
 
-    fn remember<R: Read>(
-        &mut self,
-        size: u64,
-        limit: u64,
-        body: &mut Body<'_, R>,
-    ) -> Result<Arc<[u8]>> {
+    fn remember(&mut self, size: u64, limit: u64, mut body: impl Read) -> Result<Arc<[u8]>> {
         let most = limit.min(MEMORY.saturating_sub(self.memory));
         if size > most {
             return Err(Error::new(Code::Limit, "keeping the documents of an archive in memory")

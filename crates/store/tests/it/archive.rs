@@ -285,6 +285,85 @@ fn a_blob_that_is_not_its_name_is_not_kept() {
 }
 
 #[test]
+fn newer_docker_writes_a_layout_and_a_list_and_both_are_read() {
+    let config = config(&[b"layer"]);
+    let blob = |bytes: &[u8]| format!("blobs/sha256/{}", sha256(bytes));
+    let describe = |kind: &plimsoll_content::MediaType, bytes: &[u8]| {
+        let blob = Descriptor::of(kind.clone(), Algorithm::Sha256, bytes);
+        serde_json::to_string(&blob).expect("json")
+    };
+    let manifest = format!(
+        r#"{{"config":{},"layers":[{}],"mediaType":"{}","schemaVersion":2}}"#,
+        describe(&media_type::CONFIG, &config),
+        describe(&media_type::LAYER, b"layer"),
+        media_type::MANIFEST
+    );
+    let index = format!(
+        r#"{{"manifests":[{}],"schemaVersion":2}}"#,
+        describe(&media_type::MANIFEST, manifest.as_bytes())
+    );
+    let list = format!(
+        r#"[{{"Config":"{}","RepoTags":["app:v1"],"Layers":["{}"]}}]"#,
+        blob(&config),
+        blob(b"layer")
+    );
+    let archive = tar(&[
+        ("blobs", b'5', b""),
+        ("blobs/sha256", b'5', b""),
+        (&blob(&config), b'0', &config),
+        (&blob(b"layer"), b'0', b"layer"),
+        (&blob(manifest.as_bytes()), b'0', manifest.as_bytes()),
+        ("index.json", b'0', index.as_bytes()),
+        ("manifest.json", b'0', list.as_bytes()),
+        ("oci-layout", b'0', br#"{"imageLayoutVersion":"1.0.0"}"#),
+        ("repositories", b'0', br#"{"app":{"v1":"x"}}"#),
+    ]);
+    for (form, expected, name) in [
+        (None, Form::Oci, None),
+        (Some(Form::Oci), Form::Oci, None),
+        (Some(Form::Docker), Form::Docker, Some("app:v1")),
+    ] {
+        let (opened, received) = both(&archive, form);
+        let opened = opened.expect("opened");
+        let (place, received) = received.expect("received");
+        assert_eq!((opened.form(), received.form), (expected, expected));
+        assert_eq!(received.catalog.entries(), opened.catalog().entries());
+        let entry = &received.catalog.entries()[0];
+        assert_eq!(entry.name(), name);
+        let all = reachable(&place.layout, &entry.descriptor).expect("walked");
+        assert_eq!((all.present.len(), all.missing.len()), (3, 0));
+        assert_eq!(all.present[1].digest.encoded(), sha256(&config), "the image id");
+    }
+}
+
+#[test]
+fn builders_write_compressed_layers_into_docker_archives() {
+    use plimsoll_layer::codec::{Compression, Encoder};
+    let mut encoder = Encoder::new(Compression::Gzip { level: 6 }, Vec::new()).expect("an encoder");
+    encoder.write_all(b"layer").expect("written");
+    let layer = encoder.finish().expect("ended");
+    let config = config(&[b"layer"]);
+    let (id, file) = (format!("sha256:{}", sha256(&config)), format!("{}.tar.gz", sha256(&layer)));
+    let list = format!(r#"[{{"Config":"{id}","RepoTags":["app:v1"],"Layers":["{file}"]}}]"#);
+    let archive = tar(&[
+        (&id, b'0', &config),
+        (&file, b'0', &layer),
+        ("manifest.json", b'0', list.as_bytes()),
+    ]);
+    let (opened, received) = both(&archive, None);
+    let opened = opened.expect("opened");
+    let (place, received) = received.expect("received");
+    assert_eq!(received.catalog.entries(), opened.catalog().entries());
+    for source in [&opened as &dyn Source, &place.layout] {
+        let all = reachable(source, &received.catalog.entries()[0].descriptor).expect("walked");
+        let found = &all.present[2];
+        assert_eq!(found.media_type, media_type::DOCKER_LAYER_GZIP);
+        assert_eq!(found.digest.encoded(), sha256(&layer));
+        assert_eq!(source.open(found).expect("there").read_all().expect("proved"), layer);
+    }
+}
+
+#[test]
 fn da12_what_is_compressed_and_no_archive_is_refused_at_once() {
     use plimsoll_layer::codec::{Compression, Encoder};
     let mut encoder = Encoder::new(Compression::Gzip { level: 1 }, Vec::new()).expect("an encoder");
