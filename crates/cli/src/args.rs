@@ -22,7 +22,8 @@ const STYLES: Styles = Styles::styled()
     version,
     styles = STYLES,
     disable_help_subcommand = true,
-    after_help = "References: oci:PATH[:REF] (a layout), store:NAME or NAME (the local store), ./PATH (looked at).\n\
+    after_help = "References: oci:PATH[:REF] (a layout), oci-archive:PATH[:REF] and docker-archive:PATH[:REF] (tar archives),\n\
+                  dir:PATH (skopeo's folder), store:NAME or NAME (the local store), ./PATH (looked at), - (an archive on a pipe).\n\
                   Moving and looking act on all platforms; unpacking and running on this machine's; --platform overrides.\n\
                   First steps: plimsoll demo      What an error code means: plimsoll explain CODE"
 )]
@@ -132,7 +133,14 @@ pub(crate) enum Verb {
     /// Make an image from a folder or a root filesystem tar
     #[command(visible_alias = "import")]
     Pack(verbs::pack::Args),
-    /// List the images of a layout or of the local store
+    /// Copy images to another place, byte for byte
+    #[command(visible_alias = "cp")]
+    Copy(verbs::copy::Args),
+    /// Write images to an archive
+    Save(verbs::save::Args),
+    /// Bring the images of an archive into the local store
+    Load(verbs::load::Args),
+    /// List the images of a place: a layout, an archive, the local store
     #[command(visible_aliases = ["images", "list-tags"])]
     Ls(verbs::ls::Args),
     /// Tell what an image is: platforms, config, layers

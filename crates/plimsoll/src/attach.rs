@@ -17,7 +17,7 @@ use plimsoll_content::{
 use plimsoll_spec::annotations::TITLE;
 use plimsoll_spec::graph::Node;
 use plimsoll_spec::{Index, Manifest, media_type};
-use plimsoll_store::{Entry, Layout};
+use plimsoll_store::{Entry, Layout, reachable};
 use serde::Serialize;
 
 use crate::draft::{document, parse};
@@ -91,7 +91,7 @@ impl Home {
         watch: &dyn Watch,
     ) -> Result<Attached> {
         let opened = self.open(reference)?;
-        let layout = opened.layout();
+        let layout = opened.layout()?;
         // Until the artifact is listed, nobody may take it for unneeded.
         let _writing = layout.writing()?;
         let subject = subject(&opened, platform)?;
@@ -134,17 +134,16 @@ impl Home {
     ) -> Result<(Digest, Vec<Referrer>)> {
         let opened = self.open(reference)?;
         let subject = subject(&opened, platform)?;
-        let layout = opened.layout();
-        let source: &dyn Source = layout;
+        let source = opened.source();
         let mut found: BTreeMap<Digest, Referrer> = BTreeMap::new();
         let tag = fallback_tag(&subject.digest);
-        for entry in layout.entries()? {
+        for entry in opened.held().catalog()?.into_entries() {
             if entry.name() == Some(&tag) {
                 listed(source, &entry, &mut found);
             }
             // What is broken is for fsck; it is about nothing.
-            let Ok(reachable) = layout.reachable(&entry.descriptor) else { continue };
-            for blob in reachable.present {
+            let Ok(leads) = reachable(source, &entry.descriptor) else { continue };
+            for blob in leads.present {
                 let Ok(node) = image::node(source, &blob) else { continue };
                 if node.subject().is_some_and(|about| about.digest == subject.digest) {
                     found.insert(blob.digest.clone(), referrer(&blob, &node));

@@ -43,7 +43,7 @@ impl Home {
         for _ in 0..RACES {
             let opened = self.open(reference)?;
             let target = self.beside(&opened, new)?;
-            let name = target.name().to_owned();
+            let name = target.published_name().to_owned();
             let (descriptor, done) = work(&opened, &target)?;
             if new.is_some() {
                 target.publish(&descriptor)?;

@@ -11,7 +11,7 @@ use plimsoll_store::{Collect, Layout, Removed};
 use serde::Serialize;
 
 use crate::image;
-use crate::place::{Home, Place};
+use crate::place::Home;
 use crate::reference::Reference;
 
 /// What was removed, or would be.
@@ -47,9 +47,9 @@ pub struct Blob {
 impl Home {
     /// Removes what nobody needs from a place, or from the local store.
     pub fn collect(&self, reference: Option<&Reference>, options: &Collect) -> Result<Report> {
-        let (place, opened) = self.place(reference)?;
+        let (held, place) = self.place(reference)?;
         let mut report = Report {
-            place,
+            place: place.clone(),
             dry_run: options.dry_run,
             blobs: Vec::new(),
             bytes: 0,
@@ -57,11 +57,10 @@ impl Home {
             cache: Vec::new(),
             stayed: Vec::new(),
         };
-        let collected = match opened {
-            Place::None => return Ok(report),
-            Place::Layout(layout) => layout.collect_with(options)?,
-            Place::Store(store) => {
-                let swept = store.collect(options, &chains)?;
+        let Some(held) = held else { return Ok(report) };
+        let collected = match reference {
+            Some(Reference::Store { .. }) | None => {
+                let swept = self.store()?.collect(options, &chains)?;
                 let path = |folder: &plimsoll_store::CacheFolder| {
                     PathBuf::from(format!(
                         "cache/{}/{}/{}",
@@ -78,6 +77,7 @@ impl Home {
                     .collect();
                 swept.collected
             }
+            Some(_) => held.layout(&place)?.collect_with(options)?,
         };
         report.bytes = collected.blobs.iter().map(|blob| blob.size).sum();
         report.blobs = collected

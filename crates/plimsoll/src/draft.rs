@@ -16,7 +16,7 @@ use serde_json::{Map, Value};
 
 use crate::edit::{Edit, array, object};
 use crate::image::{self, Image};
-use crate::{place, transfer};
+use crate::transfer;
 
 /// An image that is being changed.
 #[derive(Clone, Debug)]
@@ -243,7 +243,7 @@ impl Rewrite<'_> {
                 Meant::Index => self.node(entry, depth + 1)?,
                 Meant::Image(image) => self.image(&image)?,
                 Meant::Other => {
-                    place::copy(self.source, self.sink, entry, self.watch)?;
+                    transfer::all(self.source, self.sink, entry, self.watch)?;
                     continue;
                 }
             };

@@ -136,7 +136,7 @@ impl Home {
             }
             _ => format!("store at {}", path.display()),
         };
-        let layout = Layout::open_unchecked(&path)?;
+        let layout = Layout::open_unchecked(&path, self.options())?;
         let mut check = Check {
             layout: &layout,
             watch,
@@ -485,7 +485,7 @@ impl Check<'_> {
         let mut why = "no place to take it from was given (--from REF)".to_owned();
         for opened in self.from {
             match transfer::blob(opened.source(), self.layout, blob, self.watch) {
-                Ok(()) => return Ok(Ok(opened.place().to_owned())),
+                Ok(_) => return Ok(Ok(opened.place().to_owned())),
                 Err(error) if matches!(error.kind(), Kind::NotFound | Kind::Integrity) => {
                     why = format!("not to be had from {}: {error}", opened.place());
                 }

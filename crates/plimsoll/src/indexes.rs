@@ -16,8 +16,9 @@ use serde_json::{Map, Value};
 use crate::draft::{document, parse};
 use crate::edit::{Edit, array};
 use crate::image::{self, Image};
-use crate::place::{self, Home, Opened};
+use crate::place::{Home, Opened};
 use crate::reference::Reference;
+use crate::transfer;
 
 /// Annotations that say what an entry of a layout is called there.
 const NAMES: [&str; 2] = [REF_NAME, "io.containerd.image.name"];
@@ -84,7 +85,7 @@ impl Home {
         let index = Document::new(index)?;
         let descriptor = index.descriptor(media_type::INDEX, Algorithm::Sha256);
         target.sink().write(&descriptor, index.bytes())?;
-        let named = target.name().to_owned();
+        let named = target.published_name().to_owned();
         target.publish(&descriptor)?;
         Ok(report(named, &descriptor, &index))
     }
@@ -169,7 +170,7 @@ impl Home {
     ) -> Result<Descriptor> {
         let opened = self.open(image)?;
         let source = opened.source();
-        place::copy(source, sink, &opened.root, watch)?;
+        transfer::all(source, sink, &opened.root, watch)?;
         let mut entry = opened.root.clone();
         entry.annotations.retain(|name, _| !NAMES.contains(&name.as_str()));
         entry.annotations.extend(about.entry_annotations.clone());

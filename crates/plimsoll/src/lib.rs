@@ -1,5 +1,5 @@
-//! The sentences: pack, edit, append, rebase, index, attach, inspect, validate,
-//! collect, check, unpack, export, bundle, repack, run.
+//! The sentences: pack, copy, edit, append, rebase, index, attach, inspect,
+//! validate, collect, check, unpack, export, bundle, repack, run.
 //!
 //! Each is a function over the rooms below, which are re-exported under
 //! their short names. What does not live here: words of the command line,
@@ -10,6 +10,7 @@ pub mod attach;
 pub mod bundle;
 pub mod change;
 pub mod collect;
+pub mod copy;
 pub mod doctor;
 pub mod draft;
 pub mod edit;

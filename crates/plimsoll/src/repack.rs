@@ -11,7 +11,7 @@ use plimsoll_layer::diff::{self, Since, State};
 use plimsoll_layer::{IdMap, IdRange, Limits, Root, pack as layer_pack};
 use plimsoll_runtime::convert;
 use plimsoll_spec::History;
-use plimsoll_store::{Layout, StagedDir, write_file_atomic};
+use plimsoll_store::{StagedDir, write_file_atomic};
 use serde::{Deserialize, Serialize};
 
 use crate::draft::Draft;
@@ -19,7 +19,7 @@ use crate::edit::Edit;
 use crate::image::Image;
 use crate::notes;
 use crate::pack::{self, PackedLayer};
-use crate::place::{Home, Target};
+use crate::place::{Held, Home, Target};
 use crate::reference::Reference;
 use crate::transfer;
 use crate::unpack;
@@ -206,14 +206,14 @@ impl Bundle {
 
     /// The image that the bundle came from, and where it lies: there, where it
     /// lay then, or where `elsewhere` says.
-    pub fn base(&self, home: &Home, elsewhere: Option<&Reference>) -> Result<(Layout, Image)> {
+    pub fn base(&self, home: &Home, elsewhere: Option<&Reference>) -> Result<(Held, Image)> {
         let place = match elsewhere {
             Some(reference) => home.lasting(reference)?,
             None => self.origin.place.clone(),
         };
-        let found = home.layout(&place).and_then(|layout| {
-            let image = Image::open(&layout, &self.origin.manifest, None)?;
-            Ok((layout, image))
+        let found = home.hold_lasting(&place).and_then(|held| {
+            let image = Image::open(held.source(), &self.origin.manifest, None)?;
+            Ok((held, image))
         });
         found.map_err(|error| match error.kind() {
             Kind::NotFound => Error::new(

@@ -28,7 +28,9 @@
 //! # Ok::<(), plimsoll_content::Error>(())
 //! ```
 
+mod archive;
 mod catalog;
+mod dir;
 mod folder;
 mod layout;
 mod lock;
@@ -38,7 +40,9 @@ mod staged;
 mod store;
 mod temporary;
 
+pub use archive::{Archive, DockerImage, DockerWriter, Form, OciWriter, Output, Received, receive};
 pub use catalog::{Catalog, Entry};
+pub use dir::{Dir, DirWriter};
 pub use layout::{
     Closure, Collect, Collected, Inventory, Layout, Options, Reachable, Referrers, Removed,
     Selector, Target, Writing, closure, reachable,

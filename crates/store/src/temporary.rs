@@ -10,11 +10,12 @@ use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::fs::{
-    AtFlags, Dir, FileType, FlockOperation, Mode, OFlags, RenameFlags, fchmod, flock, fstat, fsync,
-    mkdirat, openat, renameat, renameat_with, statat, unlinkat,
+    AtFlags, CWD, Dir, FileType, FlockOperation, Mode, OFlags, RenameFlags, fchmod, flock, fstat,
+    fsync, linkat, mkdirat, openat, renameat, renameat_with, statat, unlinkat,
 };
 use rustix::io::{Errno, retry_on_intr};
 
@@ -162,7 +163,7 @@ impl TemporaryFile {
         self.rename(folder, name, mode, RenameFlags::empty())
     }
 
-    /// The same for a name that nothing has yet.
+    /// The same, which errors if something has that name.
     pub(crate) fn publish_new(
         &mut self,
         folder: BorrowedFd<'_>,
@@ -182,12 +183,21 @@ impl TemporaryFile {
         let Some(own) = &self.name else {
             return Err(io::Error::other("the file was published before"));
         };
+        let name = name.into_c_str()?;
+        let name: &CStr = &name;
         fchmod(&self.file, Mode::from_raw_mode(mode))?;
         retry_on_intr(|| fsync(&self.file))?;
         if flags.is_empty() {
             renameat(&self.folder, own, folder, name)?;
         } else {
-            renameat_with(&self.folder, own, folder, name, flags)?;
+            match renameat_with(&self.folder, own, folder, name, flags) {
+                // Without that flag, a link does not replace anything either.
+                Err(Errno::INVAL | Errno::NOSYS) => {
+                    linkat(&self.folder, own, folder, name, AtFlags::empty())?;
+                    unlinkat(&self.folder, own, AtFlags::empty())?;
+                }
+                other => other?,
+            }
         }
         self.name = None;
         Ok(())
@@ -199,6 +209,21 @@ impl Drop for TemporaryFile {
         if let Some(name) = &self.name {
             let _ = unlinkat(&self.folder, name, AtFlags::empty());
         }
+    }
+}
+
+/// A file without a name in `folder`: it is gone with its handle, however
+/// that comes about.
+pub(crate) fn unnamed(folder: &Path) -> io::Result<File> {
+    let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
+    match openat(CWD, folder, flags, Mode::RUSR | Mode::WUSR) {
+        Ok(fd) => Ok(File::from(fd)),
+        // Some file systems want a name.
+        Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL) => {
+            let folder = openat(CWD, folder, folder_flags(), Mode::empty())?;
+            TemporaryFile::create(folder.as_fd())?.file().try_clone()
+        }
+        Err(errno) => Err(errno.into()),
     }
 }
 

@@ -5,6 +5,7 @@ mod crash;
 mod debian;
 mod layers;
 mod layouts;
+mod places;
 mod promises;
 mod referrers;
 mod repack;

@@ -4,6 +4,7 @@ pub(crate) mod append;
 pub(crate) mod attach;
 pub(crate) mod bundle;
 pub(crate) mod completions;
+pub(crate) mod copy;
 pub(crate) mod demo;
 pub(crate) mod doctor;
 pub(crate) mod edit;
@@ -16,6 +17,7 @@ pub(crate) mod history;
 pub(crate) mod ids;
 pub(crate) mod index;
 pub(crate) mod inspect;
+pub(crate) mod load;
 pub(crate) mod ls;
 pub(crate) mod pack;
 pub(crate) mod process;
@@ -24,6 +26,7 @@ pub(crate) mod referrers;
 pub(crate) mod repack;
 pub(crate) mod rm;
 pub(crate) mod run;
+pub(crate) mod save;
 pub(crate) mod show;
 pub(crate) mod tag;
 pub(crate) mod unpack;
@@ -40,6 +43,9 @@ use crate::context::Context;
 pub(crate) fn dispatch(verb: Verb, context: &Context) -> Result<u8> {
     match verb {
         Verb::Pack(args) => pack::run(args, context),
+        Verb::Copy(args) => copy::run(args, context),
+        Verb::Save(args) => save::run(args, context),
+        Verb::Load(args) => load::run(&args, context),
         Verb::Ls(args) => ls::run(&args, context),
         Verb::Inspect(args) => inspect::run(&args, context),
         Verb::Show(args) => show::run(&args, context),

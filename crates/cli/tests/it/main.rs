@@ -8,6 +8,7 @@ mod export;
 mod faults;
 mod images;
 mod limits;
+mod places;
 mod repack;
 mod reproducible;
 mod run;

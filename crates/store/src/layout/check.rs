@@ -25,8 +25,8 @@ const COPIES: usize = 1000;
 impl Layout {
     /// Opens a folder that should be a layout, whatever state it is in: to
     /// check it, and to repair it.
-    pub fn open_unchecked(path: &Path) -> Result<Self> {
-        Self::unchecked(path, Options::default())
+    pub fn open_unchecked(path: &Path, options: Options) -> Result<Self> {
+        Self::unchecked(path, options)
     }
 
     /// The length of the file of a blob; `None` if there is none.
