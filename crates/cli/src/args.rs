@@ -58,6 +58,11 @@ pub(crate) struct Global {
     #[arg(short, long, global = true, action = clap::ArgAction::Count, help_heading = "Global options")]
     pub(crate) verbose: u8,
 
+    /// Do not flush to disk, for throw-away work: what is written may be lost or
+    /// half there after a power cut, though not after a kill
+    #[arg(long, global = true, env = "PLIMSOLL_NO_SYNC", value_parser = clap::builder::FalseyValueParser::new(), action = clap::ArgAction::SetTrue, help_heading = "Global options")]
+    pub(crate) no_sync: bool,
+
     /// How progress is shown on standard error
     #[arg(long, global = true, value_enum, default_value_t = ProgressMode::Auto, env = "PLIMSOLL_PROGRESS", value_name = "MODE", help_heading = "Global options")]
     pub(crate) progress: ProgressMode,

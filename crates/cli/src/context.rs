@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicBool;
 
 use plimsoll::content::{Code, Error, Result};
 use plimsoll::place::Home;
+use plimsoll::store::Flush;
 
 use crate::args::Global;
 use crate::out::Output;
@@ -34,7 +35,11 @@ impl Context {
         Ok(Self {
             out: Output::new(&global),
             watch: Progress::new(&global, interrupted),
-            home: Home::new(store_path(global.store)?),
+            home: Home::new(store_path(global.store)?).flushed(if global.no_sync {
+                Flush::Never
+            } else {
+                Flush::Durable
+            }),
             json: global.json,
         })
     }

@@ -13,7 +13,7 @@ use plimsoll_layer::codec::{Compression, Format};
 use plimsoll_layer::{Root, pack};
 use plimsoll_runtime::convert::{self, Conversion, Overrides};
 use plimsoll_runtime::user::{self, User};
-use plimsoll_store::{StagedDir, write_file_atomic};
+use plimsoll_store::{Flush, StagedDir, write_file_atomic};
 use rustix::fs::{Mode, OFlags, mkdirat, openat};
 use serde::Serialize;
 
@@ -54,9 +54,10 @@ pub fn bundle(
     image: &Image,
     destination: &Path,
     options: &Options,
+    flush: Flush,
     watch: &dyn Watch,
 ) -> Result<Bundled> {
-    let staged = unpack::stage(destination)?;
+    let staged = unpack::stage(destination)?.flushed(flush);
     let made = into(source, image, &staged, options, watch)
         .map_err(|error| error.context(format!("making bundle {}", destination.display())))?;
     unpack::publish(staged)?;

@@ -7,7 +7,7 @@ use plimsoll_content::{
     Code, Descriptor, Digest, Error, Kind, Result, Sink, Source, Tag, Watch, limits,
 };
 use plimsoll_spec::graph::Node;
-use plimsoll_store::{self as store, Entry, Layout, Selector, Store, check_ref_name};
+use plimsoll_store::{self as store, Entry, Flush, Layout, Selector, Store, check_ref_name};
 use serde::Serialize;
 
 use crate::image;
@@ -18,6 +18,7 @@ use crate::transfer;
 #[derive(Clone, Debug)]
 pub struct Home {
     store: PathBuf,
+    options: store::Options,
 }
 
 /// An image that was found.
@@ -83,7 +84,19 @@ pub struct Listed {
 impl Home {
     /// The local store lies at `store`; it need not be there yet.
     pub fn new(store: PathBuf) -> Self {
-        Self { store }
+        Self { store, options: store::Options::default() }
+    }
+
+    /// The same places, with that rule for what is written to them.
+    #[must_use]
+    pub fn flushed(mut self, flush: Flush) -> Self {
+        self.options.flush = flush;
+        self
+    }
+
+    /// Whether what is written survives a power cut.
+    pub fn flush(&self) -> Flush {
+        self.options.flush
     }
 
     /// The folder of the local store.
@@ -96,7 +109,7 @@ impl Home {
         let (layout, which, place) = match reference.clone().look(true)? {
             Reference::Layout { path, which } => {
                 let place = format!("oci:{}", path.display());
-                (Layout::open(&path)?, which, place)
+                (Layout::open_with(&path, self.options)?, which, place)
             }
             Reference::Store { which } => match self.existing()? {
                 Some(layout) => (layout, which, "store".to_owned()),
@@ -130,7 +143,7 @@ impl Home {
         };
         let name = which.to_write()?;
         check_ref_name(&name)?;
-        Ok(Target { target: store::Target::open(&path)?, name })
+        Ok(Target { target: store::Target::open_with(&path, self.options)?, name })
     }
 
     /// Prepares the place of a changed image: that of the image as it was and
@@ -157,12 +170,12 @@ impl Home {
             }
         };
         check_ref_name(&name)?;
-        Ok(Target { target: store::Target::open(opened.layout.path())?, name })
+        Ok(Target { target: store::Target::open_with(opened.layout.path(), self.options)?, name })
     }
 
     /// The local store, made if it is not there.
     pub fn store(&self) -> Result<Store> {
-        Store::open(&self.store)
+        Store::open_with(&self.store, self.options)
     }
 
     /// The images of a place; of the local store if none is named.
@@ -186,9 +199,10 @@ impl Home {
                 }
                 Ok((name, Place::Store(self.store()?)))
             }
-            Some(Reference::Layout { path, .. }) => {
-                Ok((format!("oci:{}", path.display()), Place::Layout(Layout::open(&path)?)))
-            }
+            Some(Reference::Layout { path, .. }) => Ok((
+                format!("oci:{}", path.display()),
+                Place::Layout(Layout::open_with(&path, self.options)?),
+            )),
             Some(Reference::Path(path)) => Err(bug(&path)),
         }
     }
@@ -207,7 +221,7 @@ impl Home {
         if self.store.symlink_metadata().is_err() {
             return Ok(None);
         }
-        Layout::open(&self.store).map(Some)
+        Layout::open_with(&self.store, self.options).map(Some)
     }
 
     fn not_in_store(&self, which: &Which) -> Error {

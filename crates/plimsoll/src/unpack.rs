@@ -8,7 +8,7 @@ use plimsoll_content::{Code, Digest, Error, Kind, Result, Source, Watch};
 use plimsoll_layer::apply::{self, Applier};
 use plimsoll_layer::codec::Format;
 use plimsoll_spec::LayerCompression;
-use plimsoll_store::StagedDir;
+use plimsoll_store::{Flush, StagedDir};
 use serde::Serialize;
 
 use crate::image::{Image, Layer};
@@ -45,9 +45,10 @@ pub fn unpack(
     image: &Image,
     destination: &Path,
     options: &apply::Options,
+    flush: Flush,
     watch: &dyn Watch,
 ) -> Result<Unpacked> {
-    let staged = stage(destination)?;
+    let staged = stage(destination)?.flushed(flush);
     let unpacked = into(source, image, staged.fd(), options, watch)
         .map_err(|error| error.context(format!("unpacking to {}", destination.display())))?;
     publish(staged)?;

@@ -37,6 +37,7 @@ mod staged;
 mod store;
 mod temporary;
 
+pub use folder::Flush;
 pub use layout::{
     Collect, Collected, Entry, Inventory, Layout, Options, Reachable, Removed, Selector, Target,
     Writing,

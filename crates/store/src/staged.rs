@@ -12,7 +12,7 @@ use rustix::fs::{
 };
 use rustix::io::{Errno, retry_on_intr};
 
-use crate::folder::Folder;
+use crate::folder::{Flush, Folder};
 use crate::remove;
 use crate::temporary::{self, TemporaryFile};
 
@@ -34,6 +34,7 @@ pub struct StagedDir {
     destination: OsString,
     /// An empty folder lay at the destination, which may be replaced.
     over_empty: bool,
+    flush: Flush,
 }
 
 impl StagedDir {
@@ -76,7 +77,15 @@ impl StagedDir {
             folder,
             destination: name.to_owned(),
             over_empty,
+            flush: Flush::Durable,
         })
+    }
+
+    /// The same, with that rule for what is published.
+    #[must_use]
+    pub fn flushed(mut self, flush: Flush) -> Self {
+        self.flush = flush;
+        self
     }
 
     /// Removes what killed processes left in `folder`, and gives how many
@@ -123,7 +132,9 @@ impl StagedDir {
             return Err(Error::new(Code::Bug, "publishing a folder twice"));
         };
         // One sync for all files instead of one for each.
-        syncfs(&self.folder).map_err(failed)?;
+        if self.flush == Flush::Durable {
+            syncfs(&self.folder).map_err(failed)?;
+        }
         let name = self.destination.as_bytes();
         let parent = self.parent.as_fd();
         // Renaming a folder replaces nothing but an empty folder, so where one
@@ -142,6 +153,9 @@ impl StagedDir {
             errno => failed(errno),
         })?;
         self.name = None;
+        if self.flush == Flush::Never {
+            return Ok(());
+        }
         retry_on_intr(|| fsync(parent)).map_err(failed)
     }
 

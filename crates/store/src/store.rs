@@ -14,7 +14,7 @@ use rustix::io::{Errno, retry_on_intr};
 
 use crate::folder::{Folder, folder_flags};
 use crate::layout::{in_folder, is_prefix};
-use crate::{Collect, Collected, Entry, Layout, StagedDir, temporary};
+use crate::{Collect, Collected, Entry, Layout, Options, StagedDir, temporary};
 
 const CACHE: &str = "cache";
 /// Where those who run images have their private folders.
@@ -36,6 +36,11 @@ impl Store {
     /// Opens the store at `path`; makes it, with the folders around it, on
     /// first use. What it makes is for its owner only (0700).
     pub fn open(path: &Path) -> Result<Self> {
+        Self::open_with(path, Options::default())
+    }
+
+    /// [`Store::open`] with options.
+    pub fn open_with(path: &Path, options: Options) -> Result<Self> {
         let failed = |cause| Error::io("opening the local store at", path.display(), cause);
         if !path.is_dir() {
             if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
@@ -48,7 +53,7 @@ impl Store {
                 Err(cause) => return Err(failed(cause)),
             }
         }
-        let layout = Layout::open_or_create(path)
+        let layout = Layout::open_or_create_with(path, options)
             .map_err(|error| error.context("opening the local store"))?;
         let store = Self { layout };
         store.check_format()?;
@@ -136,7 +141,7 @@ impl Store {
                 .and_then(|_| folder.folder(name))
                 .map_err(|cause| Error::io("making cache", path.display(), cause))?;
         }
-        StagedDir::beside(&path)
+        Ok(StagedDir::beside(&path)?.flushed(self.layout.flush()))
     }
 
     /// Publishes staged content, and says where it lies. If another process

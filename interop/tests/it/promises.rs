@@ -261,6 +261,35 @@ fn quoted(rest: &str, number: usize) -> Option<&str> {
 }
 
 #[test]
+fn nothing_is_flushed_with_no_sync() {
+    let Some(strace) = peer("strace") else { return };
+    let place = Place::new();
+    let flushes = |words: &[&str]| {
+        let log = place.scratch.join("trace");
+        let (output, calls) = trace(&strace, &place.program, words, &log);
+        if output.code != 0 && output.err.contains("ptrace") {
+            return None;
+        }
+        assert_eq!(output.code, 0, "{words:?}: {}", output.err);
+        Some(calls.iter().filter(|call| call.name.contains("sync")).count())
+    };
+    let unpack = ("unpack", &["unpack", "oci:images:v1", "out"][..]);
+    for (name, words) in COMMANDS.into_iter().chain([unpack]) {
+        place.again();
+        let words: Vec<_> = words.iter().copied().chain(["--no-sync"]).collect();
+        let Some(count) = flushes(&words) else {
+            skip("tracing: not allowed here");
+            return;
+        };
+        // What is removed needs no flush to stay removed after a kill.
+        assert!(count == 0 || name == "gc", "{name}: {count} flushes");
+        place.program.good(&["fsck", "oci:images"]);
+    }
+    place.again();
+    assert!(flushes(&["tag", "oci:images:v1", "v2"]).is_some_and(|count| count > 1));
+}
+
+#[test]
 fn power_cut_everything_is_on_disk_before_it_has_a_name() {
     let Some(strace) = peer("strace") else { return };
     let place = Place::new();

@@ -46,8 +46,14 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<u8> {
     let opened = context.home.open(&args.image)?;
     let image = Image::open(opened.source(), &opened.root, args.platform.platform.as_ref())?;
     let options = args.process.bundle_options();
-    let bundled =
-        bundle::bundle(opened.source(), &image, &args.directory, &options, &context.watch)?;
+    let bundled = bundle::bundle(
+        opened.source(),
+        &image,
+        &args.directory,
+        &options,
+        context.home.flush(),
+        &context.watch,
+    )?;
     let report = Report { directory: args.directory.clone(), bundled };
     context.out.report("bundle", &report, &report.bundled.unpacked.digest.to_string(), |_| {
         let Bundled { unpacked, args: words, uid, gid } = &report.bundled;

@@ -34,8 +34,14 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<u8> {
     let opened = context.home.open(&args.image)?;
     let image = Image::open(opened.source(), &opened.root, args.platform.platform.as_ref())?;
     let options = unpack::options();
-    let report =
-        unpack::unpack(opened.source(), &image, &args.directory, &options, &context.watch)?;
+    let report = unpack::unpack(
+        opened.source(),
+        &image,
+        &args.directory,
+        &options,
+        context.home.flush(),
+        &context.watch,
+    )?;
     context.out.report("unpack", &report, &report.digest.to_string(), |_| {
         format!(
             "unpacked  {}  {}  {}, {}, {} -> {}\nto        {}\n",

@@ -32,12 +32,17 @@ impl Layout {
     /// 0755 (with the group's rights of the folder around) whatever the umask
     /// says.
     pub fn open_or_create(path: &Path) -> Result<Self> {
+        Self::open_or_create_with(path, Options::default())
+    }
+
+    /// [`Layout::open_or_create`] with options.
+    pub fn open_or_create_with(path: &Path, options: Options) -> Result<Self> {
         if !is_layout(path) {
             make_folder(path)?;
-            let layout = Self::unchecked(path, Options::default())?;
+            let layout = Self::unchecked(path, options)?;
             layout.fill()?;
         }
-        Self::open(path)
+        Self::open_with(path, options)
     }
 
     /// Makes the parts of a layout, the header last: before it is there, the
@@ -89,7 +94,7 @@ impl Layout {
         let write = || {
             // Tidying up must not stop the work.
             let _ = temporary::sweep(staging.as_fd());
-            let mut file = TemporaryFile::create(staging.as_fd())?;
+            let mut file = TemporaryFile::create(staging.as_fd())?.flushed(folder.flush());
             file.file().write_all(bytes)?;
             file.publish(folder.as_fd(), name, 0o644)?;
             folder.sync()

@@ -41,7 +41,7 @@ pub(crate) use select::is_prefix;
 pub use target::Target;
 pub use walk::Reachable;
 
-use crate::folder::{Folder, Refused};
+use crate::folder::{Flush, Folder, Refused};
 use crate::lock::{Lock, Share};
 
 const HEADER: &str = "oci-layout";
@@ -66,6 +66,8 @@ pub struct Options {
     /// Follow symbolic links in the layout, also out of it. Some layouts
     /// share blobs that way; a layout of a stranger can lead anywhere.
     pub follow_symlinks: bool,
+    /// Whether what is written survives a power cut.
+    pub flush: Flush,
 }
 
 /// A layout directory: a place that content is read from and written to, and
@@ -106,7 +108,7 @@ impl Layout {
             }
             Error::io("opening layout", path.display(), cause)
         })?;
-        Ok(Self { root, path: path.to_owned() })
+        Ok(Self { root: root.flushed(options.flush), path: path.to_owned() })
     }
 
     fn check_header(&self) -> Result<()> {
@@ -145,6 +147,11 @@ impl Layout {
     /// Where the layout lies, as it was opened.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Whether what is written here survives a power cut.
+    pub fn flush(&self) -> Flush {
+        self.root.flush()
     }
 
     /// What `index.json` says now.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use plimsoll_content::{Code, Descriptor, Error, MediaType, Result, Sink, Source, Tag};
 
-use super::{Layout, Writing};
+use super::{Layout, Options, Writing};
 use crate::StagedDir;
 
 /// A layout to write to: one that is there, or a new one that is not there
@@ -21,16 +21,25 @@ impl Target {
     /// Opens the layout at `path`, or stages a new one beside it. The guard
     /// of [`Layout::writing`] is held as long as the target lives.
     pub fn open(path: &Path) -> Result<Self> {
+        Self::open_with(path, Options::default())
+    }
+
+    /// [`Target::open`] with options.
+    pub fn open_with(path: &Path, options: Options) -> Result<Self> {
         let empty = path.is_dir() && path.read_dir().is_ok_and(|mut names| names.next().is_none());
         // A folder that is called . has no name to be replaced by.
         if path.symlink_metadata().is_ok() && !(empty && path.file_name().is_some()) {
-            let layout = if empty { Layout::open_or_create(path)? } else { Layout::open(path)? };
+            let layout = if empty {
+                Layout::open_or_create_with(path, options)?
+            } else {
+                Layout::open_with(path, options)?
+            };
             let writing = layout.writing()?;
             return Ok(Self { layout, staged: None, _writing: writing });
         }
-        let staged = StagedDir::beside(path)?;
+        let staged = StagedDir::beside(path)?.flushed(options.flush);
         // Its name for now says nothing to anybody.
-        let mut layout = Layout::open_or_create(&staged.path())
+        let mut layout = Layout::open_or_create_with(&staged.path(), options)
             .map_err(|error| error.context(format!("making layout {}", path.display())))?;
         // What messages are to say.
         path.clone_into(&mut layout.path);

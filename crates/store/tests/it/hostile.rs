@@ -49,7 +49,7 @@ fn ly03_ly04_links_to_devices_and_secrets_are_refused_unread() {
         assert_eq!(code(Layout::open(place.layout.path())), Code::UnsafeEntry, "{name}");
     }
     // Following links does not make a device a file.
-    let follow = Options { follow_symlinks: true };
+    let follow = Options { follow_symlinks: true, ..Options::default() };
     assert_eq!(code(Layout::open_with(place.layout.path(), follow)), Code::UnsafeEntry);
 }
 
@@ -61,7 +61,7 @@ fn ly05_a_linked_blob_is_read_only_when_links_are_allowed() {
     fs::rename(place.blob(&blob), &elsewhere).expect("moved");
     symlink(&elsewhere, place.blob(&blob)).expect("linked");
     assert_eq!(code(read(&place.layout, &blob)), Code::UnsafeEntry);
-    let follow = Options { follow_symlinks: true };
+    let follow = Options { follow_symlinks: true, ..Options::default() };
     let follower = Layout::open_with(place.layout.path(), follow).expect("opened");
     assert!(follower.has(&blob).expect("asked"));
     assert_eq!(read(&follower, &blob).expect("followed"), b"hello");
@@ -81,7 +81,7 @@ fn ly06_linked_folders_of_blobs_are_read_only_when_links_are_allowed() {
         assert_eq!(code(read(&place.layout, &blob)), Code::UnsafeEntry, "{name}");
         let other = (&place.layout as &dyn Sink).write(&blob, b"hello");
         assert!(other.is_err(), "{name}: written through a link");
-        let follow = Options { follow_symlinks: true };
+        let follow = Options { follow_symlinks: true, ..Options::default() };
         let follower = Layout::open_with(place.layout.path(), follow).expect("opened");
         assert_eq!(read(&follower, &blob).expect("followed"), b"hello");
         put(&follower, b"more");
