@@ -65,6 +65,11 @@ pub(crate) struct Global {
     #[arg(short, long, global = true, value_name = "N", env = "PLIMSOLL_JOBS", value_parser = clap::value_parser!(u16).range(1..), help_heading = "Global options")]
     pub(crate) jobs: Option<u16>,
 
+    /// Do not flush to disk, for throw-away work: what is written may be lost or
+    /// half there after a power cut, though not after a kill
+    #[arg(long, global = true, env = "PLIMSOLL_NO_SYNC", value_parser = clap::builder::FalseyValueParser::new(), action = clap::ArgAction::SetTrue, help_heading = "Global options")]
+    pub(crate) no_sync: bool,
+
     /// How progress is shown on standard error
     #[arg(long, global = true, value_enum, default_value_t = ProgressMode::Auto, env = "PLIMSOLL_PROGRESS", value_name = "MODE", help_heading = "Global options")]
     pub(crate) progress: ProgressMode,

@@ -11,6 +11,7 @@ use std::sync::atomic::AtomicBool;
 use plimsoll::content::{Code, Error, Result};
 use plimsoll::limits::Limits;
 use plimsoll::place::{Home, Streams};
+use plimsoll::store::Flush;
 
 use crate::args::Global;
 use crate::out::Output;
@@ -45,6 +46,7 @@ impl Context {
             watch: Progress::new(&global, interrupted),
             home: Home::new(store_path(global.store)?)
                 .with_limits(limits.documents)
+                .flushed(if global.no_sync { Flush::Never } else { Flush::Durable })
                 .with_scratch(scratch())
                 .with_streams(Streams {
                     input: || io::stdin().as_fd().try_clone_to_owned().map(File::from),

@@ -215,22 +215,35 @@ impl Check<'_> {
         }
         let Err(error) = self.layout.index() else { return Ok(()) };
         let mut finding = finding(Damage::Index, &fatal(error)?);
-        let roots = self.roots()?;
-        let count = roots.len();
-        let kept = self.layout.rebuild_index(roots)?;
+        let named = self.named()?;
+        let mut roots = self.roots()?;
+        roots.retain(|root| !named.iter().any(|other| other.digest == root.digest));
+        let (names, loose) = (named.len(), roots.len());
+        let kept = self.layout.rebuild_index(named.into_iter().chain(roots).collect())?;
         finding.path = Some("index.json".into());
-        finding.repaired = Some(match kept {
-            Some(kept) => format!(
-                "written anew with the {count} documents that nothing leads to, without names; the old \
-                 file is {}",
-                kept.display()
-            ),
-            None => format!(
-                "written anew with the {count} documents that nothing leads to, without names"
-            ),
-        });
+        let old = kept.map(|kept| format!("; the old file is {}", kept.display()));
+        finding.repaired = Some(format!(
+            "written anew with {names} names of the places given with --from, and {loose} \
+             documents that nothing leads to, without names{}",
+            old.unwrap_or_default()
+        ));
         self.done.push(finding);
         Ok(())
+    }
+
+    /// What the layout holds of that which other places have a name for.
+    fn named(&self) -> Result<Vec<Descriptor>> {
+        let mut named: Vec<Descriptor> = Vec::new();
+        let mut names = BTreeSet::new();
+        for opened in self.from {
+            for entry in opened.held().catalog()?.into_entries() {
+                let Some(name) = entry.name() else { continue };
+                if self.layout.has(&entry.descriptor)? && names.insert(name.to_owned()) {
+                    named.push(entry.descriptor);
+                }
+            }
+        }
+        Ok(named)
     }
 
     /// The documents among the blobs that no other one leads to.

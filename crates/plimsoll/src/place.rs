@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use plimsoll_content::limits::Limits;
 use plimsoll_content::{Code, Descriptor, Digest, Error, Kind, Result, Source, Tag};
 use plimsoll_spec::graph::Node;
-use plimsoll_store::{self as store, Catalog, Entry, Layout, Selector, Store, reachable};
+use plimsoll_store::{self as store, Catalog, Entry, Flush, Layout, Selector, Store, reachable};
 use serde::Serialize;
 
 use crate::image;
@@ -23,7 +23,7 @@ pub use target::Target;
 #[derive(Clone, Debug)]
 pub struct Home {
     store: PathBuf,
-    layout: store::Options,
+    options: store::Options,
     scratch: PathBuf,
     streams: Option<Streams>,
 }
@@ -71,7 +71,7 @@ impl Home {
     pub fn new(store: PathBuf) -> Self {
         Self {
             store,
-            layout: store::Options::default(),
+            options: store::Options::default(),
             scratch: PathBuf::from("/tmp"),
             streams: None,
         }
@@ -79,7 +79,13 @@ impl Home {
 
     /// The same with these budgets for documents.
     pub fn with_limits(mut self, limits: Limits) -> Self {
-        self.layout.limits = limits;
+        self.options.limits = limits;
+        self
+    }
+
+    /// The same places, with that rule for what is written to them.
+    pub fn flushed(mut self, flush: Flush) -> Self {
+        self.options.flush = flush;
         self
     }
 
@@ -101,12 +107,17 @@ impl Home {
 
     /// How layouts are opened, the local store among them.
     pub(crate) fn options(&self) -> store::Options {
-        self.layout
+        self.options
     }
 
     /// The budgets for documents.
     pub fn limits(&self) -> Limits {
-        self.layout.limits
+        self.options.limits
+    }
+
+    /// Whether what is written survives a power cut.
+    pub fn flush(&self) -> Flush {
+        self.options.flush
     }
 
     /// The folder of temporary files.
@@ -158,7 +169,7 @@ impl Home {
 
     /// The local store, made if it is not there.
     pub fn store(&self) -> Result<Store> {
-        Store::open_with(&self.store, self.layout)
+        Store::open_with(&self.store, self.options)
     }
 
     /// The images of a place; of the local store if none is named.
@@ -192,7 +203,7 @@ impl Home {
         if self.store.symlink_metadata().is_err() {
             return Ok(None);
         }
-        Layout::open_with(&self.store, self.layout).map(Some)
+        Layout::open_with(&self.store, self.options).map(Some)
     }
 
     fn not_in_store(&self, which: &Which) -> Error {

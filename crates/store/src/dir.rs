@@ -26,7 +26,7 @@ use serde_json::Value;
 
 use crate::StagedDir;
 use crate::catalog::Catalog;
-use crate::folder::{Folder, Refused};
+use crate::folder::{Flush, Folder, Refused};
 use crate::temporary::TemporaryFile;
 
 const VERSION: &str = "version";
@@ -172,6 +172,12 @@ impl DirWriter {
         Ok(Self { staged, folder })
     }
 
+    /// The same, with that rule for what is published.
+    #[must_use]
+    pub fn flushed(self, flush: Flush) -> Self {
+        Self { staged: self.staged.flushed(flush), folder: self.folder.flushed(flush) }
+    }
+
     /// Makes `root`, which was written, the image of the folder, and the
     /// folder visible.
     pub fn publish(self, root: &Descriptor) -> Result<()> {
@@ -185,7 +191,8 @@ impl DirWriter {
         let name = file_name(root);
         rustix::fs::renameat(&self.folder, &name, &self.folder, MANIFEST)
             .map_err(|errno| failed(errno.into()))?;
-        let mut file = TemporaryFile::create(self.folder.as_fd()).map_err(failed)?;
+        let file = TemporaryFile::create(self.folder.as_fd()).map_err(failed)?;
+        let mut file = file.flushed(self.folder.flush());
         file.file().write_all(VERSION_TEXT).map_err(failed)?;
         file.publish(self.folder.as_fd(), VERSION, MODE).map_err(failed)?;
         self.staged.open_up()?;
@@ -211,6 +218,7 @@ impl Sink for DirWriter {
         let file = TemporaryFile::create(self.folder.as_fd()).map_err(|cause| {
             Error::io("writing folder", self.staged.destination().display(), cause)
         })?;
+        let file = file.flushed(self.folder.flush());
         Ok(Box::new(Blob { writer: self, file, written: 0 }))
     }
 }

@@ -43,6 +43,7 @@ mod temporary;
 pub use archive::{Archive, DockerImage, DockerWriter, Form, OciWriter, Output, Received, receive};
 pub use catalog::{Catalog, Entry};
 pub use dir::{Dir, DirWriter};
+pub use folder::Flush;
 pub use layout::{
     Closure, Collect, Collected, Inventory, Layout, Options, Reachable, Referrers, Removed,
     Selector, Target, Writing, closure, reachable,

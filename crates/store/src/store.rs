@@ -13,8 +13,8 @@ use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags, chmod, flock, fstat
 use rustix::io::{Errno, retry_on_intr};
 
 use crate::folder::{Folder, folder_flags};
-use crate::layout::{Options, in_folder, is_prefix};
-use crate::{Collect, Collected, Entry, Layout, StagedDir, temporary};
+use crate::layout::{in_folder, is_prefix};
+use crate::{Collect, Collected, Entry, Layout, Options, StagedDir, temporary};
 
 const CACHE: &str = "cache";
 /// Where those who run images have their private folders.
@@ -39,7 +39,7 @@ impl Store {
         Self::open_with(path, Options::default())
     }
 
-    /// The same with options.
+    /// [`Store::open`] with options.
     pub fn open_with(path: &Path, options: Options) -> Result<Self> {
         let failed = |cause| Error::io("opening the local store at", path.display(), cause);
         if !path.is_dir() {
@@ -141,7 +141,7 @@ impl Store {
                 .and_then(|_| folder.folder(name))
                 .map_err(|cause| Error::io("making cache", path.display(), cause))?;
         }
-        StagedDir::beside(&path)
+        Ok(StagedDir::beside(&path)?.flushed(self.layout.flush()))
     }
 
     /// Publishes staged content, and says where it lies. If another process

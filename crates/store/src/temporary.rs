@@ -19,7 +19,7 @@ use rustix::fs::{
 };
 use rustix::io::{Errno, retry_on_intr};
 
-use crate::folder::folder_flags;
+use crate::folder::{Flush, folder_flags};
 use crate::remove;
 
 const PREFIX: &str = ".plimsoll-";
@@ -126,6 +126,7 @@ pub(crate) struct TemporaryFile {
     folder: OwnedFd,
     name: Option<CString>,
     file: File,
+    flush: Flush,
 }
 
 impl TemporaryFile {
@@ -136,12 +137,18 @@ impl TemporaryFile {
         // From here on dropping it removes it.
         let file = File::from(fd);
         match folder.try_clone_to_owned() {
-            Ok(folder) => Ok(Self { folder, name: Some(name), file }),
+            Ok(folder) => Ok(Self { folder, name: Some(name), file, flush: Flush::Durable }),
             Err(error) => {
                 let _ = unlinkat(folder, &name, AtFlags::empty());
                 Err(error)
             }
         }
+    }
+
+    /// The same file, with that rule for it.
+    pub(crate) fn flushed(mut self, flush: Flush) -> Self {
+        self.flush = flush;
+        self
     }
 
     /// The file, open for writing and reading.
@@ -186,7 +193,9 @@ impl TemporaryFile {
         let name = name.into_c_str()?;
         let name: &CStr = &name;
         fchmod(&self.file, Mode::from_raw_mode(mode))?;
-        retry_on_intr(|| fsync(&self.file))?;
+        if self.flush == Flush::Durable {
+            retry_on_intr(|| fsync(&self.file))?;
+        }
         if flags.is_empty() {
             renameat(&self.folder, own, folder, name)?;
         } else {

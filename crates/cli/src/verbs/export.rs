@@ -77,7 +77,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<u8> {
             Err(error) => Err(error),
         };
     };
-    let staged = StagedFile::beside(path)?;
+    let staged = StagedFile::beside(path)?.flushed(context.home.flush());
     let around = path.parent().filter(|path| !path.as_os_str().is_empty());
     let options = options(around.unwrap_or(Path::new(".")).to_owned())?;
     let (done, staged) = export::export(source, &image, staged, &options, &context.watch)

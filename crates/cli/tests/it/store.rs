@@ -231,6 +231,20 @@ fn ly15_fsck_repairs_a_half_written_index_and_header() {
         assert_eq!(listed["images"].as_array().expect("images").len(), 2);
         sandbox.ok(&["validate", &format!("oci:images@{digest}")]);
     }
+    // Names that another place has are taken from there.
+    sandbox.ok(&["pack", "tree", "oci:backup:v1"]);
+    fs::write(sandbox.path("images/index.json"), "").expect("written");
+    let words = ["fsck", "oci:images", "--repair", "--from", "oci:backup"];
+    report(&sandbox, &words, 0);
+    let listed = sandbox.json(&["ls", "oci:images"]);
+    let names: Vec<_> = listed["images"]
+        .as_array()
+        .expect("images")
+        .iter()
+        .map(|image| image["name"].clone())
+        .collect();
+    assert_eq!(names, [json!("v1"), Value::Null]);
+    assert_eq!(sandbox.ok(&["inspect", "-q", "oci:images:v1"]).trim(), digest);
     fs::remove_file(sandbox.path("images/index.json")).expect("removed");
     fs::write(sandbox.path("images/oci-layout"), "{").expect("written");
     let found = report(&sandbox, &["fsck", "oci:images"], 6);

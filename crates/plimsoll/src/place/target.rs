@@ -49,7 +49,7 @@ impl Home {
                 (Sort::Archive(OciWriter::new(self.archive(&at)?)), which)
             }
             Reference::Dir(path) => {
-                let writer = DirWriter::create(&path)?;
+                let writer = DirWriter::create(&path)?.flushed(self.flush());
                 (Sort::Dir { writer, root: Box::default() }, Which::Only)
             }
             Reference::Path(path) => return Err(bug(&path)),
@@ -105,7 +105,7 @@ impl Home {
     /// A new archive.
     pub(crate) fn archive(&self, at: &At) -> Result<Output> {
         match at {
-            At::File(path) => Output::file(path),
+            At::File(path) => Ok(Output::file(path)?.flushed(self.flush())),
             At::Stream => Ok(Output::stream(Box::new(self.output()?), "-", self.scratch())),
         }
     }

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use plimsoll_content::{Code, Error, Result};
 use plimsoll_layer::{Entry, EntryKind, RelPath, Timestamp, tar};
 
-use crate::folder::Folder;
+use crate::folder::{Flush, Folder};
 use crate::temporary::{self, TemporaryFile};
 
 /// The mode of a new archive, as that of blobs.
@@ -56,6 +56,16 @@ impl Output {
         let file = TemporaryFile::create(folder.as_fd()).map_err(failed)?;
         let kind = Kind::File { file, folder, name: name.into() };
         Ok(Self { kind, shown, at: 0 })
+    }
+
+    /// The same, with that rule for a file.
+    #[must_use]
+    pub fn flushed(mut self, flush: Flush) -> Self {
+        if let Kind::File { file, folder, name } = self.kind {
+            let (file, folder) = (file.flushed(flush), folder.flushed(flush));
+            self.kind = Kind::File { file, folder, name };
+        }
+        self
     }
 
     /// A stream. `scratch` is a folder for what must be measured before it

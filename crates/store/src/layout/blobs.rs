@@ -236,6 +236,7 @@ impl Sink for Layout {
         // Tidying up must not stop the work.
         let _ = temporary::sweep(staging.as_fd());
         let file = TemporaryFile::create(staging.as_fd()).map_err(failed)?;
+        let file = file.flushed(self.root.flush());
         Ok(Box::new(Staged { layout: self, file, written: 0, _writing: writing }))
     }
 }
@@ -297,7 +298,7 @@ impl Staged<'_> {
                 // The blobs lie on another file system (a mount, or a link
                 // that is followed): the last step is staged there.
                 let _ = temporary::sweep(folder.as_fd());
-                let mut copy = TemporaryFile::create(folder.as_fd())?;
+                let mut copy = TemporaryFile::create(folder.as_fd())?.flushed(folder.flush());
                 self.file.file().rewind()?;
                 let copied = io::copy(&mut self.file.file().take(u64::MAX), copy.file())?;
                 if copied != self.written {

@@ -41,7 +41,7 @@ pub(crate) use select::is_prefix;
 pub use target::Target;
 pub use walk::{Closure, Reachable, Referrers, closure, reachable};
 
-use crate::folder::{Folder, Refused};
+use crate::folder::{Flush, Folder, Refused};
 use crate::lock::{Lock, Share};
 
 const HEADER: &str = "oci-layout";
@@ -68,6 +68,8 @@ pub struct Options {
     pub follow_symlinks: bool,
     /// The budgets for documents.
     pub limits: Limits,
+    /// Whether what is written survives a power cut.
+    pub flush: Flush,
 }
 
 /// A layout directory: a place that content is read from and written to, and
@@ -109,7 +111,7 @@ impl Layout {
             }
             Error::io("opening layout", path.display(), cause)
         })?;
-        Ok(Self { root, path: path.to_owned(), options })
+        Ok(Self { root: root.flushed(options.flush), path: path.to_owned(), options })
     }
 
     fn check_header(&self) -> Result<()> {
@@ -149,6 +151,11 @@ impl Layout {
     /// Where the layout lies, as it was opened.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Whether what is written here survives a power cut.
+    pub fn flush(&self) -> Flush {
+        self.root.flush()
     }
 
     /// What `index.json` says now.
