@@ -5,6 +5,7 @@ mod demo;
 mod errors;
 mod faults;
 mod images;
+mod kills;
 mod places;
 mod reproducible;
 mod run;
