@@ -1,7 +1,7 @@
 //! What every verb needs: the global flags, the local store, progress.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, IsTerminal};
 use std::num::NonZero;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
@@ -49,7 +49,7 @@ impl Context {
                 .flushed(if global.no_sync { Flush::Never } else { Flush::Durable })
                 .with_scratch(scratch())
                 .with_streams(Streams {
-                    input: || io::stdin().as_fd().try_clone_to_owned().map(File::from),
+                    input,
                     output: || io::stdout().as_fd().try_clone_to_owned().map(File::from),
                 }),
             json: global.json,
@@ -75,6 +75,18 @@ fn limits(flags: &[String]) -> Result<Limits> {
         limits.set(text)?;
     }
     Ok(limits)
+}
+
+/// Standard input, which is no archive where somebody types.
+fn input() -> io::Result<File> {
+    if io::stdin().is_terminal() {
+        return Err(Error::new(Code::Usage, "reading an archive from standard input")
+            .found("a terminal")
+            .expected("a pipe or a file")
+            .fix("give the path of the archive, or   COMMAND |")
+            .into());
+    }
+    io::stdin().as_fd().try_clone_to_owned().map(File::from)
 }
 
 /// `--store`, else `$XDG_DATA_HOME/plimsoll/store`, else

@@ -7,6 +7,7 @@ mod errors;
 mod export;
 mod faults;
 mod images;
+mod kills;
 mod limits;
 mod places;
 mod repack;
