@@ -15,6 +15,7 @@ mod peer;
 mod process;
 mod program;
 mod scratch;
+pub mod trace;
 pub mod tree;
 
 pub use image::{busybox_rootfs, debian_tar};

@@ -22,7 +22,8 @@ const STYLES: Styles = Styles::styled()
     version,
     styles = STYLES,
     disable_help_subcommand = true,
-    after_help = "References: oci:PATH[:REF] (a layout), store:NAME or NAME (the local store), ./PATH (looked at).\n\
+    after_help = "References: oci:PATH[:REF] (a layout), oci-archive:PATH[:REF] and docker-archive:PATH[:REF] (tar archives),\n\
+                  dir:PATH (skopeo's folder), store:NAME or NAME (the local store), ./PATH (looked at), - (an archive on a pipe).\n\
                   Moving and looking act on all platforms; unpacking and running on this machine's; --platform overrides.\n\
                   First steps: plimsoll demo      What an error code means: plimsoll explain CODE"
 )]
@@ -63,6 +64,11 @@ pub(crate) struct Global {
     /// [default: one for each processor]
     #[arg(short, long, global = true, value_name = "N", env = "PLIMSOLL_JOBS", value_parser = clap::value_parser!(u16).range(1..), help_heading = "Global options")]
     pub(crate) jobs: Option<u16>,
+
+    /// Do not flush to disk, for throw-away work: what is written may be lost or
+    /// half there after a power cut, though not after a kill
+    #[arg(long, global = true, env = "PLIMSOLL_NO_SYNC", value_parser = clap::builder::FalseyValueParser::new(), action = clap::ArgAction::SetTrue, help_heading = "Global options")]
+    pub(crate) no_sync: bool,
 
     /// How progress is shown on standard error
     #[arg(long, global = true, value_enum, default_value_t = ProgressMode::Auto, env = "PLIMSOLL_PROGRESS", value_name = "MODE", help_heading = "Global options")]
@@ -132,7 +138,14 @@ pub(crate) enum Verb {
     /// Make an image from a folder or a root filesystem tar
     #[command(visible_alias = "import")]
     Pack(verbs::pack::Args),
-    /// List the images of a layout or of the local store
+    /// Copy images to another place, byte for byte
+    #[command(visible_alias = "cp")]
+    Copy(verbs::copy::Args),
+    /// Write images to an archive
+    Save(verbs::save::Args),
+    /// Bring the images of an archive into the local store
+    Load(verbs::load::Args),
+    /// List the images of a place: a layout, an archive, the local store
     #[command(visible_aliases = ["images", "list-tags"])]
     Ls(verbs::ls::Args),
     /// Tell what an image is: platforms, config, layers
@@ -145,6 +158,28 @@ pub(crate) enum Verb {
     /// Take a name away, and with --gc what only it needed
     #[command(alias = "rmi")]
     Rm(verbs::rm::Args),
+    /// Change what an image says of itself: env, cmd, labels, annotations, …
+    #[command(visible_aliases = ["mutate", "config"])]
+    Edit(Box<verbs::edit::Args>),
+    /// Put layers on top of an image
+    Append(verbs::append::Args),
+    /// Put an image on another base
+    Rebase(verbs::rebase::Args),
+    /// Make and change indexes of images for several platforms
+    #[command(alias = "manifest")]
+    Index(verbs::index::Args),
+    /// Tell how an image came about
+    History(verbs::history::Args),
+    /// Attach files to an image
+    Attach(verbs::attach::Args),
+    /// List what is about an image
+    #[command(visible_alias = "discover")]
+    Referrers(verbs::referrers::Args),
+    /// Remove what no image of a place needs
+    #[command(visible_alias = "prune")]
+    Gc(verbs::gc::Args),
+    /// Check every blob and image of a place, and repair it
+    Fsck(verbs::fsck::Args),
     /// Check structure, digests, sizes and diff_ids of everything reachable
     Validate(verbs::validate::Args),
     /// Unpack an image to a root filesystem

@@ -1,13 +1,17 @@
 //! What every verb needs: the global flags, the local store, progress.
 
+use std::fs::File;
+use std::io::{self, IsTerminal};
 use std::num::NonZero;
+use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use plimsoll::content::{Code, Error, Result};
 use plimsoll::limits::Limits;
-use plimsoll::place::Home;
+use plimsoll::place::{Home, Streams};
+use plimsoll::store::Flush;
 
 use crate::args::Global;
 use crate::out::Output;
@@ -40,7 +44,14 @@ impl Context {
         Ok(Self {
             out: Output::new(&global),
             watch: Progress::new(&global, interrupted),
-            home: Home::new(store_path(global.store)?).with_limits(limits.documents),
+            home: Home::new(store_path(global.store)?)
+                .with_limits(limits.documents)
+                .flushed(if global.no_sync { Flush::Never } else { Flush::Durable })
+                .with_scratch(scratch())
+                .with_streams(Streams {
+                    input,
+                    output: || io::stdout().as_fd().try_clone_to_owned().map(File::from),
+                }),
             json: global.json,
             // Where the system does not tell, one thread is always right.
             jobs: global.jobs.map_or_else(
@@ -66,6 +77,18 @@ fn limits(flags: &[String]) -> Result<Limits> {
     Ok(limits)
 }
 
+/// Standard input, which is no archive where somebody types.
+fn input() -> io::Result<File> {
+    if io::stdin().is_terminal() {
+        return Err(Error::new(Code::Usage, "reading an archive from standard input")
+            .found("a terminal")
+            .expected("a pipe or a file")
+            .fix("give the path of the archive, or   COMMAND |")
+            .into());
+    }
+    io::stdin().as_fd().try_clone_to_owned().map(File::from)
+}
+
 /// `--store`, else `$XDG_DATA_HOME/plimsoll/store`, else
 /// `~/.local/share/plimsoll/store`.
 fn store_path(flag: Option<PathBuf>) -> Result<PathBuf> {
@@ -87,7 +110,7 @@ fn store_path(flag: Option<PathBuf>) -> Result<PathBuf> {
 
 /// A folder for big temporary files without a name: `TMPDIR`, else `/var/tmp`,
 /// which is a disk where `/tmp` may be memory.
-pub(crate) fn scratch() -> PathBuf {
+fn scratch() -> PathBuf {
     match std::env::var_os("TMPDIR").filter(|value| !value.is_empty()) {
         Some(folder) => folder.into(),
         None if std::path::Path::new("/var/tmp").is_dir() => "/var/tmp".into(),

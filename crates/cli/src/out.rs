@@ -61,16 +61,6 @@ impl Output {
         Self { json: global.json, quiet: global.quiet, style }
     }
 
-    /// Prints a report as JSON, where that was asked for, to standard error:
-    /// standard output is taken by the data.
-    pub(crate) fn report_aside(&self, verb: &str, report: &impl Serialize) -> Result<()> {
-        if self.json {
-            // Nobody may be left to read it; the data is written.
-            let _ = io::stderr().lock().write_all(json(verb, report)?.as_bytes());
-        }
-        Ok(())
-    }
-
     /// Prints a report: as JSON with the schema's name in front, as its one
     /// `essential` identifier, or as `text`.
     pub(crate) fn report(
@@ -80,17 +70,42 @@ impl Output {
         essential: &str,
         text: impl FnOnce(Style) -> String,
     ) -> Result<()> {
+        bytes(&self.rendered(verb, report, essential, text)?)
+    }
+
+    /// The same on standard error, where standard output is an archive; that
+    /// is all that the quiet want.
+    pub(crate) fn report_aside(
+        &self,
+        verb: &str,
+        report: &impl Serialize,
+        essential: &str,
+        text: impl FnOnce(Style) -> String,
+    ) -> Result<()> {
+        if self.quiet && !self.json {
+            return Ok(());
+        }
+        let text = self.rendered(verb, report, essential, text)?;
+        // Nobody may be listening; the archive is written all the same.
+        let _ = io::stderr().lock().write_all(&text);
+        Ok(())
+    }
+
+    fn rendered(
+        &self,
+        verb: &str,
+        report: &impl Serialize,
+        essential: &str,
+        text: impl FnOnce(Style) -> String,
+    ) -> Result<Vec<u8>> {
         if self.json {
-            return bytes(json(verb, report)?.as_bytes());
+            return Ok(json(verb, report)?.into_bytes());
         }
         if self.quiet {
-            return if essential.is_empty() {
-                Ok(())
-            } else {
-                bytes(format!("{essential}\n").as_bytes())
-            };
+            let end = if essential.is_empty() { "" } else { "\n" };
+            return Ok(format!("{essential}{end}").into_bytes());
         }
-        bytes(text(self.style).as_bytes())
+        Ok(text(self.style).into_bytes())
     }
 }
 

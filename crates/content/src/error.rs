@@ -105,6 +105,8 @@ codes! {
     Space "E_SPACE" Unavailable,
     /// Another process holds the lock for longer than is sensible.
     Locked "E_LOCKED" Unavailable,
+    /// The device under the file system could not read or write. Nothing half-written is left.
+    Device "E_DEVICE" Unavailable,
     /// Reading or writing failed.
     Io "E_IO" Failed,
     /// The operation was interrupted from outside. Nothing half-written is left.
@@ -155,6 +157,9 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug)]
 pub struct Error(Box<Parts>);
 
+/// What Linux says of a device that failed; `std` has no word for it.
+const EIO: i32 = 5;
+
 #[derive(Debug)]
 struct Parts {
     code: Code,
@@ -200,6 +205,7 @@ impl Error {
                     }
                     io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Code::Space,
                     io::ErrorKind::AlreadyExists => Code::Exists,
+                    _ if cause.raw_os_error() == Some(EIO) => Code::Device,
                     _ => Code::Io,
                 };
                 let found = cause.to_string();
@@ -350,6 +356,8 @@ mod tests {
     fn the_cause_decides_the_code() {
         let full = Error::io("writing", "/x", io::Error::from(io::ErrorKind::StorageFull));
         assert_eq!(full.kind(), Kind::Unavailable);
+        let broken = Error::io("writing", "/x", io::Error::from_raw_os_error(EIO));
+        assert_eq!((broken.code(), broken.kind().exit_code()), (Code::Device, 5));
         let gone = Error::io("opening", "/x", io::Error::from(io::ErrorKind::NotFound));
         assert_eq!(gone.kind().exit_code(), 3);
     }

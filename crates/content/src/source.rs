@@ -58,12 +58,18 @@ pub trait Sink: Send + Sync {
     /// Begins to write content. Nothing is visible before
     /// [`Ingest::commit`]; dropping the ingest leaves nothing behind.
     fn begin(&self) -> Result<Box<dyn Ingest + '_>>;
+
+    /// The same for content whose descriptor is known: some places must say
+    /// what follows before it does. No other content may be written.
+    fn receive(&self, _blob: &Descriptor) -> Result<Box<dyn Ingest + '_>> {
+        self.begin()
+    }
 }
 
 impl dyn Sink + '_ {
     /// Writes a document. It is idempotent.
     pub fn write(&self, descriptor: &Descriptor, bytes: &[u8]) -> Result<Descriptor> {
-        let mut ingest = self.begin()?;
+        let mut ingest = self.receive(descriptor)?;
         let mut reader = Unverified::new(bytes).tee(&mut *ingest).verify(descriptor)?;
         std::io::copy(&mut reader, &mut std::io::sink())
             .map_err(|cause| crate::Error::io("writing blob", &descriptor.digest, cause))?;

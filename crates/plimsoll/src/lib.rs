@@ -1,20 +1,31 @@
-//! The sentences: pack, inspect, validate, unpack, export, bundle, repack, run.
+//! The sentences: pack, copy, edit, append, rebase, index, attach, inspect,
+//! validate, collect, check, unpack, export, bundle, repack, run.
 //!
 //! Each is a function over the rooms below, which are re-exported under
 //! their short names. What does not live here: words of the command line,
 //! printing, the environment, exit codes.
 
+pub mod append;
+pub mod attach;
 pub mod bundle;
+pub mod change;
+pub mod collect;
+pub mod copy;
 pub mod doctor;
+pub mod draft;
 pub mod edit;
 pub mod export;
+pub mod fsck;
 pub mod hello;
+pub mod history;
 pub mod image;
+pub mod indexes;
 pub mod inspect;
 pub mod limits;
 mod notes;
 pub mod pack;
 pub mod place;
+pub mod rebase;
 pub mod reference;
 pub mod repack;
 pub mod rootfs;

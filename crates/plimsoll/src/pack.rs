@@ -10,10 +10,11 @@ use plimsoll_content::{
 };
 use plimsoll_layer::codec::Compression;
 use plimsoll_layer::{IdMap, Root, pack as layer_pack};
-use plimsoll_spec::{Config, History, Index, LayerCompression, LayerType, Manifest, media_type};
+use plimsoll_spec::{History, Index, LayerCompression, LayerType, media_type};
 use rustix::process::{getegid, geteuid};
 use serde::Serialize;
 
+use crate::draft::Draft;
 use crate::edit::Edit;
 use crate::image::Image;
 use crate::notes;
@@ -93,90 +94,35 @@ pub fn pack(
     options: &Options,
     watch: &dyn Watch,
 ) -> Result<Packed> {
-    let mut config = match base {
-        Some((_, base)) => base.config.view().clone(),
-        None => Config::new(&options.platform),
+    let mut draft = match base {
+        // The base's own annotations and unknown members stay; what made it
+        // another document (its subject) does not.
+        Some((_, base)) => Draft::of(base)?.into_oci()?,
+        None => Draft::new(&options.platform)?,
     };
-    options.edit.apply(&mut config)?;
+    draft.edit(&options.edit)?;
     if let Some(epoch) = options.epoch {
-        config.created = Some(time(epoch)?);
+        draft.edit(&Edit { created: Some(time(epoch)?), ..Edit::default() })?;
     }
     let (layer, packed, warnings) = layer(input, sink, options, watch)?;
-    let top = Top {
-        layer,
-        diff_id: packed.diff_id.clone(),
-        step: History {
-            created: options.epoch.map(time).transpose()?,
-            created_by: Some("plimsoll pack".to_owned()),
-            ..History::default()
-        },
-        annotations: options.annotations.clone(),
-    };
-    let base_layers = base.map_or(0, |(_, base)| base.manifest.layers.len());
-    let descriptor = on_top(base, config, top, sink, watch)?;
+    let mut base_layers = 0;
+    if let Some((source, base)) = base {
+        transfer::layers(source, sink, &base.manifest.layers, watch)
+            .map_err(|error| error.context("copying the base image"))?;
+        base_layers = base.manifest.layers.len();
+    }
+    draft.push(&layer, &packed.diff_id, &step("plimsoll pack", options.epoch)?)?;
+    draft.annotate(&options.edit, &options.annotations)?;
+    let descriptor = draft.write(sink)?;
+    let platform = descriptor.platform.as_ref().map(ToString::to_string).unwrap_or_default();
     Ok(Packed {
         digest: descriptor.digest.clone(),
-        platform: descriptor.platform.as_ref().map(ToString::to_string).unwrap_or_default(),
+        platform,
         descriptor,
         layer: packed,
         base_layers,
         warnings,
     })
-}
-
-/// The layer that comes on top of an image, and what is said of it.
-pub(crate) struct Top {
-    pub(crate) layer: Descriptor,
-    pub(crate) diff_id: Digest,
-    /// For the history, if that tells of the layers below.
-    pub(crate) step: History,
-    /// More annotations of the manifest.
-    pub(crate) annotations: Annotations,
-}
-
-/// Writes the image that has one layer on top of `base`, with this config.
-/// Gives the descriptor of its manifest, with the platform.
-pub(crate) fn on_top(
-    base: Option<(&dyn Source, &Image)>,
-    mut config: Config,
-    top: Top,
-    sink: &dyn Sink,
-    watch: &dyn Watch,
-) -> Result<Descriptor> {
-    let mut layers = Vec::new();
-    if let Some((source, base)) = base {
-        for (position, blob) in base.manifest.layers.iter().enumerate() {
-            transfer::blob(source, sink, blob, watch).map_err(|error| {
-                error.context(format!("copying layer {} of the base image", position + 1))
-            })?;
-            layers.push(Descriptor {
-                media_type: LayerType::oci_name(&blob.media_type),
-                ..blob.clone()
-            });
-        }
-    }
-    layers.push(top.layer);
-    config.push_layer(top.diff_id, top.step);
-    let config = Document::new(config)?;
-    let descriptor = config.descriptor(media_type::CONFIG, Algorithm::Sha256);
-    sink.write(&descriptor, config.bytes())?;
-    let mut manifest = match base {
-        Some((_, base)) => {
-            // The base's own annotations and unknown members stay; what made it
-            // another document (its subject) does not.
-            Manifest { subject: None, ..base.manifest.view().clone() }
-        }
-        None => Manifest::new(descriptor.clone(), Vec::new()),
-    };
-    manifest.media_type = Some(media_type::MANIFEST);
-    manifest.config = descriptor;
-    manifest.layers = layers;
-    manifest.annotations.extend(top.annotations);
-    let manifest = Document::new(manifest)?;
-    let mut descriptor = manifest.descriptor(media_type::MANIFEST, Algorithm::Sha256);
-    sink.write(&descriptor, manifest.bytes())?;
-    descriptor.platform = Some(config.platform());
-    Ok(descriptor)
 }
 
 /// Makes an index of images for several platforms, and writes it to `sink`.
@@ -189,7 +135,7 @@ pub fn index(images: &[Packed], annotations: &Annotations, sink: &dyn Sink) -> R
     Ok(descriptor)
 }
 
-fn layer(
+pub(crate) fn layer(
     input: &Path,
     sink: &dyn Sink,
     options: &Options,
@@ -272,8 +218,17 @@ impl PackedLayer {
     }
 }
 
+/// A step of the history.
+pub(crate) fn step(created_by: &str, epoch: Option<i64>) -> Result<History> {
+    Ok(History {
+        created: epoch.map(time).transpose()?,
+        created_by: Some(created_by.to_owned()),
+        ..History::default()
+    })
+}
+
 /// A time as the documents write it (RFC 3339, UTC).
-pub(crate) fn time(epoch: i64) -> Result<String> {
+pub fn time(epoch: i64) -> Result<String> {
     jiff::Timestamp::from_second(epoch).map(|time| time.to_string()).map_err(|cause| {
         Error::new(Code::Usage, "reading SOURCE_DATE_EPOCH")
             .found(epoch)

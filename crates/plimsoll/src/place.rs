@@ -1,42 +1,50 @@
 //! Places: where the images of a reference lie, to be read and written.
 
-use std::collections::BTreeSet;
+mod held;
+mod target;
+
+use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use plimsoll_content::limits::Limits;
-use plimsoll_content::{Code, Descriptor, Digest, Error, Kind, Result, Sink, Source, Tag};
+use plimsoll_content::{Code, Descriptor, Digest, Error, Kind, Result, Source, Tag};
 use plimsoll_spec::graph::Node;
-use plimsoll_store::{self as store, Entry, Layout, Selector, Store, check_ref_name};
+use plimsoll_store::{self as store, Catalog, Entry, Flush, Layout, Selector, Store, reachable};
 use serde::Serialize;
 
 use crate::image;
 use crate::reference::{Reference, Which};
 
+pub use held::Held;
+pub use target::Target;
+
 /// Where the local store lies, and so where every reference leads.
 #[derive(Clone, Debug)]
 pub struct Home {
     store: PathBuf,
-    layout: store::Options,
+    options: store::Options,
+    scratch: PathBuf,
+    streams: Option<Streams>,
+}
+
+/// What `-` stands for.
+#[derive(Clone, Copy, Debug)]
+pub struct Streams {
+    /// Opens standard input.
+    pub input: fn() -> io::Result<File>,
+    /// Opens standard output.
+    pub output: fn() -> io::Result<File>,
 }
 
 /// An image that was found.
 #[derive(Debug)]
 pub struct Opened {
-    layout: Layout,
+    held: Held,
     place: String,
     name: Option<String>,
     /// The descriptor that the reference stands for.
     pub root: Descriptor,
-}
-
-/// A place that a new image is written to.
-///
-/// A layout that is not there yet is made beside its destination, and appears
-/// there when the first image in it is complete.
-#[derive(Debug)]
-pub struct Target {
-    target: store::Target,
-    name: String,
 }
 
 /// An image of a place, for lists.
@@ -58,15 +66,38 @@ pub struct Listed {
 }
 
 impl Home {
-    /// The local store lies at `store`; it need not be there yet.
+    /// The local store lies at `store`; it need not be there yet. Temporary
+    /// files lie in `/tmp`, and there is no `-`.
     pub fn new(store: PathBuf) -> Self {
-        Self { store, layout: store::Options::default() }
+        Self {
+            store,
+            options: store::Options::default(),
+            scratch: PathBuf::from("/tmp"),
+            streams: None,
+        }
     }
 
     /// The same with these budgets for documents.
     pub fn with_limits(mut self, limits: Limits) -> Self {
-        self.layout.limits = limits;
+        self.options.limits = limits;
         self
+    }
+
+    /// The same places, with that rule for what is written to them.
+    pub fn flushed(mut self, flush: Flush) -> Self {
+        self.options.flush = flush;
+        self
+    }
+
+    /// Puts temporary files into that folder: what comes compressed or
+    /// through a pipe and is not simply copied to a layout.
+    pub fn with_scratch(self, scratch: PathBuf) -> Self {
+        Self { scratch, ..self }
+    }
+
+    /// Gives `-` a meaning.
+    pub fn with_streams(self, streams: Streams) -> Self {
+        Self { streams: Some(streams), ..self }
     }
 
     /// The folder of the local store.
@@ -74,20 +105,55 @@ impl Home {
         &self.store
     }
 
+    /// How layouts are opened, the local store among them.
+    pub(crate) fn options(&self) -> store::Options {
+        self.options
+    }
+
+    /// The budgets for documents.
+    pub fn limits(&self) -> Limits {
+        self.options.limits
+    }
+
+    /// Whether what is written survives a power cut.
+    pub fn flush(&self) -> Flush {
+        self.options.flush
+    }
+
+    /// The folder of temporary files.
+    pub fn scratch(&self) -> &Path {
+        &self.scratch
+    }
+
+    /// Standard input.
+    pub fn input(&self) -> Result<File> {
+        self.stream("input", |streams| streams.input)
+    }
+
+    /// Standard output.
+    pub fn output(&self) -> Result<File> {
+        self.stream("output", |streams| streams.output)
+    }
+
+    fn stream(
+        &self,
+        what: &str,
+        which: impl Fn(&Streams) -> fn() -> io::Result<File>,
+    ) -> Result<File> {
+        let Some(streams) = &self.streams else {
+            return Err(Error::new(Code::Usage, format!("opening standard {what}"))
+                .found("-, which means nothing here")
+                .expected("the path of an archive"));
+        };
+        which(streams)().map_err(|cause| Error::io("opening standard", what, cause))
+    }
+
     /// Finds the image that the reference stands for.
     pub fn open(&self, reference: &Reference) -> Result<Opened> {
-        let (layout, which, place) = match reference.clone().look(true)? {
-            Reference::Layout { path, which } => {
-                let place = format!("oci:{}", path.display());
-                (Layout::open_with(&path, self.layout)?, which, place)
-            }
-            Reference::Store { which } => match self.existing()? {
-                Some(layout) => (layout, which, "store".to_owned()),
-                None => return Err(self.not_in_store(&which)),
-            },
-            Reference::Path(path) => return Err(bug(&path)),
-        };
-        let entry = find(&layout, &which).map_err(|error| match reference {
+        let (held, which, place) = self.hold(reference)?;
+        let Some(held) = held else { return Err(self.not_in_store(&which)) };
+        let found = held.catalog().and_then(|catalog| find(&catalog, held.source(), &which));
+        let entry = found.map_err(|error| match reference {
             Reference::Store { .. } if error.kind() == Kind::NotFound => match error.found_text() {
                 Some(found) => self.not_in_store(&which).found(found),
                 None => self.not_in_store(&which),
@@ -98,67 +164,38 @@ impl Home {
             Which::Name(_) | Which::Only => entry.name().map(str::to_owned),
             _ => None,
         };
-        Ok(Opened { layout, place, name, root: entry.descriptor })
-    }
-
-    /// Where the reference leads, as it can be written down: with an absolute
-    /// path, in which no link is left.
-    pub fn lasting(&self, reference: &Reference) -> Result<String> {
-        match reference.clone().look(true)? {
-            Reference::Layout { path, .. } => std::fs::canonicalize(&path)
-                .map(|path| format!("oci:{}", path.display()))
-                .map_err(|cause| Error::io("finding", path.display(), cause)),
-            Reference::Store { .. } => Ok("store".to_owned()),
-            Reference::Path(path) => Err(bug(&path)),
-        }
-    }
-
-    /// The layout at such a place.
-    pub(crate) fn layout(&self, place: &str) -> Result<Layout> {
-        match place.strip_prefix("oci:") {
-            Some(path) => Layout::open(Path::new(path)),
-            None => Layout::open(&self.store),
-        }
-    }
-
-    /// Prepares the place that the reference names for a new image.
-    pub fn target(&self, reference: &Reference) -> Result<Target> {
-        let (path, which) = match reference.clone().look(false)? {
-            Reference::Layout { path, which } => (path, which),
-            Reference::Store { which } => {
-                self.store()?;
-                (self.store.clone(), which)
-            }
-            Reference::Path(path) => return Err(bug(&path)),
-        };
-        let name = which.to_write()?;
-        check_ref_name(&name)?;
-        Ok(Target { target: store::Target::open_with(&path, self.layout)?, name })
+        Ok(Opened { held, place, name, root: entry.descriptor })
     }
 
     /// The local store, made if it is not there.
     pub fn store(&self) -> Result<Store> {
-        Store::open_with(&self.store, self.layout)
+        Store::open_with(&self.store, self.options)
     }
 
     /// The images of a place; of the local store if none is named.
     pub fn list(&self, reference: Option<&Reference>) -> Result<(String, Vec<Listed>)> {
-        let (place, layout) =
-            match reference.cloned().map(|reference| reference.look(true)).transpose()? {
-                None | Some(Reference::Store { .. }) => {
-                    (format!("store at {}", self.store.display()), self.existing()?)
-                }
-                Some(Reference::Layout { path, .. }) => (
-                    format!("oci:{}", path.display()),
-                    Some(Layout::open_with(&path, self.layout)?),
-                ),
-                Some(Reference::Path(path)) => return Err(bug(&path)),
-            };
-        let Some(layout) = layout else {
+        let (held, place) = self.place(reference)?;
+        let Some(held) = held else {
             return Ok((place, Vec::new()));
         };
-        let images = layout.entries()?.iter().map(|entry| listed(&layout, entry)).collect();
+        let catalog = held.catalog()?;
+        let images = catalog.entries().iter().map(|entry| listed(held.source(), entry)).collect();
         Ok((place, images))
+    }
+
+    /// The place of a reference, whichever image it names, with how it is
+    /// called; the local store if there is no reference.
+    pub(crate) fn place(&self, reference: Option<&Reference>) -> Result<(Option<Held>, String)> {
+        match reference {
+            None | Some(Reference::Store { .. }) => {
+                let place = format!("store at {}", self.store.display());
+                Ok((self.existing()?.map(Held::Layout), place))
+            }
+            Some(reference) => {
+                let (held, _, place) = self.hold(reference)?;
+                Ok((held, place))
+            }
+        }
     }
 
     /// The layout of the local store, if that is there already.
@@ -166,7 +203,7 @@ impl Home {
         if self.store.symlink_metadata().is_err() {
             return Ok(None);
         }
-        Layout::open_with(&self.store, self.layout).map(Some)
+        Layout::open_with(&self.store, self.options).map(Some)
     }
 
     fn not_in_store(&self, which: &Which) -> Error {
@@ -188,7 +225,24 @@ impl Home {
 impl Opened {
     /// Where the content lies.
     pub fn source(&self) -> &dyn Source {
-        &self.layout
+        self.held.source()
+    }
+
+    /// The place as what it is.
+    pub fn held(&self) -> &Held {
+        &self.held
+    }
+
+    /// The layout that it lies in, for those who change it.
+    ///
+    /// Errors with [`Code::Usage`] if the place is only read.
+    pub fn layout(&self) -> Result<&Layout> {
+        self.held.layout(&self.place)
+    }
+
+    /// The name by which the image was found, or that it has.
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
     }
 
     /// The place, without the image.
@@ -199,82 +253,48 @@ impl Opened {
     /// Gives the image a further name in the same place, and returns it as it
     /// is written there.
     pub fn tag(&self, name: &str) -> Result<String> {
-        let name = match (self.place.as_str(), Reference::parse(&format!("store:{name}"))) {
-            ("store", Ok(Reference::Store { which: Which::Name(name) })) => name,
-            _ => name.to_owned(),
+        let layout = self.layout()?;
+        let name = match Reference::parse(name) {
+            // A whole reference, as most people write it.
+            Ok(Reference::Layout { path, which }) => {
+                if format!("oci:{}", path.display()) != self.place {
+                    return Err(Error::new(
+                        Code::Reference,
+                        format!("naming {}", self.root.digest),
+                    )
+                    .found(format!("a name in oci:{}", path.display()))
+                    .expected(format!("one in {}, where the image lies", self.place)));
+                }
+                which.to_write()?
+            }
+            _ => match (self.place.as_str(), Reference::parse(&format!("store:{name}"))) {
+                ("store", Ok(Reference::Store { which: Which::Name(name) })) => name,
+                _ => name.to_owned(),
+            },
         };
-        self.layout.tag(&name, &self.root)?;
+        layout.tag(&name, &self.root)?;
         Ok(name)
     }
 
     /// Takes the name away by which the image was found.
     pub fn untag(&self) -> Result<()> {
+        let layout = self.layout()?;
         let Some(name) = &self.name else {
             return Err(Error::new(Code::Reference, format!("removing {}", self.root.digest))
                 .found("an image without a name")
                 .expected("a name"));
         };
-        self.layout.untag(name).map(|_| ())
+        layout.untag(name).map(|_| ())
     }
 
     /// Removes the blobs that no image of the place refers to any more, and
     /// gives their digests.
     pub fn collect(&self) -> Result<Vec<Digest>> {
-        self.layout.collect()
+        self.layout()?.collect()
     }
 }
 
-impl Target {
-    /// Where the blobs go.
-    pub fn sink(&self) -> &dyn Sink {
-        self.target.layout()
-    }
-
-    /// A folder on the file system of the place, for temporary files without
-    /// a name.
-    pub fn scratch(&self) -> PathBuf {
-        self.target.folder()
-    }
-
-    /// Gives the image its name, and makes the place visible if it is new.
-    pub fn publish(self, image: &Descriptor) -> Result<()> {
-        self.target.layout().tag(&self.name, image)?;
-        self.target.publish().map(|_| ())
-    }
-}
-
-/// Every blob reachable from `root`, documents included, each once.
-pub fn reachable(source: &dyn Source, root: &Descriptor) -> Result<Vec<Descriptor>> {
-    let mut found: Vec<Descriptor> = Vec::new();
-    let mut seen: BTreeSet<Digest> = BTreeSet::new();
-    let mut todo = vec![(root.clone(), 0)];
-    let limits = source.limits();
-    while let Some((descriptor, depth)) = todo.pop() {
-        if depth > limits.index_depth.saturating_add(1) || found.len() > limits.index_visits {
-            return Err(Error::new(Code::Limit, format!("walking {}", root.digest))
-                .found("more nested or listed documents than are ever sensible"));
-        }
-        if !seen.insert(descriptor.digest.clone()) {
-            continue;
-        }
-        if Node::is_document(&descriptor.media_type) {
-            match image::node(source, &descriptor) {
-                Ok(node) => {
-                    todo.extend(
-                        node.successors().into_iter().map(|(_, blob)| (blob.clone(), depth + 1)),
-                    );
-                }
-                Err(error) if depth > 0 && error.code() == Code::NotFound => {}
-                Err(error) => return Err(error),
-            }
-        }
-        found.push(descriptor);
-    }
-    Ok(found)
-}
-
-fn listed(layout: &Layout, entry: &Entry) -> Listed {
-    let source: &dyn Source = layout;
+fn listed(source: &dyn Source, entry: &Entry) -> Listed {
     let root = &entry.descriptor;
     let node = image::node(source, root);
     let (kind, platforms) = match &node {
@@ -296,34 +316,58 @@ fn listed(layout: &Layout, entry: &Entry) -> Listed {
         media_type: root.media_type.to_string(),
         kind: kind.to_owned(),
         platforms,
-        bytes: blobs
-            .map(|blobs| blobs.iter().fold(0u64, |sum, blob| sum.saturating_add(blob.size))),
+        bytes: blobs.map(|blobs| {
+            let all = blobs.present.iter().chain(&blobs.missing);
+            all.fold(0u64, |sum, blob| sum.saturating_add(blob.size))
+        }),
     }
 }
 
-/// What is meant in a layout.
-fn find(layout: &Layout, which: &Which) -> Result<Entry> {
+/// What is meant in a place.
+pub(crate) fn find(catalog: &Catalog, source: &dyn Source, which: &Which) -> Result<Entry> {
     let selector = match which {
         // Several images, one of them called latest: that one.
         Which::Only => {
-            let latest = layout.find(&Selector::Name("latest".to_owned()));
-            return layout.find(&Selector::Only).or_else(|error| latest.map_err(|_| error));
+            let latest = catalog.find_name("latest");
+            return catalog
+                .find(source, &Selector::Only)
+                .or_else(|error| latest.map_err(|_| error));
         }
         Which::Name(name) => {
-            let found = layout.find(&Selector::Name(name.clone()));
-            // `store:app` means `app:latest`, but other tools write bare names.
-            return match (found, name.strip_suffix(":latest")) {
-                (Err(error), Some(bare)) if error.kind() == Kind::NotFound => {
-                    layout.find(&Selector::Name(bare.to_owned())).map_err(|_| error)
-                }
-                (found, _) => found,
+            let found = catalog.find_name(name);
+            return match found {
+                Err(error) if error.kind() == Kind::NotFound => spellings(name)
+                    .into_iter()
+                    .find_map(|name| catalog.find_name(&name).ok())
+                    .ok_or(error),
+                found => found,
             };
         }
         Which::Digest(digest) => Selector::Digest(digest.clone()),
-        Which::Prefix(prefix) => return layout.find_prefix(prefix),
+        Which::Prefix(prefix) => return catalog.find_prefix(source, prefix),
         Which::Position(position) => Selector::Position(*position),
     };
-    layout.find(&selector)
+    catalog.find(source, &selector)
+}
+
+/// How other tools write the same name: without the tag that is implied,
+/// with it, or with the registry that docker and podman imply.
+fn spellings(name: &str) -> Vec<String> {
+    let last = name.rsplit('/').next().unwrap_or(name);
+    let tagged = if last.contains(':') { name.to_owned() } else { format!("{name}:latest") };
+    let mut spellings = Vec::new();
+    if let Some(bare) = name.strip_suffix(":latest") {
+        spellings.push(bare.to_owned());
+    }
+    spellings.push(tagged.clone());
+    let first = name.split('/').next().unwrap_or(name);
+    if !name.contains('/') {
+        spellings.push(format!("docker.io/library/{tagged}"));
+        spellings.push(format!("localhost/{tagged}"));
+    } else if !first.contains(['.', ':']) && first != "localhost" {
+        spellings.push(format!("docker.io/{tagged}"));
+    }
+    spellings
 }
 
 fn bug(path: &Path) -> Error {

@@ -7,6 +7,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use plimsoll_content::{Code, Digest, Error, Result};
+use plimsoll_store::{Archive, Form};
 
 /// Which image, and in what kind of place.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -25,8 +26,39 @@ pub enum Reference {
         /// Which of the images in it.
         which: Which,
     },
+    /// `oci-archive:PATH[:REF]`, `docker-archive:PATH[:REF]`, or `-`: images
+    /// in a tar archive.
+    Archive {
+        /// What kind of archive; `None` is to be seen when it is read, and a
+        /// layout when it is written.
+        form: Option<Form>,
+        /// Where it is.
+        at: At,
+        /// Which of the images in it.
+        which: Which,
+    },
+    /// `dir:PATH`: skopeo's folder of one image.
+    Dir(PathBuf),
     /// `./x` or `/x`: to be looked at.
     Path(PathBuf),
+}
+
+/// Where an archive is.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum At {
+    /// In a file.
+    File(PathBuf),
+    /// On standard input, or for standard output (`-`).
+    Stream,
+}
+
+impl fmt::Display for At {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => write!(f, "{}", path.display()),
+            Self::Stream => f.write_str("-"),
+        }
+    }
 }
 
 /// Which of the images of a place.
@@ -82,7 +114,25 @@ impl Reference {
             return Err(bad(text, "a name behind the colon, or no colon"));
         }
         if let Some(rest) = text.strip_prefix("oci:") {
-            return Self::layout(text, rest);
+            let (path, which) = Self::split(text, rest, "oci:PATH[:REF], with a path")?;
+            return Ok(Self::Layout { path, which });
+        }
+        for form in [Form::Oci, Form::Docker] {
+            if let Some(rest) = text.strip_prefix(form.prefix()) {
+                let expected = format!("{}PATH[:REF], with a path or -", form.prefix());
+                let (path, which) = Self::split(text, rest, &expected)?;
+                let at = if path == Path::new("-") { At::Stream } else { At::File(path) };
+                return Ok(Self::Archive { form: Some(form), at, which });
+            }
+        }
+        if text == "-" {
+            return Ok(Self::Archive { form: None, at: At::Stream, which: Which::Only });
+        }
+        if let Some(path) = text.strip_prefix("dir:") {
+            if path.is_empty() {
+                return Err(bad(text, "dir:PATH, with a path"));
+            }
+            return Ok(Self::Dir(PathBuf::from(path)));
         }
         if let Some(rest) = text.strip_prefix("store:") {
             return Ok(Self::Store { which: named(rest)? });
@@ -98,7 +148,7 @@ impl Reference {
         if let Some((form, what)) = elsewhere(text) {
             return Err(Error::new(Code::Reference, format!("reading reference {text:?}"))
                 .found(format!("{form}, {what}"))
-                .expected("oci:PATH[:REF], store:NAME or ./PATH, which this version reads")
+                .expected("oci:, oci-archive:, docker-archive:, dir:, store: or ./PATH")
                 .fix(format!("skopeo copy {form}… oci:IMAGES:NAME   brings it into a layout")));
         }
         if is_digest_prefix(text) {
@@ -117,7 +167,7 @@ impl Reference {
 
     /// `PATH`, `PATH:REF`, `PATH:@N`, `PATH@DIGEST`, `PATH:@DIGEST`: the path
     /// ends at the first colon, as skopeo has it.
-    fn layout(text: &str, rest: &str) -> Result<Self> {
+    fn split(text: &str, rest: &str, expected: &str) -> Result<(PathBuf, Which)> {
         let (path, which) = rest.split_once(':').unwrap_or((rest, ""));
         let (path, which) = match path.rsplit_once('@') {
             Some((path, algorithm)) if !which.is_empty() => {
@@ -129,9 +179,9 @@ impl Reference {
             _ => (path, selected(which)?),
         };
         if path.is_empty() {
-            return Err(bad(text, "oci:PATH[:REF], with a path"));
+            return Err(bad(text, expected));
         }
-        Ok(Self::Layout { path: PathBuf::from(path), which })
+        Ok((PathBuf::from(path), which))
     }
 
     /// What a [`Reference::Path`] turns out to be; other references stay as
@@ -141,17 +191,42 @@ impl Reference {
         let Self::Path(path) = self else {
             return Ok(self);
         };
-        let (folder, which) = split_tag(&path);
-        if is_layout(&path) {
-            return Ok(Self::Layout { path, which: Which::Only });
-        }
-        if is_layout(&folder) {
-            return Ok(Self::Layout { path: folder, which: selected(&which)? });
-        }
-        if !exists && !path.exists() {
-            return Ok(Self::Layout { path: folder, which: selected(&which)? });
+        let whole = seen(&path)?;
+        let (short, tag) = split_tag(&path);
+        let part = if tag.is_empty() { None } else { seen(&short)? };
+        match (whole, part) {
+            (Some(_), Some(part)) => {
+                let inside = part.at(short.clone(), selected(&tag)?);
+                return Err(Error::new(
+                    Code::Reference,
+                    format!("opening image {}", path.display()),
+                )
+                .found("two readings")
+                .expected(format!(
+                    "what lies at {}, or {tag:?} in {}",
+                    path.display(),
+                    short.display()
+                ))
+                .fix(format!("{inside}   means the second; for the first, rename it")));
+            }
+            (Some(whole), None) => return Ok(whole.at(path, Which::Only)),
+            (None, Some(part)) => return Ok(part.at(short, selected(&tag)?)),
+            (None, None) => {}
         }
         let shown = path.display();
+        if !exists && !path.exists() {
+            let short = if tag.is_empty() { &path } else { &short };
+            if has_archive_name(short) {
+                return Err(Error::new(
+                    Code::Reference,
+                    format!("choosing what to make at {shown}"),
+                )
+                .found("a path that looks like an archive, and nothing there")
+                .expected(format!("oci-archive:{shown}, docker-archive:{shown} or oci:{shown}"))
+                .fix("write the one that is meant"));
+            }
+            return Ok(Self::Layout { path: short.clone(), which: selected(&tag)? });
+        }
         if !path.exists() {
             return Err(Error::new(Code::NotFound, format!("opening image {shown}"))
                 .found("no such file or folder"));
@@ -173,7 +248,7 @@ impl Reference {
         };
         Err(Error::new(Code::NotALayout, format!("opening image {shown}"))
             .found(found)
-            .expected("an OCI image layout")
+            .expected("an OCI image layout, an archive of images, or a dir: folder")
             .fix(fix))
     }
 }
@@ -184,6 +259,14 @@ impl fmt::Display for Reference {
             Self::Layout { path, which: Which::Only } => write!(f, "oci:{}", path.display()),
             Self::Layout { path, which } => write!(f, "oci:{}:{which}", path.display()),
             Self::Store { which } => write!(f, "store:{which}"),
+            Self::Archive { form, at, which } => {
+                let form = form.map_or("", Form::prefix);
+                match which {
+                    Which::Only => write!(f, "{form}{at}"),
+                    which => write!(f, "{form}{at}:{which}"),
+                }
+            }
+            Self::Dir(path) => write!(f, "dir:{}", path.display()),
             Self::Path(path) => write!(f, "{}", path.display()),
         }
     }
@@ -247,11 +330,8 @@ fn is_digest_prefix(text: &str) -> bool {
 fn elsewhere(text: &str) -> Option<(&'static str, &'static str)> {
     [
         ("docker://", "an image in a registry"),
-        ("oci-archive:", "a layout in a tar archive"),
-        ("docker-archive:", "what docker save writes"),
         ("docker-daemon:", "an image in docker's own store"),
         ("containers-storage:", "an image in podman's own store"),
-        ("dir:", "skopeo's folder of blobs"),
     ]
     .into_iter()
     .find(|(form, _)| text.starts_with(form))
@@ -261,15 +341,48 @@ fn is_layout(path: &Path) -> bool {
     path.join("oci-layout").symlink_metadata().is_ok()
 }
 
-/// `./images:v1` → `./images` and `v1`, unless something of the whole name is there.
+/// What lies at a path, if it is a place of images.
+enum Seen {
+    Layout,
+    Dir,
+    Archive(Option<Form>),
+}
+
+impl Seen {
+    fn at(&self, path: PathBuf, which: Which) -> Reference {
+        match self {
+            Self::Layout => Reference::Layout { path, which },
+            Self::Dir => Reference::Dir(path),
+            Self::Archive(form) => Reference::Archive { form: *form, at: At::File(path), which },
+        }
+    }
+}
+
+fn seen(path: &Path) -> Result<Option<Seen>> {
+    if is_layout(path) {
+        return Ok(Some(Seen::Layout));
+    }
+    if path.join("version").is_file() && path.join("manifest.json").is_file() {
+        return Ok(Some(Seen::Dir));
+    }
+    Ok(Archive::look(path)?.map(Seen::Archive))
+}
+
+/// Whether a path ends as archives do.
+fn has_archive_name(path: &Path) -> bool {
+    let name = path.to_string_lossy();
+    [".tar", ".tar.gz", ".tgz", ".tar.zst"].iter().any(|end| name.ends_with(end))
+}
+
+/// `./images:v1` → `./images` and `v1`.
 fn split_tag(path: &Path) -> (PathBuf, String) {
     let text = path.to_string_lossy();
     let start = text.rfind('/').map_or(0, |slash| slash + 1);
     match text[start..].find(':') {
-        Some(colon) if !path.exists() => {
+        Some(colon) => {
             (PathBuf::from(&text[..start + colon]), text[start + colon + 1..].to_owned())
         }
-        _ => (path.to_owned(), String::new()),
+        None => (path.to_owned(), String::new()),
     }
 }
 
@@ -285,6 +398,7 @@ mod tests {
     fn reads_what_skopeo_users_write() {
         let layout = |path: &str, which| Reference::Layout { path: path.into(), which };
         let digest = || Which::Digest(DIGEST.parse().expect("digest"));
+        let archive = |form, at, which| Reference::Archive { form, at, which };
         for (text, reference) in [
             ("oci:img", layout("img", Which::Only)),
             ("oci:/a/b:v1", layout("/a/b", Which::Name("v1".into()))),
@@ -307,6 +421,25 @@ mod tests {
             ("e3b0c442", Reference::Store { which: Which::Prefix("e3b0c442".into()) }),
             ("sha256:e3b0c442", Reference::Store { which: Which::Prefix("e3b0c442".into()) }),
             ("./x", Reference::Path("./x".into())),
+            (
+                "oci-archive:a/b.tar:v1",
+                archive(Some(Form::Oci), At::File("a/b.tar".into()), Which::Name("v1".into())),
+            ),
+            (
+                "docker-archive:x.tar:host:5000/app:v1",
+                archive(
+                    Some(Form::Docker),
+                    At::File("x.tar".into()),
+                    Which::Name("host:5000/app:v1".into()),
+                ),
+            ),
+            (
+                "docker-archive:x.tar:@1",
+                archive(Some(Form::Docker), At::File("x.tar".into()), Which::Position(1)),
+            ),
+            ("oci-archive:-", archive(Some(Form::Oci), At::Stream, Which::Only)),
+            ("-", archive(None, At::Stream, Which::Only)),
+            ("dir:a:b", Reference::Dir("a:b".into())),
         ] {
             assert_eq!(Reference::parse(text).expect(text), reference, "{text}");
         }
@@ -316,6 +449,9 @@ mod tests {
             "oci::v1",
             "oci:img:",
             "app:",
+            "oci-archive:",
+            "docker-archive::v1",
+            "dir:",
             "store:",
             "a b",
             "x\ny",

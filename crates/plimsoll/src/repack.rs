@@ -11,14 +11,15 @@ use plimsoll_layer::diff::{self, Since, State};
 use plimsoll_layer::{IdMap, IdRange, Limits, Root, pack as layer_pack};
 use plimsoll_runtime::convert;
 use plimsoll_spec::History;
-use plimsoll_store::{Layout, StagedDir, write_file_atomic};
+use plimsoll_store::{StagedDir, write_file_atomic};
 use serde::{Deserialize, Serialize};
 
+use crate::draft::Draft;
 use crate::edit::Edit;
 use crate::image::Image;
 use crate::notes;
-use crate::pack::{self, PackedLayer, Top};
-use crate::place::{Home, Target};
+use crate::pack::{self, PackedLayer};
+use crate::place::{Held, Home, Target};
 use crate::reference::Reference;
 use crate::transfer;
 use crate::unpack;
@@ -205,14 +206,14 @@ impl Bundle {
 
     /// The image that the bundle came from, and where it lies: there, where it
     /// lay then, or where `elsewhere` says.
-    pub fn base(&self, home: &Home, elsewhere: Option<&Reference>) -> Result<(Layout, Image)> {
+    pub fn base(&self, home: &Home, elsewhere: Option<&Reference>) -> Result<(Held, Image)> {
         let place = match elsewhere {
             Some(reference) => home.lasting(reference)?,
             None => self.origin.place.clone(),
         };
-        let found = home.layout(&place).and_then(|layout| {
-            let image = Image::open(&layout, &self.origin.manifest, None)?;
-            Ok((layout, image))
+        let found = home.hold_lasting(&place).and_then(|held| {
+            let image = Image::open(held.source(), &self.origin.manifest, None)?;
+            Ok((held, image))
         });
         found.map_err(|error| match error.kind() {
             Kind::NotFound => Error::new(
@@ -276,7 +277,7 @@ impl Bundle {
         } else {
             let blob = pack::commit(out, options.compression)?;
             let layer = PackedLayer::new(&blob, &found.packed, options.compression);
-            (on_top(base, blob, &layer, target, options, watch)?, Some(layer))
+            (on_top(base, &blob, &layer, target, options, watch)?, Some(layer))
         };
         watch.end(&format!(
             "{} added, {} changed, {} removed",
@@ -320,33 +321,31 @@ impl Bundle {
 /// Writes the image with the new layer.
 fn on_top(
     base: (&dyn Source, &Image),
-    layer: Descriptor,
+    layer: &Descriptor,
     packed: &PackedLayer,
     target: &Target,
     options: &Options,
     watch: &dyn Watch,
 ) -> Result<Descriptor> {
-    let mut config = base.1.config.view().clone();
-    Edit { author: options.author.clone(), ..Edit::default() }.apply(&mut config)?;
+    let (source, image) = base;
     let created = options.epoch.map(pack::time).transpose()?;
-    if created.is_some() {
-        config.created.clone_from(&created);
-    }
-    let top = Top {
-        layer,
-        diff_id: packed.diff_id.clone(),
-        step: History {
-            created,
-            created_by: Some(
-                options.created_by.clone().unwrap_or_else(|| "plimsoll repack".to_owned()),
-            ),
-            author: options.author.clone(),
-            comment: options.comment.clone(),
-            ..History::default()
-        },
-        annotations: options.annotations.clone(),
+    let edit = Edit { author: options.author.clone(), created: created.clone(), ..Edit::default() };
+    let step = History {
+        created,
+        created_by: Some(
+            options.created_by.clone().unwrap_or_else(|| "plimsoll repack".to_owned()),
+        ),
+        author: options.author.clone(),
+        comment: options.comment.clone(),
+        ..History::default()
     };
-    pack::on_top(Some(base), config, top, target.sink(), watch)
+    transfer::layers(source, target.sink(), &image.manifest.layers, watch)
+        .map_err(|error| error.context("copying the layers of the image"))?;
+    let mut draft = Draft::of(image)?.into_oci()?;
+    draft.edit(&edit)?;
+    draft.push(layer, &packed.diff_id, &step)?;
+    draft.annotate(&edit, &options.annotations)?;
+    draft.write(target.sink())
 }
 
 /// Brings an image to another place as it is.

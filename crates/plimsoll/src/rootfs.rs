@@ -18,7 +18,7 @@ use plimsoll_runtime::exec;
 use plimsoll_runtime::overlay::{self, Overlay};
 use plimsoll_runtime::rootless::Mapping;
 use plimsoll_spec::chain_ids;
-use plimsoll_store::Store;
+use plimsoll_store::{Held, Store};
 use rustix::fs::{XattrFlags, getxattr, listxattr, setxattr};
 use rustix::io::Errno;
 
@@ -32,6 +32,8 @@ pub struct Rootfs {
     pub root: exec::Root,
     /// The same for looking into it: users, volumes, the working folder.
     pub handle: Root,
+    /// The layers in the cache, which stay there as long as this lives.
+    pub held: Vec<Held>,
 }
 
 /// The options with which layers are applied for running: owners as the
@@ -60,13 +62,17 @@ pub fn prepare(
     };
     match stackable {
         Ok(()) => {
-            let lowers = layers(source, image, store, kind, limits, watch)?;
+            // Until all layers are held, nobody may take them for unneeded.
+            let writing = store.layout().writing()?;
+            let (lowers, held) = layers(source, image, store, kind, limits, watch)?;
+            drop(writing);
             let (upper, work) = (folder(scratch, "upper")?, folder(scratch, "work")?);
             like(&upper, lowers.first().map(PathBuf::as_path))?;
             let merged = mount(&lowers, &upper, &work)?;
             Ok(Rootfs {
                 root: exec::Root::Overlay { lowers, upper, work },
                 handle: Root::new(merged),
+                held,
             })
         }
         Err(why) => {
@@ -87,7 +93,7 @@ pub fn plain(
     let path = folder(scratch, "rootfs")?;
     let handle = Root::open(&path)?;
     unpack::into(source, image, handle.as_fd(), &options(limits), watch)?;
-    Ok(Rootfs { root: exec::Root::Folder(path), handle })
+    Ok(Rootfs { root: exec::Root::Folder(path), handle, held: Vec::new() })
 }
 
 /// The folder of each layer, the uppermost first, as overlays want them:
@@ -107,21 +113,24 @@ pub fn layers(
     kind: &str,
     limits: Limits,
     watch: &dyn Watch,
-) -> Result<Vec<PathBuf>> {
+) -> Result<(Vec<PathBuf>, Vec<Held>)> {
     let layers = image.layers()?;
     let diff_ids: Vec<_> = layers.iter().map(|layer| layer.diff_id.clone()).collect();
     let mut lowers: Vec<PathBuf> = Vec::new();
+    let mut held: Vec<Held> = Vec::new();
     // The key is the whole chain: what a layer omits it takes from below.
     for (position, (layer, chain)) in layers.iter().zip(chain_ids(&diff_ids)).enumerate() {
-        if let Some(cached) = store.cached(kind, &chain)? {
-            lowers.insert(0, cached.join("diff"));
+        if let Some(cached) = store.hold(kind, &chain)? {
+            lowers.insert(0, cached.path().join("diff"));
+            held.push(cached);
             continue;
         }
         let staged = match store.stage(kind, &chain) {
             Err(error) if error.code() == Code::Exists => {
                 // Another process was as quick.
-                let cached = store.cached(kind, &chain)?.ok_or(error)?;
-                lowers.insert(0, cached.join("diff"));
+                let cached = store.hold(kind, &chain)?.ok_or(error)?;
+                lowers.insert(0, cached.path().join("diff"));
+                held.push(cached);
                 continue;
             }
             staged => staged?,
@@ -150,6 +159,7 @@ pub fn layers(
         drop(merged);
         let _ = fs::remove_dir_all(&work);
         lowers.insert(0, Store::keep(staged)?.join("diff"));
+        held.extend(store.hold(kind, &chain)?);
     }
     if lowers.is_empty() {
         lowers.push(folder(store.path(), "empty").or_else(|error| match error.code() {
@@ -157,7 +167,7 @@ pub fn layers(
             _ => Err(error),
         })?);
     }
-    Ok(lowers)
+    Ok((lowers, held))
 }
 
 /// What the folders of [`layers`] come to, read-only, attached nowhere.

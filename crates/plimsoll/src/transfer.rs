@@ -3,29 +3,72 @@
 use std::io::{self, Write};
 
 use plimsoll_content::{Code, Descriptor, Error, Result, Sink, Source, Watch};
+use plimsoll_store::{Reachable, reachable};
 
 /// Brings a blob from `source` to `sink`, proved on the way, unless it is
-/// there already.
+/// there already; says whether it was brought.
 pub fn blob(
     source: &dyn Source,
     sink: &dyn Sink,
     blob: &Descriptor,
     watch: &dyn Watch,
-) -> Result<()> {
+) -> Result<bool> {
     if sink.has(blob)? {
-        return Ok(());
+        return Ok(false);
     }
+    check(watch)?;
     watch.begin(&format!("copying {}", blob.digest.short()), Some(blob.size));
-    let mut ingest = sink.begin()?;
+    let unproved = source.fetch(blob, 0)?;
+    let mut ingest = sink.receive(blob)?;
     let proof = {
         let keep = Counted::new(&mut ingest, watch);
-        let mut reader = source.fetch(blob, 0)?.tee(keep).verify(blob)?;
-        io::copy(&mut reader, &mut io::sink())
-            .map_err(|cause| Error::io("copying blob", &blob.digest, cause))?;
+        let reader = unproved.tee(keep).verify(blob)?;
         reader.finish()?.0
     };
     ingest.commit(proof)?;
     watch.end(&format!("copied {}", blob.digest));
+    Ok(true)
+}
+
+/// Brings layers. Those that lie elsewhere by right (`urls`) may be missing.
+pub(crate) fn layers(
+    source: &dyn Source,
+    sink: &dyn Sink,
+    layers: &[Descriptor],
+    watch: &dyn Watch,
+) -> Result<()> {
+    for (position, layer) in layers.iter().enumerate() {
+        match blob(source, sink, layer, watch) {
+            Err(error)
+                if error.code() == Code::NotFound
+                    && layer.urls.iter().any(|url| !url.is_empty()) => {}
+            other => {
+                other.map_err(|error| error.context(format!("copying layer {}", position + 1)))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Brings everything that `root` leads to. What is absent by right, or lies
+/// below something absent, stays so.
+pub(crate) fn all(
+    source: &dyn Source,
+    sink: &dyn Sink,
+    root: &Descriptor,
+    watch: &dyn Watch,
+) -> Result<()> {
+    let Reachable { present, missing } = reachable(source, root)?;
+    for blob in &missing {
+        if blob.digest == root.digest {
+            // The error says what is there instead.
+            source.fetch(blob, 0)?;
+        }
+        watch.warn(&format!("{} is not there, and was not copied", blob.digest));
+    }
+    for found in present.iter().rev() {
+        blob(source, sink, found, watch)?;
+    }
     Ok(())
 }
 

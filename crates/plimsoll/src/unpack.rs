@@ -10,7 +10,7 @@ use plimsoll_layer::apply::{self, Announced, Applier};
 use plimsoll_layer::codec::Format;
 use plimsoll_layer::limits;
 use plimsoll_spec::LayerCompression;
-use plimsoll_store::StagedDir;
+use plimsoll_store::{Flush, StagedDir};
 use serde::Serialize;
 
 use crate::image::{Image, Layer};
@@ -91,7 +91,7 @@ pub(crate) fn stage(destination: &Path) -> Result<StagedDir> {
 /// Gives what was staged its place.
 pub(crate) fn publish(staged: StagedDir, durability: Durability) -> Result<()> {
     match durability {
-        Durability::Process => staged.publish_unsynced(),
+        Durability::Process => staged.flushed(Flush::Never).publish(),
         Durability::Disk => staged.publish(),
     }
 }

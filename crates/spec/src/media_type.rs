@@ -104,6 +104,18 @@ impl LayerType {
         }
     }
 
+    /// The Docker media type that says this, if there is one.
+    pub fn docker_name(self) -> Option<MediaType> {
+        match (self.compression, self.nondistributable) {
+            (LayerCompression::None, false) => Some(DOCKER_LAYER),
+            (LayerCompression::Gzip, false) => Some(DOCKER_LAYER_GZIP),
+            (LayerCompression::Zstd, false) => Some(DOCKER_LAYER_ZSTD),
+            (LayerCompression::None, true) => Some(DOCKER_FOREIGN_LAYER),
+            (LayerCompression::Gzip, true) => Some(DOCKER_FOREIGN_LAYER_GZIP),
+            (LayerCompression::Zstd, true) => None,
+        }
+    }
+
     /// The OCI name of a distributable layer of that compression.
     pub fn name(compression: LayerCompression) -> MediaType {
         Self { compression, nondistributable: false }.media_type()

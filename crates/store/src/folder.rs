@@ -25,6 +25,18 @@ const RACES: usize = 128;
 pub(crate) struct Folder {
     fd: OwnedFd,
     follow: bool,
+    flush: Flush,
+}
+
+/// Whether what is written is on the medium when it is said to be there.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Flush {
+    /// It is: it survives a power cut.
+    #[default]
+    Durable,
+    /// It may not be: for throw-away work. A process that is killed does no
+    /// harm all the same, a power cut may leave files empty or half written.
+    Never,
 }
 
 impl Folder {
@@ -33,7 +45,17 @@ impl Folder {
     pub(crate) fn open(path: &Path, follow: bool) -> io::Result<Self> {
         let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
         let fd = openat(CWD, path, folder_flags(), Mode::empty())?;
-        Ok(Self { fd, follow })
+        Ok(Self { fd, follow, flush: Flush::Durable })
+    }
+
+    /// The same folder, with that rule for it and all below.
+    pub(crate) fn flushed(self, flush: Flush) -> Self {
+        Self { flush, ..self }
+    }
+
+    /// Whether what is written here is made durable.
+    pub(crate) fn flush(&self) -> Flush {
+        self.flush
     }
 
     /// Opens what lies at `path` below this folder, and never anything else.
@@ -59,7 +81,7 @@ impl Folder {
     /// Opens a folder below this one, under the same rule about links.
     pub(crate) fn folder(&self, path: impl AsRef<OsStr>) -> io::Result<Self> {
         let fd = self.open_at(path, folder_flags())?;
-        Ok(Self { fd, follow: self.follow })
+        Ok(Self { fd, follow: self.follow, flush: self.flush })
     }
 
     /// Opens a regular file for reading. Whatever else lies there is refused
@@ -123,6 +145,9 @@ impl Folder {
 
     /// Makes what was done to names in this folder durable.
     pub(crate) fn sync(&self) -> io::Result<()> {
+        if self.flush == Flush::Never {
+            return Ok(());
+        }
         Ok(retry_on_intr(|| fsync(&self.fd))?)
     }
 }

@@ -28,7 +28,9 @@
 //! # Ok::<(), plimsoll_content::Error>(())
 //! ```
 
+mod archive;
 mod catalog;
+mod dir;
 mod folder;
 mod layout;
 mod lock;
@@ -38,11 +40,14 @@ mod staged;
 mod store;
 mod temporary;
 
+pub use archive::{Archive, DockerImage, DockerWriter, Form, OciWriter, Output, Received, receive};
 pub use catalog::{Catalog, Entry};
+pub use dir::{Dir, DirWriter};
+pub use folder::Flush;
 pub use layout::{
-    Closure, Inventory, Layout, Options, Reachable, Referrers, Selector, Target, Writing, closure,
-    reachable,
+    Closure, Collect, Collected, Inventory, Layout, Options, Reachable, Referrers, Removed,
+    Selector, Target, Writing, closure, reachable,
 };
 pub use ref_name::check_ref_name;
 pub use staged::{StagedDir, StagedFile, write_file_atomic};
-pub use store::Store;
+pub use store::{CacheFolder, Held, Store, Swept};

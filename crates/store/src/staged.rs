@@ -12,7 +12,7 @@ use rustix::fs::{
 };
 use rustix::io::{Errno, retry_on_intr};
 
-use crate::folder::Folder;
+use crate::folder::{Flush, Folder};
 use crate::remove;
 use crate::temporary::{self, TemporaryFile};
 
@@ -34,6 +34,7 @@ pub struct StagedDir {
     destination: OsString,
     /// An empty folder lay at the destination, which may be replaced.
     over_empty: bool,
+    flush: Flush,
 }
 
 impl StagedDir {
@@ -76,7 +77,15 @@ impl StagedDir {
             folder,
             destination: name.to_owned(),
             over_empty,
+            flush: Flush::Durable,
         })
+    }
+
+    /// The same, with that rule for what is published.
+    #[must_use]
+    pub fn flushed(mut self, flush: Flush) -> Self {
+        self.flush = flush;
+        self
     }
 
     /// Removes what killed processes left in `folder`, and gives how many
@@ -105,7 +114,7 @@ impl StagedDir {
     }
 
     /// Makes everything in the folder durable, gives the folder its name, and
-    /// makes that durable too.
+    /// makes that durable too; with [`Flush::Never`], only the name is given.
     ///
     /// Errors with [`Code::Exists`] if something has that name by now.
     /// Nothing is ever replaced but the empty folder that lay there when
@@ -114,22 +123,19 @@ impl StagedDir {
         self.try_publish()
     }
 
-    /// [`StagedDir::publish`] without waiting for the disk: the folder appears
-    /// as a whole whatever happens to this process, but after a crash of the
-    /// machine soon afterwards its files may be empty or lack their ends. For
-    /// what can be made again from content that is durable itself.
-    pub fn publish_unsynced(mut self) -> Result<()> {
-        self.rename()
-    }
-
     /// [`StagedDir::publish`], after whose failure the folder is still there.
     pub(crate) fn try_publish(&mut self) -> Result<()> {
         let destination = self.destination();
         let failed =
             |errno: Errno| Error::io("publishing folder", destination.display(), errno.into());
         // One sync for all files instead of one for each.
-        syncfs(&self.folder).map_err(failed)?;
+        if self.flush == Flush::Durable {
+            syncfs(&self.folder).map_err(failed)?;
+        }
         self.rename()?;
+        if self.flush == Flush::Never {
+            return Ok(());
+        }
         retry_on_intr(|| fsync(self.parent.as_fd())).map_err(failed)
     }
 
@@ -214,6 +220,12 @@ impl StagedFile {
         let _ = temporary::sweep(parent.as_fd());
         let file = TemporaryFile::create(parent.as_fd()).map_err(failed)?;
         Ok(Self { parent, file, destination: destination.to_owned() })
+    }
+
+    /// The same, with that rule for what is published.
+    #[must_use]
+    pub fn flushed(self, flush: Flush) -> Self {
+        Self { parent: self.parent.flushed(flush), file: self.file.flushed(flush), ..self }
     }
 
     /// The folder that it lies in.

@@ -10,15 +10,16 @@ use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::fs::{
-    AtFlags, Dir, FileType, FlockOperation, Mode, OFlags, RenameFlags, fchmod, flock, fstat, fsync,
-    mkdirat, openat, renameat, renameat_with, statat, unlinkat,
+    AtFlags, CWD, Dir, FileType, FlockOperation, Mode, OFlags, RenameFlags, fchmod, flock, fstat,
+    fsync, linkat, mkdirat, openat, renameat, renameat_with, statat, unlinkat,
 };
 use rustix::io::{Errno, retry_on_intr};
 
-use crate::folder::folder_flags;
+use crate::folder::{Flush, folder_flags};
 use crate::remove;
 
 const PREFIX: &str = ".plimsoll-";
@@ -125,6 +126,7 @@ pub(crate) struct TemporaryFile {
     folder: OwnedFd,
     name: Option<CString>,
     file: File,
+    flush: Flush,
 }
 
 impl TemporaryFile {
@@ -135,12 +137,18 @@ impl TemporaryFile {
         // From here on dropping it removes it.
         let file = File::from(fd);
         match folder.try_clone_to_owned() {
-            Ok(folder) => Ok(Self { folder, name: Some(name), file }),
+            Ok(folder) => Ok(Self { folder, name: Some(name), file, flush: Flush::Durable }),
             Err(error) => {
                 let _ = unlinkat(folder, &name, AtFlags::empty());
                 Err(error)
             }
         }
+    }
+
+    /// The same file, with that rule for it.
+    pub(crate) fn flushed(mut self, flush: Flush) -> Self {
+        self.flush = flush;
+        self
     }
 
     /// The file, open for writing and reading.
@@ -162,7 +170,7 @@ impl TemporaryFile {
         self.rename(folder, name, mode, RenameFlags::empty())
     }
 
-    /// The same for a name that nothing has yet.
+    /// The same, which errors if something has that name.
     pub(crate) fn publish_new(
         &mut self,
         folder: BorrowedFd<'_>,
@@ -182,12 +190,23 @@ impl TemporaryFile {
         let Some(own) = &self.name else {
             return Err(io::Error::other("the file was published before"));
         };
+        let name = name.into_c_str()?;
+        let name: &CStr = &name;
         fchmod(&self.file, Mode::from_raw_mode(mode))?;
-        retry_on_intr(|| fsync(&self.file))?;
+        if self.flush == Flush::Durable {
+            retry_on_intr(|| fsync(&self.file))?;
+        }
         if flags.is_empty() {
             renameat(&self.folder, own, folder, name)?;
         } else {
-            renameat_with(&self.folder, own, folder, name, flags)?;
+            match renameat_with(&self.folder, own, folder, name, flags) {
+                // Without that flag, a link does not replace anything either.
+                Err(Errno::INVAL | Errno::NOSYS) => {
+                    linkat(&self.folder, own, folder, name, AtFlags::empty())?;
+                    unlinkat(&self.folder, own, AtFlags::empty())?;
+                }
+                other => other?,
+            }
         }
         self.name = None;
         Ok(())
@@ -202,12 +221,33 @@ impl Drop for TemporaryFile {
     }
 }
 
+/// A file without a name in `folder`: it is gone with its handle, however
+/// that comes about.
+pub(crate) fn unnamed(folder: &Path) -> io::Result<File> {
+    let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
+    match openat(CWD, folder, flags, Mode::RUSR | Mode::WUSR) {
+        Ok(fd) => Ok(File::from(fd)),
+        // Some file systems want a name.
+        Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL) => {
+            let folder = openat(CWD, folder, folder_flags(), Mode::empty())?;
+            TemporaryFile::create(folder.as_fd())?.file().try_clone()
+        }
+        Err(errno) => Err(errno.into()),
+    }
+}
+
 /// Removes the leftovers in `folder`: temporary names that nobody holds.
 /// Gives how many were removed.
 ///
 /// What belongs to other users is left alone, and so is what can not be
 /// removed; both are for their owners.
 pub(crate) fn sweep(folder: BorrowedFd<'_>) -> io::Result<usize> {
+    Ok(leftovers(folder, true)?.len())
+}
+
+/// The leftovers in `folder`, as [`sweep`] tells them from work, in the order
+/// of their names; removed or not.
+pub(crate) fn leftovers(folder: BorrowedFd<'_>, remove: bool) -> io::Result<Vec<CString>> {
     let user = rustix::process::geteuid().as_raw();
     let mut names = Vec::new();
     for entry in Dir::read_from(folder)? {
@@ -216,21 +256,18 @@ pub(crate) fn sweep(folder: BorrowedFd<'_>) -> io::Result<usize> {
             names.push(entry.file_name().to_owned());
         }
     }
-    let mut removed = 0;
-    for name in names {
-        let Ok(stat) = statat(folder, &name, AtFlags::SYMLINK_NOFOLLOW) else { continue };
+    names.sort();
+    names.retain(|name| {
+        let Ok(stat) = statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) else { return false };
         let kind = FileType::from_raw_mode(stat.st_mode);
         if stat.st_uid != user || !matches!(kind, FileType::RegularFile | FileType::Directory) {
-            continue;
+            return false;
         }
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let Ok(fd) = openat(folder, &name, flags, Mode::empty()) else { continue };
-        if flock(&fd, FlockOperation::NonBlockingLockExclusive).is_ok()
-            && is_same(folder, &name, fd.as_fd()).unwrap_or(false)
-            && remove::tree(folder, &name).is_ok()
-        {
-            removed += 1;
-        }
-    }
-    Ok(removed)
+        let Ok(fd) = openat(folder, name, flags, Mode::empty()) else { return false };
+        flock(&fd, FlockOperation::NonBlockingLockExclusive).is_ok()
+            && is_same(folder, name, fd.as_fd()).unwrap_or(false)
+            && (!remove || remove::tree(folder, name).is_ok())
+    });
+    Ok(names)
 }

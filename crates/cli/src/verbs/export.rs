@@ -10,7 +10,7 @@ use plimsoll::layer::codec::Compression;
 use plimsoll::reference::Reference;
 use plimsoll::store::StagedFile;
 
-use crate::context::{Context, scratch, source_date_epoch};
+use crate::context::{Context, source_date_epoch};
 use crate::out::{count, size};
 
 /// Write the root filesystem of an image as one tar.
@@ -56,7 +56,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<u8> {
     };
     let source = opened.source();
     let Some(path) = file else {
-        let options = options(scratch())?;
+        let options = options(context.home.scratch().to_owned())?;
         let out = io::BufWriter::with_capacity(1 << 17, io::stdout().lock());
         let exported = export::export(source, &image, out, &options, &context.watch).and_then(
             |(done, out)| {
@@ -69,12 +69,15 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<u8> {
         );
         return match exported {
             // The archive has standard output to itself.
-            Ok(done) => context.out.report_aside("export", &done).map(|()| 0),
+            Ok(done) => {
+                context.out.report_aside("export", &done, "", |_| String::new())?;
+                Ok(0)
+            }
             Err(error) if is_broken_pipe(&error) => Ok(0),
             Err(error) => Err(error),
         };
     };
-    let staged = StagedFile::beside(path)?;
+    let staged = StagedFile::beside(path)?.flushed(context.home.flush());
     let around = path.parent().filter(|path| !path.as_os_str().is_empty());
     let options = options(around.unwrap_or(Path::new(".")).to_owned())?;
     let (done, staged) = export::export(source, &image, staged, &options, &context.watch)

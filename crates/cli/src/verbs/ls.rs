@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::context::Context;
 use crate::out::{safe, size, table};
 
-/// List the images of a layout or of the local store.
+/// List the images of a place: a layout, an archive, the local store.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
     /// The place [default: the local store]

@@ -1,19 +1,32 @@
 //! One file for each verb: its words, and how its result looks.
 
+pub(crate) mod append;
+pub(crate) mod attach;
 pub(crate) mod bundle;
 pub(crate) mod completions;
+pub(crate) mod copy;
 pub(crate) mod demo;
 pub(crate) mod doctor;
+pub(crate) mod edit;
+pub(crate) mod editing;
 pub(crate) mod explain;
 pub(crate) mod export;
+pub(crate) mod fsck;
+pub(crate) mod gc;
+pub(crate) mod history;
 pub(crate) mod ids;
+pub(crate) mod index;
 pub(crate) mod inspect;
+pub(crate) mod load;
 pub(crate) mod ls;
 pub(crate) mod pack;
 pub(crate) mod process;
+pub(crate) mod rebase;
+pub(crate) mod referrers;
 pub(crate) mod repack;
 pub(crate) mod rm;
 pub(crate) mod run;
+pub(crate) mod save;
 pub(crate) mod show;
 pub(crate) mod tag;
 pub(crate) mod unpack;
@@ -30,11 +43,23 @@ use crate::context::Context;
 pub(crate) fn dispatch(verb: Verb, context: &Context) -> Result<u8> {
     match verb {
         Verb::Pack(args) => pack::run(args, context),
+        Verb::Copy(args) => copy::run(args, context),
+        Verb::Save(args) => save::run(args, context),
+        Verb::Load(args) => load::run(&args, context),
         Verb::Ls(args) => ls::run(&args, context),
         Verb::Inspect(args) => inspect::run(&args, context),
         Verb::Show(args) => show::run(&args, context),
         Verb::Tag(args) => tag::run(&args, context),
         Verb::Rm(args) => rm::run(&args, context),
+        Verb::Edit(args) => edit::run(*args, context),
+        Verb::Append(args) => append::run(args, context),
+        Verb::Rebase(args) => rebase::run(&args, context),
+        Verb::Index(args) => index::run(&args, context),
+        Verb::History(args) => history::run(&args, context),
+        Verb::Attach(args) => attach::run(&args, context),
+        Verb::Referrers(args) => referrers::run(&args, context),
+        Verb::Gc(args) => gc::run(&args, context),
+        Verb::Fsck(args) => fsck::run(&args, context),
         Verb::Validate(args) => validate::run(&args, context),
         Verb::Unpack(args) => unpack::run(&args, context),
         Verb::Export(args) => export::run(&args, context),

@@ -2,8 +2,7 @@
 
 use std::path::PathBuf;
 
-use plimsoll::content::{Annotations, Code, Error, Platform, Result};
-use plimsoll::edit::{Edit, pair};
+use plimsoll::content::{Platform, Result};
 use plimsoll::image::Image;
 use plimsoll::layer::codec::Compression;
 use plimsoll::pack::{self, Options, Packed};
@@ -13,6 +12,7 @@ use serde::Serialize;
 
 use crate::context::{Context, source_date_epoch};
 use crate::out::{count, size};
+use crate::verbs::editing::EditArgs;
 
 /// Make an image from a folder or a root filesystem tar.
 ///
@@ -34,49 +34,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "REF", value_parser = Reference::parse)]
     base: Option<Reference>,
 
-    /// The program to start; repeat for its fixed arguments, or give a JSON array
-    #[arg(long, value_name = "WORD", allow_hyphen_values = true)]
-    entrypoint: Vec<String>,
-
-    /// The default arguments; repeat for each, or give a JSON array
-    #[arg(long, value_name = "WORD", allow_hyphen_values = true)]
-    cmd: Vec<String>,
-
-    /// Set an environment variable
-    #[arg(short, long, value_name = "NAME=VALUE")]
-    env: Vec<String>,
-
-    /// The user that the program runs as: name or uid, optionally :group
-    #[arg(short, long, value_name = "USER[:GROUP]")]
-    user: Option<String>,
-
-    /// The folder in which the program starts
-    #[arg(short, long, value_name = "DIR")]
-    workdir: Option<String>,
-
-    /// Set a label in the config
-    #[arg(short, long, value_name = "NAME=VALUE")]
-    label: Vec<String>,
-
-    /// Set an annotation on the manifest (and the index)
-    #[arg(short, long, value_name = "NAME=VALUE")]
-    annotation: Vec<String>,
-
-    /// Expose a port
-    #[arg(long, value_name = "PORT[/PROTOCOL]")]
-    expose: Vec<String>,
-
-    /// Make a folder a volume
-    #[arg(long, value_name = "DIR")]
-    volume: Vec<String>,
-
-    /// The signal that asks the program to stop
-    #[arg(long, value_name = "SIGNAL")]
-    stop_signal: Option<String>,
-
-    /// Who made the image
-    #[arg(long, value_name = "NAME")]
-    author: Option<String>,
+    #[command(flatten)]
+    edit: EditArgs,
 
     /// What the image runs on [default: this machine]. With several, DIR holds
     /// a folder for each, such as DIR/linux/arm64, and an index is made
@@ -104,11 +63,7 @@ struct Report {
 }
 
 pub(crate) fn run(args: Args, context: &Context) -> Result<u8> {
-    let mut annotations = Annotations::new();
-    for annotation in &args.annotation {
-        let (name, value) = pair("annotation", annotation)?;
-        annotations.insert(name.to_owned(), value.to_owned());
-    }
+    let (edit, annotations) = args.edit.read()?;
     let target = context.home.target(&args.to)?;
     let options = Options {
         platform: Platform::host(),
@@ -119,18 +74,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<u8> {
         epoch: source_date_epoch()?,
         map: args.map.map()?,
         owner: args.owner,
-        edit: Edit {
-            entrypoint: words(&args.entrypoint)?,
-            cmd: words(&args.cmd)?,
-            env: args.env,
-            user: args.user,
-            working_dir: args.workdir,
-            labels: args.label,
-            ports: args.expose,
-            volumes: args.volume,
-            stop_signal: args.stop_signal,
-            author: args.author,
-        },
+        edit,
         annotations,
     };
     let base = args.base.as_ref().map(|base| context.home.open(base)).transpose()?;
@@ -208,23 +152,7 @@ fn one(
     )
 }
 
-/// Words given one by one, or as one JSON array. None leaves the field alone.
-fn words(given: &[String]) -> Result<Option<Vec<String>>> {
-    match given {
-        [] => Ok(None),
-        [json] if json.trim_start().starts_with('[') => {
-            serde_json::from_str(json).map(Some).map_err(|cause| {
-                Error::new(Code::Usage, "reading a command")
-                    .found(format!("{json:?}"))
-                    .expected("a JSON array of strings")
-                    .cause(cause)
-            })
-        }
-        words => Ok(Some(words.to_vec())),
-    }
-}
-
-fn owner(text: &str) -> Result<(u32, u32), String> {
+pub(crate) fn owner(text: &str) -> Result<(u32, u32), String> {
     let (uid, gid) = text.split_once(':').unwrap_or((text, text));
     match (uid.parse(), gid.parse()) {
         (Ok(uid), Ok(gid)) => Ok((uid, gid)),

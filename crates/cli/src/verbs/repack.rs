@@ -86,7 +86,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<u8> {
         Some(state) => Bundle::with_state(&args.bundle, state)?,
         None => Bundle::open(&args.bundle)?,
     };
-    let (source, image) = bundle.base(&context.home, args.base.as_ref())?;
+    let (held, image) = bundle.base(&context.home, args.base.as_ref())?;
     let target = context.home.target(&args.to)?;
     let options = Options {
         compression: args.compression,
@@ -99,7 +99,8 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<u8> {
         threads: context.jobs,
         limits: context.limits.layers,
     };
-    let (repacked, after) = bundle.repack((&source, &image), &target, &options, &context.watch)?;
+    let (repacked, after) =
+        bundle.repack((held.source(), &image), &target, &options, &context.watch)?;
     target.publish(&repacked.descriptor)?;
     if args.refresh {
         after.refresh(&repacked.descriptor, &context.home.lasting(&args.to)?)?;

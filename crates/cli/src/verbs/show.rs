@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use plimsoll::content::{Code, Descriptor, Digest, Error, Platform, Result, Source};
 use plimsoll::image::Image;
 use plimsoll::reference::Reference;
+use plimsoll::store::{Reachable, reachable};
 
 use crate::context::Context;
 
@@ -83,13 +84,11 @@ fn chosen(
         }
         ["blob", digest] => {
             let digest: Digest = digest.parse()?;
-            plimsoll::place::reachable(source, root)?
-                .into_iter()
-                .find(|blob| blob.digest == digest)
-                .ok_or_else(|| {
-                    Error::new(Code::NotFound, format!("finding blob {digest}"))
-                        .found("the image does not refer to it")
-                })
+            let Reachable { present, missing } = reachable(source, root)?;
+            present.into_iter().chain(missing).find(|blob| blob.digest == digest).ok_or_else(|| {
+                Error::new(Code::NotFound, format!("finding blob {digest}"))
+                    .found("the image does not refer to it")
+            })
         }
         _ => Err(Error::new(Code::Usage, "choosing what to show")
             .found(what.join(" "))

@@ -1,15 +1,19 @@
 //! The real program, from outside: words in, files and exit codes out.
 #![allow(clippy::print_stderr, reason = "tests say what they skip")]
 
+mod change;
 mod demo;
 mod errors;
 mod export;
 mod faults;
 mod images;
+mod kills;
 mod limits;
+mod places;
 mod repack;
 mod reproducible;
 mod run;
 mod schemas;
+mod store;
 mod support;
 mod survive;

@@ -123,7 +123,7 @@ fn both_ways(layers: &[Vec<u8>]) -> Option<(BTreeMap<PathBuf, String>, BTreeMap<
     let stacked = rootfs::layers(source, &image, &store, "layers", Limits::default(), &Quiet);
     match (unpacked, stacked) {
         (Ok(_), Ok(stacked)) => {
-            let merged = rootfs::merged(&stacked).expect("mounted");
+            let merged = rootfs::merged(&stacked.0).expect("mounted");
             Some((seen(&merged), tree(&plain)))
         }
         (Err(_), Err(_)) => None,

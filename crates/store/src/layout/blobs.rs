@@ -1,5 +1,6 @@
 //! The blobs of a layout: one file each, by digest.
 
+use std::collections::BTreeMap;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
@@ -103,7 +104,9 @@ impl Layout {
             let place = PathBuf::from(BLOBS).join(std::ffi::OsStr::from_bytes(name.to_bytes()));
             let folder = name.to_str().ok().and_then(|name| Some((name, blobs.folder(name).ok()?)));
             let Some((algorithm, folder)) = folder else {
-                inventory.strangers.push(place);
+                if !temporary::is_temporary(&name) {
+                    inventory.strangers.push(place);
+                }
                 continue;
             };
             for name in folder.names().map_err(failed)? {
@@ -123,29 +126,86 @@ impl Layout {
         Ok(inventory)
     }
 
-    /// Removes a blob. The caller holds the lock of the writers alone.
-    pub(super) fn remove_blob(&self, digest: &Digest) -> Result<bool> {
-        let failed = |cause| Error::io("removing blob", digest, cause);
+    /// Removes blobs, and gives those that were there with their sizes. The
+    /// caller holds the lock of the writers alone. What was removed before an
+    /// error is removed.
+    pub(super) fn remove_blobs(&self, digests: &[Digest], dry_run: bool) -> Result<Vec<Removed>> {
+        let mut removed = Vec::new();
+        let mut folders: BTreeMap<String, Option<Folder>> = BTreeMap::new();
+        let mut failed = None;
+        for digest in digests {
+            let algorithm = digest.algorithm_name();
+            if !folders.contains_key(algorithm) {
+                folders.insert(algorithm.to_owned(), self.folder_to_empty(algorithm)?);
+            }
+            let Some(Some(folder)) = folders.get(algorithm) else { continue };
+            match remove_one(folder, digest, dry_run) {
+                Ok(Some(blob)) => removed.push(blob),
+                Ok(None) => {}
+                Err(cause) => {
+                    failed.get_or_insert(Error::io("removing blob", digest, cause));
+                }
+            }
+        }
+        if !dry_run {
+            for folder in folders.into_values().flatten() {
+                folder.sync().map_err(|cause| {
+                    Error::io("removing blobs of layout", self.path.display(), cause)
+                })?;
+            }
+        }
+        failed.map_or(Ok(removed), Err)
+    }
+
+    /// The folder of the blobs of one algorithm, if it is one and lies here.
+    fn folder_to_empty(&self, algorithm: &str) -> Result<Option<Folder>> {
+        let place = format!("{BLOBS}/{algorithm}");
+        let failed =
+            |cause| Error::io("removing blobs in", self.path.join(&place).display(), cause);
         // Links to folders of blobs lead to what others may need.
-        for folder in [BLOBS.to_owned(), format!("{BLOBS}/{}", digest.algorithm_name())] {
-            let stat = self.root.stat(&folder).map_err(failed)?;
+        for folder in [BLOBS, &place] {
+            let stat = self.root.stat(folder).map_err(failed)?;
             if stat.is_some_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Symlink) {
-                return Err(self.refused(&folder, Refused::Kind("a symbolic link")).fix(
+                return Err(self.refused(folder, Refused::Kind("a symbolic link")).fix(
                     "blobs behind a link may belong to other layouts: remove them where they lie",
                 ));
             }
         }
-        let folder = match self.root.folder(format!("{BLOBS}/{}", digest.algorithm_name())) {
-            Ok(folder) => folder,
-            Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(false),
-            Err(cause) => return Err(failed(cause)),
-        };
-        match unlinkat(&folder, digest.encoded(), AtFlags::empty()) {
-            Ok(()) => folder.sync().map_err(failed).map(|()| true),
-            Err(Errno::NOENT) => Ok(false),
-            Err(errno) => Err(failed(errno.into())),
+        match self.root.folder(&place) {
+            Ok(folder) => Ok(Some(folder)),
+            Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(cause) => Err(failed(cause)),
         }
     }
+
+    /// When the file of a blob was written, in seconds; `None` if there is
+    /// none.
+    pub(super) fn written(&self, digest: &Digest) -> Result<Option<i64>> {
+        let stat = self.root.stat(path(digest));
+        let stat = stat.map_err(|cause| Error::io("looking at blob", digest, cause))?;
+        Ok(stat.map(|stat| stat.st_mtime))
+    }
+}
+
+/// A blob that was removed.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Removed {
+    /// Its digest.
+    pub digest: Digest,
+    /// The length of its file, in bytes.
+    pub size: u64,
+}
+
+fn remove_one(folder: &Folder, digest: &Digest, dry_run: bool) -> io::Result<Option<Removed>> {
+    let name = digest.encoded();
+    let Some(stat) = folder.stat(&name)? else { return Ok(None) };
+    if !dry_run {
+        match unlinkat(folder, &name, AtFlags::empty()) {
+            Err(Errno::NOENT) => return Ok(None),
+            other => other?,
+        }
+    }
+    Ok(Some(Removed { digest: digest.clone(), size: stat.st_size as u64 }))
 }
 
 /// What lies in the folder `blobs`.
@@ -176,6 +236,7 @@ impl Sink for Layout {
         // Tidying up must not stop the work.
         let _ = temporary::sweep(staging.as_fd());
         let file = TemporaryFile::create(staging.as_fd()).map_err(failed)?;
+        let file = file.flushed(self.root.flush());
         Ok(Box::new(Staged { layout: self, file, written: 0, _writing: writing }))
     }
 }
@@ -184,7 +245,7 @@ impl Delete for Layout {
     /// Waits for writers as [`Layout::collect`] does.
     fn delete(&self, digest: &Digest) -> Result<bool> {
         let _alone = self.removing()?;
-        self.remove_blob(digest)
+        Ok(!self.remove_blobs(std::slice::from_ref(digest), false)?.is_empty())
     }
 }
 
@@ -237,7 +298,7 @@ impl Staged<'_> {
                 // The blobs lie on another file system (a mount, or a link
                 // that is followed): the last step is staged there.
                 let _ = temporary::sweep(folder.as_fd());
-                let mut copy = TemporaryFile::create(folder.as_fd())?;
+                let mut copy = TemporaryFile::create(folder.as_fd())?.flushed(folder.flush());
                 self.file.file().rewind()?;
                 let copied = io::copy(&mut self.file.file().take(u64::MAX), copy.file())?;
                 if copied != self.written {

@@ -35,7 +35,7 @@ impl Layout {
         Self::open_or_create_with(path, Options::default())
     }
 
-    /// The same with options.
+    /// [`Layout::open_or_create`] with options.
     pub fn open_or_create_with(path: &Path, options: Options) -> Result<Self> {
         if !is_layout(path) {
             make_folder(path)?;
@@ -94,7 +94,7 @@ impl Layout {
         let write = || {
             // Tidying up must not stop the work.
             let _ = temporary::sweep(staging.as_fd());
-            let mut file = TemporaryFile::create(staging.as_fd())?;
+            let mut file = TemporaryFile::create(staging.as_fd())?.flushed(folder.flush());
             file.file().write_all(bytes)?;
             file.publish(folder.as_fd(), name, 0o644)?;
             folder.sync()

@@ -141,12 +141,52 @@ impl Tag for Layout {
     /// Errors with [`Code::Reference`] if the name is outside the grammar,
     /// and with [`Code::NotFound`] if the layout does not hold the content.
     fn tag(&self, name: &str, target: &Descriptor) -> Result<()> {
+        self.set(name, target, &|_| true).map(|_| ())
+    }
+
+    fn untag(&self, name: &str) -> Result<bool> {
+        self.edit(|entries| {
+            let before = entries.len();
+            entries.retain(|entry| name_of(entry) != Some(name));
+            Ok(entries.len() < before)
+        })
+    }
+}
+
+impl Layout {
+    /// Gives content a name if that stands for `old` now; `false` if it does
+    /// not, and nothing was changed.
+    pub fn tag_over(&self, name: &str, old: &Digest, target: &Descriptor) -> Result<bool> {
+        let old = old.to_string();
+        self.set(name, target, &|found| found == [old.as_str()])
+    }
+
+    /// Gives content a name if that is free; `false` if it is not, and
+    /// nothing was changed.
+    pub fn tag_new(&self, name: &str, target: &Descriptor) -> Result<bool> {
+        self.set(name, target, &|found| found.is_empty())
+    }
+
+    /// Gives content a name, if `may` says so of the digests that the name
+    /// stands for.
+    fn set(&self, name: &str, target: &Descriptor, may: &dyn Fn(&[&str]) -> bool) -> Result<bool> {
         check_ref_name(name)?;
         let mut entry = target.clone();
         entry.annotations.insert(REF_NAME.to_owned(), name.to_owned());
         let entry = to_value(&entry)?;
         let digest = target.digest.to_string();
+        let mut allowed = true;
         self.edit(|entries| {
+            let mut found: Vec<_> = entries
+                .iter()
+                .filter(|entry| name_of(entry) == Some(name))
+                .filter_map(digest_of)
+                .collect();
+            found.dedup();
+            allowed = may(&found);
+            if !allowed {
+                return Ok(false);
+            }
             // Under the lock: removal of blobs takes it too.
             self.must_have(target, &format!("naming {name:?}"))?;
             let first = entries.iter().position(|entry| name_of(entry) == Some(name));
@@ -172,15 +212,7 @@ impl Tag for Layout {
             }
             Ok(!unchanged || removed > 0)
         })?;
-        Ok(())
-    }
-
-    fn untag(&self, name: &str) -> Result<bool> {
-        self.edit(|entries| {
-            let before = entries.len();
-            entries.retain(|entry| name_of(entry) != Some(name));
-            Ok(entries.len() < before)
-        })
+        Ok(allowed)
     }
 }
 

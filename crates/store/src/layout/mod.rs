@@ -16,6 +16,7 @@
 //! | `staging/` | blobs and documents on their way to their places |
 
 mod blobs;
+mod check;
 mod collect;
 mod create;
 mod index;
@@ -32,13 +33,15 @@ use plimsoll_content::limits::Limits;
 use plimsoll_content::{Code, Document, Error, Result, View};
 use plimsoll_spec::{Index, LayoutHeader};
 
-pub use blobs::Inventory;
+pub use blobs::{Inventory, Removed};
+pub(crate) use collect::in_folder;
+pub use collect::{Collect, Collected};
 pub use select::Selector;
 pub(crate) use select::is_prefix;
 pub use target::Target;
 pub use walk::{Closure, Reachable, Referrers, closure, reachable};
 
-use crate::folder::{Folder, Refused};
+use crate::folder::{Flush, Folder, Refused};
 use crate::lock::{Lock, Share};
 
 const HEADER: &str = "oci-layout";
@@ -65,6 +68,8 @@ pub struct Options {
     pub follow_symlinks: bool,
     /// The budgets for documents.
     pub limits: Limits,
+    /// Whether what is written survives a power cut.
+    pub flush: Flush,
 }
 
 /// A layout directory: a place that content is read from and written to, and
@@ -106,7 +111,7 @@ impl Layout {
             }
             Error::io("opening layout", path.display(), cause)
         })?;
-        Ok(Self { root, path: path.to_owned(), options })
+        Ok(Self { root: root.flushed(options.flush), path: path.to_owned(), options })
     }
 
     fn check_header(&self) -> Result<()> {
@@ -146,6 +151,11 @@ impl Layout {
     /// Where the layout lies, as it was opened.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Whether what is written here survives a power cut.
+    pub fn flush(&self) -> Flush {
+        self.root.flush()
     }
 
     /// What `index.json` says now.
@@ -258,7 +268,7 @@ impl Layout {
     }
 
     /// The right to remove blobs: nobody writes while it is held.
-    fn removing(&self) -> Result<(Lock, Lock)> {
+    pub(crate) fn removing(&self) -> Result<(Lock, Lock)> {
         // New writers wait at the gate, or the turn would never come.
         let gate = self.lock("gate", Share::Exclusive, REMOVER_PATIENCE)?;
         let writers = self.lock("writers", Share::Exclusive, REMOVER_PATIENCE)?;

@@ -24,7 +24,7 @@ impl Target {
         Self::open_with(path, Options::default())
     }
 
-    /// The same with options.
+    /// [`Target::open`] with options.
     pub fn open_with(path: &Path, options: Options) -> Result<Self> {
         let empty = path.is_dir() && path.read_dir().is_ok_and(|mut names| names.next().is_none());
         // A folder that is called . has no name to be replaced by.
@@ -37,8 +37,10 @@ impl Target {
             let writing = layout.writing()?;
             return Ok(Self { layout, staged: None, _writing: writing });
         }
-        let staged = StagedDir::beside(path)?;
-        let mut layout = Layout::open_or_create_with(&staged.path(), options)?;
+        let staged = StagedDir::beside(path)?.flushed(options.flush);
+        // Its name for now says nothing to anybody.
+        let mut layout = Layout::open_or_create_with(&staged.path(), options)
+            .map_err(|error| error.context(format!("making layout {}", path.display())))?;
         // What messages are to say.
         path.clone_into(&mut layout.path);
         let writing = layout.writing()?;

@@ -5,7 +5,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 
 use plimsoll_content::Code;
-use plimsoll_store::{StagedDir, write_file_atomic};
+use plimsoll_store::{Flush, StagedDir, write_file_atomic};
 use rustix::fs::{AtFlags, Mode, OFlags, mkdirat, openat, unlinkat};
 
 use crate::build::{code, is_root};
@@ -44,8 +44,8 @@ fn appears_as_a_whole_and_replaces_nothing_without_waiting_for_the_disk() {
     let (first, second) = (stage(), stage());
     fs::write(first.path().join("file"), "first").expect("written");
     fs::write(second.path().join("file"), "second").expect("written");
-    first.publish_unsynced().expect("published");
-    assert_eq!(code(second.publish_unsynced()), Code::Exists);
+    first.flushed(Flush::Never).publish().expect("published");
+    assert_eq!(code(second.flushed(Flush::Never).publish()), Code::Exists);
     assert_eq!(fs::read(destination.join("file")).expect("read"), b"first");
     assert_eq!(names(folder.path()), ["root"]);
 }

@@ -1,8 +1,9 @@
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 
 use plimsoll_content::{Algorithm, Code, Digest, Resolve, Tag};
-use plimsoll_store::{Layout, Store};
+use plimsoll_store::{Collect, Layout, Store};
 
 use crate::build::{code, image};
 
@@ -69,4 +70,33 @@ fn what_is_cached_is_there_only_whole() {
     for bad in ["", "../x", "a/b", "A"] {
         assert_eq!(code(store.cached(bad, &key)), Code::Usage);
     }
+}
+
+#[test]
+fn what_somebody_runs_from_stays_until_they_end() {
+    let folder = tempfile::tempdir().expect("folder");
+    let store = Store::open(&folder.path().join("store")).expect("made");
+    let (held_key, free_key) =
+        (Digest::of(Algorithm::Sha256, b"held"), Digest::of(Algorithm::Sha256, b"free"));
+    for key in [&held_key, &free_key] {
+        Store::keep(store.stage("layers", key).expect("staged")).expect("kept");
+    }
+    let held = store.hold("layers", &held_key).expect("asked").expect("there");
+    // Any number may run from it.
+    let again = store.hold("layers", &held_key).expect("asked").expect("there");
+    assert_eq!(code(store.forget("layers", &held_key)), Code::Locked);
+    let nothing = |_: &Layout| Ok(BTreeSet::new());
+    let dry = Collect { dry_run: true, ..Collect::default() };
+    assert_eq!(store.collect(&dry, &nothing).expect("looked").cache.len(), 2);
+    let swept = store.collect(&Collect::default(), &nothing).expect("collected");
+    assert_eq!(swept.cache.len(), 1);
+    assert_eq!(swept.cache[0].key, free_key);
+    assert_eq!(swept.stayed.len(), 1);
+    assert!(held.path().is_dir());
+    drop((held, again));
+    let needed = |_: &Layout| Ok(BTreeSet::from([held_key.clone()]));
+    assert!(store.collect(&Collect::default(), &needed).expect("collected").cache.is_empty());
+    assert_eq!(store.collect(&Collect::default(), &nothing).expect("collected").cache.len(), 1);
+    assert!(store.hold("layers", &held_key).expect("asked").is_none());
+    assert!(store.cache().expect("listed").is_empty());
 }

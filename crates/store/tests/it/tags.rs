@@ -190,3 +190,17 @@ fn an_index_that_nobody_would_read_is_not_written() {
     assert_eq!(code(place.layout.tag("v1", &a)), Code::Limit);
     assert!(fs::read(place.path("index.json")).expect("read") == before);
 }
+
+#[test]
+fn a_name_moves_only_from_what_it_was_thought_to_be() {
+    let place = Place::new();
+    let (a, b) = (image(&place.layout, "a"), image(&place.layout, "b"));
+    assert!(place.layout.tag_new("v1", &a).expect("free"));
+    assert!(!place.layout.tag_new("v1", &b).expect("taken"));
+    assert!(!place.layout.tag_over("v1", &b.digest, &b).expect("another"));
+    assert!(!place.layout.tag_over("v2", &a.digest, &b).expect("absent"));
+    assert_eq!(place.layout.resolve("v1").expect("there").digest, a.digest);
+    assert!(place.layout.tag_over("v1", &a.digest, &b).expect("the same"));
+    assert_eq!(place.layout.resolve("v1").expect("there").digest, b.digest);
+    assert_eq!(place.layout.entries().expect("listed").len(), 1);
+}

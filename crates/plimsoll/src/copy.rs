@@ -1,0 +1,353 @@
+//! Images go from one place to another, byte for byte.
+//!
+//! Copied is everything that an image reaches: all platforms, nested indexes,
+//! and on demand what is about it (referrers), to any depth. No digest ever
+//! changes here, and no platform is dropped unless one is asked for by name.
+//! The report is the proof: every blob, with whether it was brought or was
+//! there.
+//!
+//! What goes through a pipe, or is compressed, goes straight into a layout
+//! as it comes ([`plimsoll_store::receive`]). A docker archive holds no
+//! manifests, so writing one is a matter of its own (`docker`).
+
+mod docker;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+
+use plimsoll_content::{Code, Descriptor, Digest, Error, Platform, Result, Source, Watch};
+use plimsoll_spec::LayerType;
+use plimsoll_spec::annotations::REF_NAME;
+use plimsoll_store::{
+    Archive, Catalog, Closure, Entry, Form, Received, Referrers, closure, receive,
+};
+use serde::Serialize;
+
+use crate::image::Image;
+use crate::place::{Held, Home, Target, find};
+use crate::reference::{At, Reference, Which};
+use crate::transfer;
+
+/// The full name of an image in archives of docker and containerd, where
+/// `ref.name` is the tag alone.
+const CONTAINERD_NAME: &str = "io.containerd.image.name";
+
+/// What is copied.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Only the image for this platform, out of an index.
+    pub platform: Option<Platform>,
+    /// Also what is about the images, to any depth.
+    pub referrers: bool,
+    /// All images of the source, with their names.
+    pub all: bool,
+    /// Names that the source gives may replace names of the destination.
+    pub force: bool,
+}
+
+/// What was copied: the proof that nothing is missing.
+#[derive(Clone, Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Copied {
+    /// The images, in order.
+    pub images: Vec<CopiedImage>,
+    /// Every blob that they reach, once.
+    pub blobs: Vec<CopiedBlob>,
+    /// How many bytes were written.
+    pub bytes: u64,
+    /// What was odd, and what the destination can not hold.
+    pub warnings: Vec<String>,
+}
+
+/// An image that was copied.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CopiedImage {
+    /// Its name at the destination.
+    pub name: Option<String>,
+    /// Its digest, there as here.
+    pub digest: Digest,
+    /// What it is.
+    pub media_type: String,
+    /// Whether it is there because it is about another one.
+    pub referrer: bool,
+}
+
+/// A blob that was copied.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CopiedBlob {
+    /// Its digest.
+    pub digest: Digest,
+    /// Its size.
+    pub size: u64,
+    /// What it is.
+    pub media_type: String,
+    /// How it came to be there.
+    pub state: State,
+}
+
+/// How a blob came to be at the destination. The list is complete.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// It was brought, and proved on the way.
+    Copied,
+    /// It was there.
+    Present,
+    /// It is a layer that may not be distributed and lies at its `urls`; the
+    /// source does not have it either.
+    Elsewhere,
+}
+
+/// Copies the images of several references to one place. With several, the
+/// destination names none of them.
+pub fn copy(
+    home: &Home,
+    from: &[Reference],
+    to: &Reference,
+    options: &Options,
+    watch: &dyn Watch,
+) -> Result<Copied> {
+    let to = to.clone().look(false)?;
+    if let Reference::Archive { form: Some(Form::Docker), at, which } = &to {
+        return docker::copy(home, from, at, which, options, watch);
+    }
+    let target = home.target(&to)?;
+    if target.name().is_some() && (options.all || from.len() > 1) {
+        return Err(Error::new(Code::Usage, format!("copying to {to}"))
+            .found("one name for several images")
+            .expected("a destination without a name: the images keep theirs"));
+    }
+    let mut copying = Copying {
+        target: &target,
+        options,
+        watch,
+        report: Copied::default(),
+        seen: BTreeMap::new(),
+        received: None,
+    };
+    for from in from {
+        copying
+            .reference(home, from)
+            .map_err(|error| error.context(format!("copying {from} to {to}")))?;
+    }
+    let report = copying.report;
+    target.finish()?;
+    Ok(report)
+}
+
+struct Copying<'a> {
+    target: &'a Target,
+    options: &'a Options,
+    watch: &'a dyn Watch,
+    report: Copied,
+    /// Where each blob stands in the report.
+    seen: BTreeMap<Digest, usize>,
+    /// Blobs that a stream has brought.
+    received: Option<BTreeSet<Digest>>,
+}
+
+impl Copying<'_> {
+    fn reference(&mut self, home: &Home, from: &Reference) -> Result<()> {
+        let from = from.clone().look(true)?;
+        if let Some(sink) = self.target.source()
+            && let Some((file, shown, form, which)) = streamed(home, &from)?
+        {
+            let received =
+                receive(file, &shown, form, self.target.sink(), &home.limits(), self.watch)?;
+            let Received { catalog, stored, findings, .. } = received;
+            self.warn(findings);
+            let stored = stored.into_iter().map(|blob| blob.digest);
+            self.received.get_or_insert_default().extend(stored);
+            return self.chosen(&catalog, sink, &which);
+        }
+        let (held, which, _) = home.hold(&from)?;
+        let Some(held) = held else {
+            // The error says what there is instead.
+            return home.open(&from).map(|_| ());
+        };
+        self.warn(held.findings().to_vec());
+        self.held(&held, &which)
+    }
+
+    fn held(&mut self, held: &Held, which: &Which) -> Result<()> {
+        self.chosen(&held.catalog()?, held.source(), which)
+    }
+
+    fn warn(&mut self, findings: Vec<String>) {
+        for finding in findings {
+            self.watch.warn(&finding);
+            self.report.warnings.push(finding);
+        }
+    }
+
+    /// The images that are meant, of those that `source` has.
+    fn chosen(&mut self, catalog: &Catalog, source: &dyn Source, which: &Which) -> Result<()> {
+        let entries = chosen(catalog, source, which, self.options.all)?;
+        let referrers =
+            if self.options.referrers { Some(Referrers::of(source, catalog)?) } else { None };
+        for entry in &entries {
+            self.image(source, entry, referrers.as_ref())?;
+        }
+        Ok(())
+    }
+
+    fn image(
+        &mut self,
+        source: &dyn Source,
+        entry: &Entry,
+        referrers: Option<&Referrers>,
+    ) -> Result<()> {
+        let root = match &self.options.platform {
+            Some(platform) => Image::open(source, &entry.descriptor, Some(platform))?.descriptor,
+            None => entry.descriptor.clone(),
+        };
+        let Closure { reachable, referrers, named } = closure(source, &root, referrers)?;
+        for blob in &reachable.missing {
+            self.missing(source, blob)?;
+        }
+        for blob in &reachable.present {
+            self.blob(source, blob)?;
+        }
+        let none = referrers.is_empty() && named.is_empty();
+        if !none && !self.target.has_names() {
+            return Err(Error::new(Code::Unrepresentable, "copying referrers")
+                .found("a dir: folder, which lists one image")
+                .expected("a layout, or the archive of one"));
+        }
+        let name = match self.target.name() {
+            Some(name) => Some(name.to_owned()),
+            None if self.target.has_names() => self.free(given_name(entry), &root)?,
+            None => None,
+        };
+        self.put(name, &root, false)?;
+        for referrer in &referrers {
+            self.put(None, referrer, true)?;
+        }
+        for entry in &named {
+            let name = self.free(entry.name().map(str::to_owned), &entry.descriptor)?;
+            self.put(name, &entry.descriptor, true)?;
+        }
+        Ok(())
+    }
+
+    /// A name that the source gives. It takes nobody's place unasked (hostile
+    /// case DA09).
+    fn free(&self, name: Option<String>, image: &Descriptor) -> Result<Option<String>> {
+        let Some(name) = name else { return Ok(None) };
+        if self.options.force {
+            return Ok(Some(name));
+        }
+        match self.target.named(&name)? {
+            Some(other) if other != image.digest => {
+                Err(Error::new(Code::Exists, format!("naming {} {name:?}", image.digest))
+                    .found(format!("{other} under that name"))
+                    .expected("a name that is free: the source has chosen it, not you")
+                    .fix("--force   lets it take the name over"))
+            }
+            _ => Ok(Some(name)),
+        }
+    }
+
+    fn put(&mut self, name: Option<String>, image: &Descriptor, referrer: bool) -> Result<()> {
+        let mut entry = image.clone();
+        entry.annotations.remove(REF_NAME);
+        self.target.put(name.as_deref(), &entry)?;
+        self.report.images.push(CopiedImage {
+            name,
+            digest: image.digest.clone(),
+            media_type: image.media_type.to_string(),
+            referrer,
+        });
+        Ok(())
+    }
+
+    fn blob(&mut self, source: &dyn Source, blob: &Descriptor) -> Result<()> {
+        let copied = transfer::blob(source, self.target.sink(), blob, self.watch)
+            .map_err(|error| error.context(format!("copying {}", blob.digest)))?;
+        let streamed = self.received.as_ref().is_some_and(|all| all.contains(&blob.digest));
+        self.note(blob, if copied || streamed { State::Copied } else { State::Present });
+        Ok(())
+    }
+
+    /// What the source lacks must be allowed to lie elsewhere.
+    fn missing(&mut self, source: &dyn Source, blob: &Descriptor) -> Result<()> {
+        let foreign = LayerType::of(&blob.media_type).is_some_and(|kind| kind.nondistributable);
+        if foreign && blob.urls.iter().any(|url| !url.is_empty()) {
+            self.note(blob, State::Elsewhere);
+            return Ok(());
+        }
+        if self.target.sink().has(blob)? {
+            self.note(blob, State::Present);
+            return Ok(());
+        }
+        match source.fetch(blob, 0) {
+            Err(error) => Err(error),
+            // It has come meanwhile.
+            Ok(_) => self.blob(source, blob),
+        }
+    }
+
+    fn note(&mut self, blob: &Descriptor, state: State) {
+        // What two images share is told once, by what happened first.
+        if self.seen.contains_key(&blob.digest) {
+            return;
+        }
+        self.seen.insert(blob.digest.clone(), self.report.blobs.len());
+        if state == State::Copied {
+            self.report.bytes = self.report.bytes.saturating_add(blob.size);
+        }
+        self.report.blobs.push(CopiedBlob {
+            digest: blob.digest.clone(),
+            size: blob.size,
+            media_type: blob.media_type.to_string(),
+            state,
+        });
+    }
+}
+
+/// The entries that are meant.
+fn chosen(catalog: &Catalog, source: &dyn Source, which: &Which, all: bool) -> Result<Vec<Entry>> {
+    if !all {
+        return Ok(vec![find(catalog, source, which)?]);
+    }
+    if *which != Which::Only {
+        return Err(Error::new(Code::Usage, "choosing images")
+            .found(format!("--all, and {which}"))
+            .expected("one of them"));
+    }
+    if catalog.entries().is_empty() {
+        return find(catalog, source, which).map(|entry| vec![entry]);
+    }
+    Ok(catalog.entries().to_vec())
+}
+
+/// What an image is called where it comes from.
+fn given_name(entry: &Entry) -> Option<String> {
+    let full = entry.descriptor.annotations.get(CONTAINERD_NAME).map(String::as_str);
+    full.or(entry.name()).map(str::to_owned)
+}
+
+/// An archive that is better read as it comes: its file, what it is called,
+/// and what is meant of it.
+#[expect(clippy::type_complexity, reason = "taken apart at the one place that asks")]
+fn streamed(home: &Home, from: &Reference) -> Result<Option<(File, String, Option<Form>, Which)>> {
+    let Reference::Archive { form, at, which } = from else { return Ok(None) };
+    let (file, shown) = match at {
+        At::Stream => (home.input()?, "-".to_owned()),
+        At::File(path) => {
+            let shown = path.display().to_string();
+            let file =
+                File::open(path).map_err(|cause| Error::io("opening archive", &shown, cause))?;
+            (file, shown)
+        }
+    };
+    let lies_open =
+        Archive::lies_open(&file).map_err(|cause| Error::io("opening archive", &shown, cause))?;
+    let folder = file.metadata().is_ok_and(|data| data.is_dir());
+    if lies_open || folder {
+        return Ok(None);
+    }
+    Ok(Some((file, shown, *form, which.clone())))
+}

@@ -1,0 +1,158 @@
+//! A place that is open, whatever kind it is.
+
+use std::path::{Path, PathBuf};
+
+use plimsoll_content::{Code, Error, Result, Source};
+use plimsoll_store::{Archive, Catalog, Dir, Form, Layout};
+
+use super::{Home, bug};
+use crate::reference::{At, Reference, Which};
+
+/// A place that is open.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Held {
+    /// A layout directory, or the local store.
+    Layout(Layout),
+    /// Images in a tar archive.
+    Archive(Box<Archive>),
+    /// Skopeo's folder of one image.
+    Dir(Box<Dir>),
+}
+
+impl Held {
+    /// Where the content is.
+    pub fn source(&self) -> &dyn Source {
+        match self {
+            Self::Layout(layout) => layout,
+            Self::Archive(archive) => &**archive,
+            Self::Dir(dir) => &**dir,
+        }
+    }
+
+    /// What the place lists now.
+    pub fn catalog(&self) -> Result<Catalog> {
+        match self {
+            Self::Layout(layout) => layout.catalog(),
+            Self::Archive(archive) => Ok(archive.catalog()),
+            Self::Dir(dir) => Ok(dir.catalog()),
+        }
+    }
+
+    /// What was odd about it and is read nevertheless.
+    pub fn findings(&self) -> &[String] {
+        match self {
+            Self::Archive(archive) => archive.findings(),
+            Self::Layout(_) | Self::Dir(_) => &[],
+        }
+    }
+
+    /// The layout that the place is, for those who change it; `place` is what
+    /// it is called.
+    pub(crate) fn layout(&self, place: &str) -> Result<&Layout> {
+        match self {
+            Self::Layout(layout) => Ok(layout),
+            Self::Archive(_) | Self::Dir(_) => Err(only_read(place)),
+        }
+    }
+}
+
+impl Home {
+    /// Opens the place of a reference; which image of it is meant comes with
+    /// it, and what the place is called. `None` is a store that is not there.
+    pub fn hold(&self, reference: &Reference) -> Result<(Option<Held>, Which, String)> {
+        Ok(match reference.clone().look(true)? {
+            Reference::Layout { path, which } => {
+                let place = format!("oci:{}", path.display());
+                let layout = Layout::open_with(&path, self.options())?;
+                (Some(Held::Layout(layout)), which, place)
+            }
+            Reference::Archive { form, at, which } => {
+                let limits = self.limits();
+                let archive = match &at {
+                    At::File(path) => Archive::open(path, form, self.scratch(), limits)?,
+                    At::Stream => Archive::read(self.input()?, "-", form, self.scratch(), limits)?,
+                };
+                let place = format!("{}{at}", archive.form().prefix());
+                (Some(Held::Archive(Box::new(archive))), which, place)
+            }
+            Reference::Dir(path) => {
+                let place = format!("dir:{}", path.display());
+                (Some(Held::Dir(Box::new(Dir::open(&path, self.limits())?))), Which::Only, place)
+            }
+            Reference::Store { which } => {
+                (self.existing()?.map(Held::Layout), which, "store".to_owned())
+            }
+            Reference::Path(path) => return Err(bug(&path)),
+        })
+    }
+
+    /// Where the reference leads, as it can be written down: with an absolute
+    /// path, in which no link is left. What comes through a pipe is `-`.
+    pub fn lasting(&self, reference: &Reference) -> Result<String> {
+        let absolute = |prefix: &str, path: &Path| {
+            std::fs::canonicalize(path)
+                .map(|path| format!("{prefix}{}", path.display()))
+                .map_err(|cause| Error::io("finding", path.display(), cause))
+        };
+        match reference.clone().look(true)? {
+            Reference::Layout { path, .. } => absolute("oci:", &path),
+            Reference::Archive { form, at: At::File(path), .. } => {
+                let form = match form.or(Archive::look(&path)?.flatten()) {
+                    Some(form) => form,
+                    // A compressed one, which takes reading it.
+                    None => Archive::open(&path, None, self.scratch(), self.limits())?.form(),
+                };
+                absolute(form.prefix(), &path)
+            }
+            Reference::Archive { at: At::Stream, .. } => Ok("-".to_owned()),
+            Reference::Dir(path) => absolute("dir:", &path),
+            Reference::Store { .. } => Ok("store".to_owned()),
+            Reference::Path(path) => Err(bug(&path)),
+        }
+    }
+
+    /// Opens such a place.
+    pub(crate) fn hold_lasting(&self, place: &str) -> Result<Held> {
+        let form = [Form::Oci, Form::Docker]
+            .into_iter()
+            .find_map(|form| Some((form, place.strip_prefix(form.prefix())?)));
+        let reference = if let Some((form, path)) = form {
+            Reference::Archive {
+                form: Some(form),
+                at: At::File(PathBuf::from(path)),
+                which: Which::Only,
+            }
+        } else if let Some(path) = place.strip_prefix("oci:") {
+            Reference::Layout { path: PathBuf::from(path), which: Which::Only }
+        } else if let Some(path) = place.strip_prefix("dir:") {
+            Reference::Dir(PathBuf::from(path))
+        } else if place == "store" {
+            Reference::Store { which: Which::Only }
+        } else {
+            return Err(Error::new(Code::NotFound, format!("opening {place}"))
+                .found("what came through a pipe, or a place of another version")
+                .expected("a layout, an archive in a file, or the local store"));
+        };
+        self.hold(&reference)?.0.ok_or_else(|| self.not_in_store(&Which::Only))
+    }
+
+    /// The folder of the place of a reference, whatever state it is in.
+    pub(crate) fn folder(&self, reference: Option<&Reference>) -> Result<PathBuf> {
+        match reference.cloned().map(|reference| reference.look(true)).transpose()? {
+            None | Some(Reference::Store { .. }) => Ok(self.store_path().to_owned()),
+            Some(Reference::Layout { path, .. }) => Ok(path),
+            Some(Reference::Path(path)) => Err(bug(&path)),
+            Some(other @ (Reference::Archive { .. } | Reference::Dir(_))) => {
+                Err(only_read(&other.to_string()))
+            }
+        }
+    }
+}
+
+fn only_read(place: &str) -> Error {
+    Error::new(Code::Usage, format!("changing {place}"))
+        .found("a place that is only read")
+        .expected("a layout, or the local store")
+        .fix(format!("plimsoll copy {place} oci:LAYOUT   makes one"))
+}

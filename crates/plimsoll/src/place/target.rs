@@ -1,0 +1,224 @@
+//! Places that images are written to.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use plimsoll_content::{Code, Descriptor, Digest, Error, Kind, Resolve, Result, Sink, Source, Tag};
+use plimsoll_store::{self as store, DirWriter, Form, Layout, OciWriter, Output, check_ref_name};
+
+use super::{Home, Opened, bug};
+use crate::reference::{At, Reference, Which};
+
+/// A place that images are written to.
+///
+/// A place that is not there yet is made beside its destination, and appears
+/// there when all is complete.
+#[derive(Debug)]
+pub struct Target {
+    kind: Sort,
+    name: Option<String>,
+    scratch: PathBuf,
+}
+
+#[derive(Debug)]
+enum Sort {
+    Layout(store::Target),
+    Archive(OciWriter),
+    Dir { writer: DirWriter, root: Box<Mutex<Option<Descriptor>>> },
+}
+
+impl Home {
+    /// Prepares the place that the reference names for new images.
+    pub fn target(&self, reference: &Reference) -> Result<Target> {
+        let scratch = self.scratch().to_owned();
+        let (kind, which) = match reference.clone().look(false)? {
+            Reference::Layout { path, which } => (self.layout(&path)?, which),
+            Reference::Store { which } => {
+                self.store()?;
+                (self.layout(self.store_path())?, which)
+            }
+            Reference::Archive { form: Some(Form::Docker), .. } => {
+                return Err(Error::new(Code::Usage, format!("writing to {reference}"))
+                    .found("a docker archive, which holds finished images only")
+                    .expected("a layout, or the archive of one")
+                    .fix(format!(
+                        "write to a layout first; then: plimsoll copy oci:LAYOUT {reference}"
+                    )));
+            }
+            Reference::Archive { at, which, .. } => {
+                (Sort::Archive(OciWriter::new(self.archive(&at)?)), which)
+            }
+            Reference::Dir(path) => {
+                let writer = DirWriter::create(&path)?.flushed(self.flush());
+                (Sort::Dir { writer, root: Box::default() }, Which::Only)
+            }
+            Reference::Path(path) => return Err(bug(&path)),
+        };
+        let name = match &which {
+            Which::Only => None,
+            which => Some(which.to_write()?),
+        };
+        if let Some(name) = &name {
+            check_ref_name(name)?;
+        }
+        Ok(Target { kind, name, scratch })
+    }
+
+    fn layout(&self, path: &Path) -> Result<Sort> {
+        store::Target::open_with(path, self.options()).map(Sort::Layout)
+    }
+
+    /// Prepares the place of a changed image: that of the image as it was and
+    /// its name, unless `new` says another one. A bare name is one in the
+    /// same place, everything else a whole reference.
+    pub fn beside(&self, opened: &Opened, new: Option<&str>) -> Result<Target> {
+        let doing = || format!("naming the changed {}", opened.root.digest);
+        let name = match new {
+            None => {
+                opened.layout()?;
+                opened.name().map(str::to_owned).ok_or_else(|| {
+                    Error::new(Code::Reference, doing())
+                        .found("an image that was not named by a name")
+                        .expected("a name for the changed image")
+                        .fix("give a new reference after the old one")
+                })?
+            }
+            Some(text) => {
+                let reference = Reference::parse(text)?;
+                let bare = matches!(reference, Reference::Store { .. })
+                    && !text.starts_with("store:")
+                    && opened.place() != "store";
+                if !bare {
+                    return self.target(&reference);
+                }
+                text.to_owned()
+            }
+        };
+        check_ref_name(&name)?;
+        Ok(Target {
+            kind: self.layout(opened.layout()?.path())?,
+            name: Some(name),
+            scratch: self.scratch().to_owned(),
+        })
+    }
+
+    /// A new archive.
+    pub(crate) fn archive(&self, at: &At) -> Result<Output> {
+        match at {
+            At::File(path) => Ok(Output::file(path)?.flushed(self.flush())),
+            At::Stream => Ok(Output::stream(Box::new(self.output()?), "-", self.scratch())),
+        }
+    }
+}
+
+impl Target {
+    /// Where the blobs go.
+    pub fn sink(&self) -> &dyn Sink {
+        match &self.kind {
+            Sort::Layout(target) => target.layout(),
+            Sort::Archive(writer) => writer,
+            Sort::Dir { writer, .. } => writer,
+        }
+    }
+
+    /// The place as one to read from, where it is one.
+    pub fn source(&self) -> Option<&dyn Source> {
+        self.layout().map(|layout| layout as &dyn Source)
+    }
+
+    fn layout(&self) -> Option<&Layout> {
+        match &self.kind {
+            Sort::Layout(target) => Some(target.layout()),
+            Sort::Archive(_) | Sort::Dir { .. } => None,
+        }
+    }
+
+    /// A folder on the file system of the place, for temporary files without
+    /// a name.
+    pub fn scratch(&self) -> PathBuf {
+        match &self.kind {
+            Sort::Layout(target) => target.folder(),
+            Sort::Archive(_) | Sort::Dir { .. } => self.scratch.clone(),
+        }
+    }
+
+    /// The name that the reference gives to what is written.
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    /// The name under which [`Target::publish`] lists an image.
+    pub fn published_name(&self) -> &str {
+        self.name().unwrap_or("latest")
+    }
+
+    /// Whether the place gives names to images.
+    pub fn has_names(&self) -> bool {
+        !matches!(self.kind, Sort::Dir { .. })
+    }
+
+    /// What has that name in the place already.
+    pub fn named(&self, name: &str) -> Result<Option<Digest>> {
+        let Some(layout) = self.layout() else { return Ok(None) };
+        match layout.resolve(name) {
+            Ok(found) => Ok(Some(found.digest)),
+            Err(error) if error.kind() == Kind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Lists content that was written, under a name or without.
+    pub fn put(&self, name: Option<&str>, image: &Descriptor) -> Result<()> {
+        match (&self.kind, name) {
+            (Sort::Layout(target), Some(name)) => target.layout().tag(name, image),
+            (Sort::Layout(target), None) => target.layout().add(image),
+            (Sort::Archive(writer), Some(name)) => writer.tag(name, image),
+            (Sort::Archive(writer), None) => writer.add(image),
+            (Sort::Dir { root, .. }, _) => {
+                let mut root = root.lock().unwrap_or_else(PoisonError::into_inner);
+                if root.as_ref().is_some_and(|root| root.digest != image.digest) {
+                    return Err(Error::new(Code::Unrepresentable, "writing a dir: folder")
+                        .found("a second image")
+                        .expected("one: such a folder has no names"));
+                }
+                *root = Some(image.clone());
+                Ok(())
+            }
+        }
+    }
+
+    /// Makes the place visible if it is new.
+    pub fn finish(self) -> Result<()> {
+        match self.kind {
+            Sort::Layout(target) => target.publish().map(|_| ()),
+            Sort::Archive(writer) => writer.publish(),
+            Sort::Dir { writer, root } => {
+                match root.into_inner().unwrap_or_else(PoisonError::into_inner) {
+                    Some(root) => writer.publish(&root),
+                    None => Err(Error::new(Code::Bug, "writing a dir: folder").found("no image")),
+                }
+            }
+        }
+    }
+
+    /// Gives the image its name ([`Target::published_name`]), and makes the
+    /// place visible if it is new.
+    pub fn publish(self, image: &Descriptor) -> Result<()> {
+        self.put(Some(self.published_name()), image)?;
+        self.finish()
+    }
+
+    /// The same if that name still stands for `old`; `false` if somebody else
+    /// was faster. Nobody else has a name in an archive that is being written.
+    pub fn publish_over(self, image: &Descriptor, old: &Digest) -> Result<bool> {
+        if let Some(layout) = self.layout()
+            && !layout.tag_over(self.published_name(), old, image)?
+        {
+            return Ok(false);
+        }
+        if self.layout().is_none() {
+            self.put(Some(self.published_name()), image)?;
+        }
+        self.finish().map(|()| true)
+    }
+}

@@ -1,0 +1,406 @@
+//! Images in tar archives: a layout in an archive (`oci-archive:`), and what
+//! `docker save` writes (`docker-archive:`).
+//!
+//! An [`Archive`] is a place to read from. An uncompressed one in a file is
+//! read where it lies, by offset; one that is compressed, or that comes
+//! through a pipe, is first written to a temporary file without a name.
+//! [`receive()`] needs no such file: it brings a whole archive into a sink as
+//! it comes by. [`OciWriter`] and [`DockerWriter`] write archives as streams.
+//!
+//! An archive that is both (newer docker writes `manifest.json` beside a
+//! layout) is taken as the layout, which has the manifests as they are.
+
+mod docker;
+mod members;
+mod output;
+mod receive;
+mod write_docker;
+mod write_oci;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read, Seek, Write};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use plimsoll_content::limits::Limits;
+use plimsoll_content::{
+    Algorithm, Code, Descriptor, Digest, Document, Error, Hasher, Result, Source, Unverified, View,
+};
+use plimsoll_layer::codec::{Decoder, Format};
+use plimsoll_spec::{Index, LayoutHeader};
+
+pub use output::Output;
+pub use receive::{Received, receive};
+pub use write_docker::{DockerImage, DockerWriter};
+pub use write_oci::OciWriter;
+
+use crate::catalog::Catalog;
+use crate::temporary;
+use docker::Files as _;
+use members::{Members, Piece, Span};
+
+const HEADER: &str = "oci-layout";
+const INDEX: &str = "index.json";
+
+/// How much of a file tells what it is.
+const START: u64 = 512;
+
+/// What kind of archive it is.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Form {
+    /// An OCI image layout.
+    Oci,
+    /// What `docker save` writes.
+    Docker,
+}
+
+impl Form {
+    /// How references to such an archive begin.
+    pub fn prefix(self) -> &'static str {
+        match self {
+            Self::Oci => "oci-archive:",
+            Self::Docker => "docker-archive:",
+        }
+    }
+}
+
+/// An archive to read from.
+pub struct Archive {
+    form: Form,
+    shown: String,
+    file: Arc<File>,
+    members: Members<Span>,
+    list: Vec<Descriptor>,
+    /// Of docker archives: documents that were made or read, and where layers lie.
+    documents: BTreeMap<Digest, Arc<[u8]>>,
+    layers: BTreeMap<Digest, Span>,
+    findings: Vec<String>,
+    limits: Limits,
+}
+
+impl Archive {
+    /// Opens the archive at `path`; `scratch` is a folder for the temporary
+    /// file that a compressed one needs; `limits` are the budgets for documents
+    /// in it. Without `form`, what it is is seen by what it holds.
+    pub fn open(path: &Path, form: Option<Form>, scratch: &Path, limits: Limits) -> Result<Self> {
+        let file = File::open(path)
+            .map_err(|cause| Error::io("opening archive", path.display(), cause))?;
+        Self::read(file, &path.display().to_string(), form, scratch, limits)
+    }
+
+    /// What the file at `path` looks like: `None` if it is no archive of
+    /// images, and no form if it is compressed, which takes reading it.
+    pub fn look(path: &Path) -> Result<Option<Option<Form>>> {
+        let failed = |cause| Error::io("opening archive", path.display(), cause);
+        match path.metadata() {
+            Ok(data) if data.is_file() => {}
+            Ok(_) => return Ok(None),
+            Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(cause) if cause.kind() == io::ErrorKind::NotADirectory => return Ok(None),
+            Err(cause) => return Err(failed(cause)),
+        }
+        let file = File::open(path).map_err(failed)?;
+        let length = file.metadata().map_err(failed)?.len();
+        let mut start = [0; START as usize];
+        let read = file.read_at(&mut start, 0).map_err(failed)?;
+        match Format::detect(&start[..read]) {
+            Ok(Format::Tar) if read > 0 => {}
+            Ok(Format::Gzip | Format::Zstd) => return Ok(Some(None)),
+            _ => return Ok(None),
+        }
+        // Whatever is wrong with it is told when it is opened.
+        let Ok(members) = Members::index(&file, length) else { return Ok(Some(None)) };
+        Ok(form_of(&members).map(Some))
+    }
+
+    /// Whether an open file can be read where it lies: a regular file that is
+    /// not compressed.
+    pub fn lies_open(file: &File) -> io::Result<bool> {
+        Ok(file.metadata()?.is_file() && is_plain(file)?)
+    }
+
+    /// Reads the archive in an open file, which may be a pipe. `shown` is
+    /// what messages call it.
+    pub fn read(
+        file: File,
+        shown: &str,
+        form: Option<Form>,
+        scratch: &Path,
+        limits: Limits,
+    ) -> Result<Self> {
+        let doing = || format!("opening archive {shown}");
+        let io = |cause| Error::io("opening archive", shown, cause);
+        let data = file.metadata().map_err(io)?;
+        if data.is_dir() {
+            return Err(Error::new(Code::NotALayout, doing())
+                .found("a folder")
+                .expected("a tar archive")
+                .fix(format!("for a layout in a folder, write oci:{shown}")));
+        }
+        let (file, length) = if data.is_file() && is_plain(&file).map_err(io)? {
+            (file, data.len())
+        } else {
+            let file = spool(file, scratch).map_err(|error| error.context(doing()))?;
+            let length = file.metadata().map_err(io)?.len();
+            (file, length)
+        };
+        let members = Members::index(&file, length).map_err(|error| error.context(doing()))?;
+        let Some(form) = form.or_else(|| form_of(&members)) else {
+            return Err(neither(doing(), shown));
+        };
+        let mut archive = Self {
+            form,
+            shown: shown.to_owned(),
+            file: Arc::new(file),
+            members,
+            list: Vec::new(),
+            documents: BTreeMap::new(),
+            layers: BTreeMap::new(),
+            findings: Vec::new(),
+            limits,
+        };
+        match form {
+            Form::Oci => archive.open_oci(),
+            Form::Docker => archive.open_docker(),
+        }
+        .map_err(|error| error.context(doing()))?;
+        Ok(archive)
+    }
+
+    /// What kind of archive it is.
+    pub fn form(&self) -> Form {
+        self.form
+    }
+
+    /// What was odd and is read nevertheless.
+    pub fn findings(&self) -> &[String] {
+        &self.findings
+    }
+
+    /// What the archive lists.
+    pub fn catalog(&self) -> Catalog {
+        Catalog::new(self.form.prefix(), self.shown.clone(), self.list.clone())
+    }
+
+    fn open_oci(&mut self) -> Result<()> {
+        let limits = self.limits;
+        let documents = (
+            self.document(HEADER, LayoutHeader::limit(&limits))?,
+            self.document(INDEX, Index::limit(&limits))?,
+        );
+        self.list = oci_list(documents, &limits)?;
+        Ok(())
+    }
+
+    fn open_docker(&mut self) -> Result<()> {
+        let (images, findings) = docker::images(self)?;
+        for image in images {
+            self.list.extend(image.entries());
+            self.documents.insert(image.manifest.digest, image.manifest_bytes.into());
+            self.documents.insert(image.config.digest, image.config_bytes.into());
+        }
+        self.findings = findings;
+        Ok(())
+    }
+
+    fn span(&self, blob: &Descriptor) -> Result<Option<Span>> {
+        match self.form {
+            Form::Oci => self.members.file(&blob_name(&blob.digest)),
+            Form::Docker => Ok(self.layers.get(&blob.digest).copied()),
+        }
+    }
+}
+
+/// What an archive is by what it holds.
+fn form_of<T: Clone>(members: &Members<T>) -> Option<Form> {
+    if members.has(HEADER) || members.has(INDEX) {
+        return Some(Form::Oci);
+    }
+    let docker = members.has(docker::MANIFEST) || members.has(docker::REPOSITORIES);
+    docker.then_some(Form::Docker)
+}
+
+/// The entries of the layout in an archive, from its two documents.
+fn oci_list(
+    documents: (Option<Vec<u8>>, Option<Vec<u8>>),
+    limits: &Limits,
+) -> Result<Vec<Descriptor>> {
+    let missing = |name: &str| {
+        Error::new(Code::NotALayout, "reading the layout in an archive")
+            .found(format!("no file {name}"))
+            .expected("oci-layout, index.json and blobs")
+    };
+    let header = documents.0.ok_or_else(|| missing(HEADER))?;
+    Document::<LayoutHeader>::parse_within(header, limits)?;
+    let index =
+        Document::<Index>::parse_within(documents.1.ok_or_else(|| missing(INDEX))?, limits)?;
+    Ok(index.view().manifests.clone())
+}
+
+/// The name of a blob in the archive of a layout.
+fn blob_name(digest: &Digest) -> String {
+    format!("blobs/{}/{}", digest.algorithm_name(), digest.encoded())
+}
+
+fn neither(doing: String, shown: &str) -> Error {
+    Error::new(Code::NotALayout, doing)
+        .found("neither index.json nor manifest.json")
+        .expected("the archive of a layout, or what docker save writes")
+        .fix(format!(
+            "plimsoll pack {shown} NAME   makes an image, if it is a tar archive of a root filesystem"
+        ))
+}
+
+impl docker::Files for Archive {
+    fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    fn document(&self, name: &str, limit: u64) -> Result<Option<Vec<u8>>> {
+        let Some(span) = self.members.file(name)? else { return Ok(None) };
+        if span.size > limit {
+            return Err(Error::new(Code::Limit, format!("reading {name:?} of an archive"))
+                .found(format!("{} bytes", span.size))
+                .expected(format!("at most {limit} bytes")));
+        }
+        let mut bytes = Vec::new();
+        Piece::new(&self.file, span, 0)
+            .read_to_end(&mut bytes)
+            .map_err(|cause| Error::io("reading", &self.shown, cause))?;
+        Ok(Some(bytes))
+    }
+
+    fn layer(&mut self, name: &str, diff_id: &Digest) -> Result<Option<Descriptor>> {
+        let Some(span) = self.members.followed(name)? else { return Ok(None) };
+        let failed = |cause| Error::io("reading", &self.shown, cause);
+        let mut start = Vec::new();
+        Piece::new(&self.file, span, 0).take(START).read_to_end(&mut start).map_err(failed)?;
+        let layer = docker::layer(&start, span.size, diff_id, || {
+            // Whoever reads it proves a digest that its name claims.
+            if let Some(digest) = digest_of_name(name) {
+                return Ok(digest);
+            }
+            let mut hasher = Hasher::new(Algorithm::Sha256);
+            io::copy(&mut Piece::new(&self.file, span, 0), &mut hasher).map_err(failed)?;
+            Ok(hasher.finish())
+        })?;
+        self.layers.insert(layer.digest.clone(), span);
+        Ok(Some(layer))
+    }
+}
+
+/// The digest that the name of a blob claims.
+fn digest_of_name(name: &str) -> Option<Digest> {
+    let (algorithm, encoded) = name.strip_prefix("blobs/")?.split_once('/')?;
+    format!("{algorithm}:{encoded}").parse().ok()
+}
+
+impl Source for Archive {
+    fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    fn fetch(&self, blob: &Descriptor, from: u64) -> Result<Unverified<'_>> {
+        let doing = || format!("reading blob {}", blob.digest);
+        if from > blob.size {
+            return Err(Error::new(Code::Usage, doing())
+                .found(format!("byte {from} as the first"))
+                .expected(format!("at most {}, its size", blob.size)));
+        }
+        let size = |found: u64| {
+            if found == blob.size {
+                return Ok(());
+            }
+            Err(Error::new(Code::Size, doing())
+                .found(format!("{found} bytes in {}", self.shown))
+                .expected(format!("{} bytes", blob.size)))
+        };
+        let bytes = match self.documents.get(&blob.digest) {
+            Some(bytes) => Some(bytes.to_vec()),
+            None => match self.span(blob)? {
+                Some(span) => {
+                    size(span.size)?;
+                    return Ok(Unverified::new(Piece::new(&self.file, span, from)));
+                }
+                None => blob.embedded()?,
+            },
+        };
+        let Some(bytes) = bytes else {
+            return Err(Error::new(Code::NotFound, doing())
+                .found(format!("no such blob in {}", self.shown))
+                .expected(format!("{} bytes of {}", blob.size, blob.media_type))
+                .fix("the archive holds only a part of the image: write it anew"));
+        };
+        size(bytes.len() as u64)?;
+        let mut reader = io::Cursor::new(bytes);
+        reader.set_position(from);
+        Ok(Unverified::new(reader))
+    }
+}
+
+impl fmt::Debug for Archive {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Archive({}{})", self.form.prefix(), self.shown)
+    }
+}
+
+/// Whether a regular file is an uncompressed archive: what its first bytes
+/// say. What looks like nothing known is left to the reader of tar.
+fn is_plain(file: &File) -> io::Result<bool> {
+    let mut start = [0; START as usize];
+    let length = file.read_at(&mut start, 0)?;
+    Ok(!matches!(Format::detect(&start[..length]), Ok(Format::Gzip | Format::Zstd)))
+}
+
+/// The uncompressed stream of an archive, whatever it comes as. Refuses
+/// what is no archive after its first bytes (hostile case DA12).
+fn stream<R: Read + Send>(mut reader: R) -> Result<impl Read + Send> {
+    let mut start = Vec::new();
+    reader
+        .by_ref()
+        .take(START)
+        .read_to_end(&mut start)
+        .map_err(|cause| Error::io("reading", "the start of an archive", cause))?;
+    let doing = "reading an archive of images";
+    let format = if start.is_empty() {
+        return Err(Error::new(Code::Layer, doing).found("nothing").expected("a tar archive"));
+    } else {
+        Format::detect(&start)?
+    };
+    let limits = members::limits();
+    let mut decoder = Decoder::new(format, io::Cursor::new(start).chain(reader), &limits)?;
+    let mut first = Vec::new();
+    decoder
+        .by_ref()
+        .take(START)
+        .read_to_end(&mut first)
+        .map_err(|cause| Error::io("reading", "the start of an archive", cause))?;
+    if Format::detect(&first)? != Format::Tar || first.iter().all(|byte| *byte == 0) {
+        return Err(Error::new(Code::Layer, doing)
+            .found("no tar archive in what is compressed")
+            .expected("an archive with images"));
+    }
+    Ok(io::Cursor::new(first).chain(decoder))
+}
+
+/// Writes what comes, uncompressed, to a temporary file without a name.
+fn spool(file: File, scratch: &Path) -> Result<File> {
+    let mut reader = stream(file)?;
+    let failed = |cause| Error::io("writing a temporary file in", scratch.display(), cause);
+    let mut spooled = temporary::unnamed(scratch).map_err(failed)?;
+    let mut buffer = vec![0; 128 << 10];
+    loop {
+        let length = match reader.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(length) => length,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(Error::io("reading", "an archive", error)),
+        };
+        spooled.write_all(&buffer[..length]).map_err(failed)?;
+    }
+    spooled.rewind().map_err(failed)?;
+    Ok(spooled)
+}
