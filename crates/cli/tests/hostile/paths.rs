@@ -211,7 +211,11 @@ fn tr26_folders_and_links_that_change_places_meanwhile() {
         }
         stop.store(true, std::sync::atomic::Ordering::Relaxed);
     });
-    // What was swapped while it was removed is still there.
+    // What was swapped while it was removed is still there, and goes when
+    // somebody stages there again.
+    let _ = std::fs::remove_dir_all(yard.path("root"));
+    let done = yard.run(&["unpack", "oci:layout:v1", "root"]);
+    assert!(matches!(done.code, 0..=6), "{}: {}", done.code, done.err);
     let _ = std::fs::remove_dir_all(yard.path("root"));
     yard.intact(false);
 }
