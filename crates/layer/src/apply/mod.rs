@@ -13,10 +13,11 @@
 //! can not block. Owner, mode, attributes and times are set on handles of
 //! what was just made.
 //!
-//! **Memory**: 9 MiB of chunks in flight, the state of the decoder (a zstd layer may ask for [`Limits::zstd_window`]), 64 directory
-//! handles, and, if lower layers are there, the names of what this layer put
-//! into folders that it did not make itself. A layer of 100,000 such files
-//! needs about 15 MiB; folders made by the layer cost nothing.
+//! **Memory**: 9 MiB of chunks in flight, the state of the decoder (a zstd layer
+//! may ask for [`Limits::zstd_window`]), 64 directory handles, and, if lower
+//! layers are there, the names of what this layer put into folders that it did
+//! not make itself. A layer of 100,000 such files needs about 15 MiB; folders
+//! made by the layer cost nothing.
 //!
 //! What does not live here: archives and compression ([`crate::tar`],
 //! [`crate::codec`]), staging and publishing (`plimsoll-store`).
