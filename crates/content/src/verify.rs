@@ -162,6 +162,20 @@ impl Verified {
     pub fn descriptor(&self) -> &Descriptor {
         &self.descriptor
     }
+
+    /// Says whether this can be the proof of something that is `written`
+    /// bytes long: an [`Ingest`](crate::Ingest) asks before it publishes.
+    ///
+    /// Errors with [`Code::Bug`]: whoever wrote mixed up two blobs.
+    pub fn covers(&self, written: u64) -> Result<()> {
+        let Descriptor { digest, size, .. } = &self.descriptor;
+        if *size == written {
+            return Ok(());
+        }
+        Err(Error::new(Code::Bug, format!("keeping blob {digest}"))
+            .found(format!("{written} bytes that were written"))
+            .expected(format!("the {size} bytes of the proof")))
+    }
 }
 
 /// A writer that counts and hashes what goes by: content that is being made

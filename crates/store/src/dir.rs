@@ -244,11 +244,7 @@ impl Write for Blob<'_> {
 impl Ingest for Blob<'_> {
     fn commit(mut self: Box<Self>, proof: Verified) -> Result<Descriptor> {
         let blob = proof.descriptor().clone();
-        if blob.size != self.written {
-            return Err(Error::new(Code::Bug, format!("keeping blob {}", blob.digest))
-                .found(format!("{} bytes that were written", self.written))
-                .expected(format!("the {} bytes of the proof", blob.size)));
-        }
+        proof.covers(self.written)?;
         let folder = self.writer.folder.as_fd();
         self.file
             .publish(folder, file_name(&blob), MODE)

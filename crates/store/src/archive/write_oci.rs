@@ -191,11 +191,11 @@ impl Write for Blob<'_> {
 impl Ingest for Blob<'_> {
     fn commit(mut self: Box<Self>, proof: Verified) -> Result<Descriptor> {
         let blob = proof.descriptor().clone();
-        let other = self.known.as_ref().is_some_and(|known| known.digest != blob.digest);
-        if blob.size != self.written || other {
+        proof.covers(self.written)?;
+        if let Some(known) = self.known.as_ref().filter(|known| known.digest != blob.digest) {
             return Err(Error::new(Code::Bug, format!("keeping blob {}", blob.digest))
-                .found(format!("{} bytes that were written", self.written))
-                .expected(format!("the {} bytes of the proof", blob.size)));
+                .found("another blob than the one that was announced")
+                .expected(&known.digest));
         }
         let Some(output) = &mut self.output else { return Err(failed_before()) };
         if self.writer.has(&blob)? && self.known.is_none() {

@@ -276,11 +276,7 @@ impl Ingest for Staged<'_> {
     /// LY13, LY14).
     fn commit(mut self: Box<Self>, proof: Verified) -> Result<Descriptor> {
         let blob = proof.descriptor();
-        if blob.size != self.written {
-            return Err(Error::new(Code::Bug, format!("keeping blob {}", blob.digest))
-                .found(format!("{} bytes that were written", self.written))
-                .expected(format!("the {} bytes of the proof", blob.size)));
-        }
+        proof.covers(self.written)?;
         let name = blob.digest.encoded();
         self.place(blob.digest.algorithm_name(), &name).map_err(|cause| {
             let place = self.layout.path.join(path(&blob.digest));
