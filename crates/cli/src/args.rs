@@ -141,6 +141,8 @@ pub(crate) enum Verb {
     /// Copy images to another place, byte for byte
     #[command(visible_alias = "cp")]
     Copy(verbs::copy::Args),
+    /// Convert an image to another form, compression or digest algorithm
+    Convert(verbs::convert::Args),
     /// Write images to an archive
     Save(verbs::save::Args),
     /// Bring the images of an archive into the local store

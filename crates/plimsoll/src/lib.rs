@@ -10,6 +10,7 @@ pub mod attach;
 pub mod bundle;
 pub mod change;
 pub mod collect;
+pub mod convert;
 pub mod copy;
 pub mod doctor;
 pub mod draft;

@@ -11,7 +11,8 @@ use plimsoll_spec::annotations::{BASE_DIGEST, BASE_NAME};
 use serde_json::Value;
 
 use crate::change::Report;
-use crate::draft::{Draft, is_empty_layer, parse, rename_layer};
+use crate::convert::Family;
+use crate::draft::{Draft, is_empty_layer, parse};
 use crate::edit::{array, object};
 use crate::image::Image;
 use crate::place::{Home, Target};
@@ -62,10 +63,10 @@ fn one(
     let (old_config, new_config, new_manifest) =
         (parse(old.config.bytes())?, parse(new.config.bytes())?, parse(new.manifest.bytes())?);
     let mut draft = Draft::of(image)?;
-    let oci = !draft.is_docker();
+    let family = draft.family();
     let mut layers = list(new_manifest.get("layers"));
     for layer in &mut layers {
-        rename_layer(layer, oci);
+        family.adopt(layer)?;
     }
     layers.extend(array(draft.manifest_mut(), "layers")?.drain(depth..));
     draft.manifest_mut().insert("layers".to_owned(), Value::Array(layers));
@@ -93,7 +94,7 @@ fn one(
             None => config.remove(member),
         };
     }
-    if oci {
+    if family == Family::Oci {
         let annotations = object(draft.manifest_mut(), "annotations")?;
         annotations.insert(BASE_DIGEST.to_owned(), Value::from(new.descriptor.digest.to_string()));
         // It names the old base.

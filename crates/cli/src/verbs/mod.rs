@@ -4,6 +4,7 @@ pub(crate) mod append;
 pub(crate) mod attach;
 pub(crate) mod bundle;
 pub(crate) mod completions;
+pub(crate) mod convert;
 pub(crate) mod copy;
 pub(crate) mod demo;
 pub(crate) mod doctor;
@@ -44,6 +45,7 @@ pub(crate) fn dispatch(verb: Verb, context: &Context) -> Result<u8> {
     match verb {
         Verb::Pack(args) => pack::run(args, context),
         Verb::Copy(args) => copy::run(args, context),
+        Verb::Convert(args) => convert::run(args, context),
         Verb::Save(args) => save::run(args, context),
         Verb::Load(args) => load::run(&args, context),
         Verb::Ls(args) => ls::run(&args, context),

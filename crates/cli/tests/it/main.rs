@@ -2,6 +2,7 @@
 #![allow(clippy::print_stderr, reason = "tests say what they skip")]
 
 mod change;
+mod convert;
 mod demo;
 mod errors;
 mod export;

@@ -167,6 +167,29 @@ impl Target {
         }
     }
 
+    /// A name for `image` that its source gives. It takes nobody's place
+    /// unasked (hostile case DA09), which `force` is.
+    pub fn free(
+        &self,
+        name: Option<String>,
+        image: &Descriptor,
+        force: bool,
+    ) -> Result<Option<String>> {
+        let Some(name) = name else { return Ok(None) };
+        if force {
+            return Ok(Some(name));
+        }
+        match self.named(&name)? {
+            Some(other) if other != image.digest => {
+                Err(Error::new(Code::Exists, format!("naming {} {name:?}", image.digest))
+                    .found(format!("{other} under that name"))
+                    .expected("a name that is free: the source has chosen it, not you")
+                    .fix("--force   lets it take the name over"))
+            }
+            _ => Ok(Some(name)),
+        }
+    }
+
     /// Lists content that was written, under a name or without.
     pub fn put(&self, name: Option<&str>, image: &Descriptor) -> Result<()> {
         match (&self.kind, name) {
