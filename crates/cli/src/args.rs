@@ -167,6 +167,9 @@ pub(crate) enum Verb {
     Append(verbs::append::Args),
     /// Put an image on another base
     Rebase(verbs::rebase::Args),
+    /// Join the layers of an image into one
+    #[command(visible_alias = "flatten")]
+    Squash(verbs::squash::Args),
     /// Make and change indexes of images for several platforms
     #[command(alias = "manifest")]
     Index(verbs::index::Args),

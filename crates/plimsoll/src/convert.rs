@@ -34,10 +34,11 @@ use crate::copy::given_name;
 use crate::image::Image;
 use crate::place::{Home, Target, find};
 use crate::reference::Reference;
+use crate::squash::{self, Squash};
 
 pub use family::Family;
 pub use layers::How;
-use layers::Made;
+pub(crate) use layers::Made;
 
 /// What an image is to become. What is not said stays as it is.
 #[derive(Clone, Debug)]
@@ -53,6 +54,8 @@ pub struct Options {
     /// Only the images for these: one is the image itself, several are a
     /// smaller index. None are all.
     pub platforms: Vec<Platform>,
+    /// Also join the layers of each image into one.
+    pub squash: Option<squash::Options>,
     /// A name that the source gives may replace a name of the destination.
     pub force: bool,
     /// How many threads may compress.
@@ -191,12 +194,14 @@ impl Options {
 }
 
 /// A conversion at work.
-struct Converter<'a> {
-    source: &'a dyn Source,
-    target: &'a Target,
+pub(crate) struct Converter<'a> {
+    pub(crate) source: &'a dyn Source,
+    pub(crate) target: &'a Target,
     options: &'a Options,
-    watch: &'a dyn Watch,
-    report: Report,
+    pub(crate) watch: &'a dyn Watch,
+    pub(crate) report: Report,
+    /// Which layers are joined.
+    pub(crate) squash: Option<Squash<'a>>,
     /// Only these manifests, with what leads to them; `None` is all.
     only: Option<BTreeSet<Digest>>,
     /// What was made of each document.
@@ -207,16 +212,16 @@ struct Converter<'a> {
 
 /// What was done so far.
 #[derive(Default)]
-struct Report {
+pub(crate) struct Report {
     manifests: Vec<Manifest>,
     lost: Vec<Lost>,
     referrers: usize,
-    bytes: u64,
-    warnings: Vec<String>,
+    pub(crate) bytes: u64,
+    pub(crate) warnings: Vec<String>,
 }
 
 impl<'a> Converter<'a> {
-    fn new(
+    pub(crate) fn new(
         source: &'a dyn Source,
         target: &'a Target,
         options: &'a Options,
@@ -228,6 +233,11 @@ impl<'a> Converter<'a> {
             options,
             watch,
             report: Report::default(),
+            squash: options.squash.as_ref().map(|options| Squash {
+                options,
+                base: None,
+                joined: 0,
+            }),
             only: None,
             documents: BTreeMap::new(),
             made: BTreeMap::new(),
@@ -235,7 +245,7 @@ impl<'a> Converter<'a> {
     }
 
     /// Converts everything that `root` leads to; gives what came of it.
-    fn run(&mut self, root: &Descriptor) -> Result<Descriptor> {
+    pub(crate) fn run(&mut self, root: &Descriptor) -> Result<Descriptor> {
         let mut chosen = Vec::new();
         for platform in &self.options.platforms {
             let image = Image::open(self.source, root, Some(platform))?.descriptor;
@@ -261,7 +271,7 @@ impl<'a> Converter<'a> {
     }
 
     /// Counts what is about documents that have other digests now.
-    fn count(&mut self, referrers: impl FnOnce() -> Result<Referrers>) -> Result<()> {
+    pub(crate) fn count(&mut self, referrers: impl FnOnce() -> Result<Referrers>) -> Result<()> {
         let changed: BTreeSet<_> = self
             .documents
             .iter()
@@ -303,7 +313,7 @@ impl<'a> Converter<'a> {
         Ok(())
     }
 
-    fn warn(&mut self, what: String) {
+    pub(crate) fn warn(&mut self, what: String) {
         self.watch.warn(&what);
         self.report.warnings.push(what);
     }
@@ -316,7 +326,7 @@ impl<'a> Converter<'a> {
         }
     }
 
-    fn report(self, root: &Descriptor, new: &Descriptor) -> Converted {
+    pub(crate) fn report(self, root: &Descriptor, new: &Descriptor) -> Converted {
         let Report { manifests, lost, referrers, bytes, warnings } = self.report;
         Converted {
             name: None,

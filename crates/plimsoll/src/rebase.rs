@@ -58,7 +58,7 @@ fn one(
     watch: &dyn Watch,
 ) -> Result<Draft> {
     let depth = old.manifest.layers.len();
-    check(image, old)?;
+    check("rebasing", image, old)?;
     transfer::layers(source, target.sink(), &new.manifest.layers, watch)?;
     let (old_config, new_config, new_manifest) =
         (parse(old.config.bytes())?, parse(new.config.bytes())?, parse(new.manifest.bytes())?);
@@ -105,8 +105,8 @@ fn one(
 
 /// Refuses an image that is not on the old base. The same layer may be
 /// compressed in different ways.
-fn check(image: &Image, old: &Image) -> Result<()> {
-    let doing = || format!("rebasing {}", image.descriptor.digest);
+pub(crate) fn check(doing: &str, image: &Image, old: &Image) -> Result<()> {
+    let doing = || format!("{doing} {}", image.descriptor.digest);
     let (ours, theirs) = (&image.config.rootfs.diff_ids, &old.config.rootfs.diff_ids);
     for both in [image, old] {
         if both.manifest.layers.len() != both.config.rootfs.diff_ids.len() {
@@ -122,18 +122,14 @@ fn check(image: &Image, old: &Image) -> Result<()> {
     }
     if theirs.len() > ours.len() {
         return Err(Error::new(Code::Failed, doing())
-            .found(format!(
-                "{} layers, fewer than the {} of the old base",
-                ours.len(),
-                theirs.len()
-            ))
-            .expected("an image that was made on the old base"));
+            .found(format!("{} layers, fewer than the {} of the base", ours.len(), theirs.len()))
+            .expected("an image that was made on that base"));
     }
     match ours.iter().zip(theirs).position(|(ours, theirs)| ours != theirs) {
         None => Ok(()),
         Some(position) => Err(Error::new(Code::Failed, doing())
             .found(format!("layer {} is {}", position + 1, ours[position]))
-            .expected(format!("{}, as in the old base", theirs[position]))
+            .expected(format!("{}, as in the base", theirs[position]))
             .fix(
                 "name the base that the image was made on: plimsoll history REF shows its layers",
             )),

@@ -4,9 +4,11 @@ use plimsoll::content::{Algorithm, Platform, Result};
 use plimsoll::convert::{Converted, Family, How, Options};
 use plimsoll::layer::codec::Compression;
 use plimsoll::reference::Reference;
+use plimsoll::squash::{self, Below};
 
 use super::copy::streams;
-use crate::context::Context;
+use super::squash::CREATED_BY;
+use crate::context::{Context, source_date_epoch};
 use crate::out::{Style, count, safe, size};
 
 /// Convert an image: Docker's and OCI's form, compression, digests.
@@ -45,21 +47,36 @@ pub(crate) struct Args {
     #[arg(long, value_name = "OS/ARCH[/VARIANT]", value_delimiter = ',')]
     platform: Vec<Platform>,
 
+    /// Join the layers of each image into one, as `plimsoll squash` does
+    #[arg(long)]
+    squash: bool,
+
     /// Let a name that comes from SRC replace one of DST
     #[arg(long)]
     force: bool,
 }
 
 pub(crate) fn run(args: Args, context: &Context) -> Result<u8> {
+    let (threads, limits) = (context.jobs, context.limits.layers);
+    let joining = squash::Options {
+        below: Below::Layers(0),
+        compression: args.compression.unwrap_or_default(),
+        platform: None,
+        created_by: CREATED_BY.to_owned(),
+        epoch: source_date_epoch()?,
+        threads,
+        limits,
+    };
     let options = Options {
         family: args.family,
         compression: args.compression,
         recompress: args.recompress,
         algorithm: args.digest,
         platforms: args.platform,
+        squash: args.squash.then_some(joining),
         force: args.force,
-        threads: context.jobs,
-        limits: context.limits.layers,
+        threads,
+        limits,
     };
     let aside = streams(&args.to)?;
     let done = context.home.convert(&args.from, &args.to, &options, &context.watch)?;

@@ -29,6 +29,7 @@ pub(crate) mod rm;
 pub(crate) mod run;
 pub(crate) mod save;
 pub(crate) mod show;
+pub(crate) mod squash;
 pub(crate) mod tag;
 pub(crate) mod unpack;
 pub(crate) mod validate;
@@ -56,6 +57,7 @@ pub(crate) fn dispatch(verb: Verb, context: &Context) -> Result<u8> {
         Verb::Edit(args) => edit::run(*args, context),
         Verb::Append(args) => append::run(args, context),
         Verb::Rebase(args) => rebase::run(&args, context),
+        Verb::Squash(args) => squash::run(args, context),
         Verb::Index(args) => index::run(&args, context),
         Verb::History(args) => history::run(&args, context),
         Verb::Attach(args) => attach::run(&args, context),

@@ -15,6 +15,7 @@ mod repack;
 mod reproducible;
 mod run;
 mod schemas;
+mod squash;
 mod store;
 mod support;
 mod survive;

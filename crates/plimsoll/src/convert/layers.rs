@@ -46,11 +46,11 @@ pub enum How {
 
 /// A layer that was made.
 #[derive(Clone, Debug)]
-pub(super) struct Made {
-    pub(super) blob: Descriptor,
+pub(crate) struct Made {
+    pub(crate) blob: Descriptor,
     /// `None` for blobs that are no layers.
-    pub(super) diff_id: Option<Digest>,
-    pub(super) how: How,
+    pub(crate) diff_id: Option<Digest>,
+    pub(crate) how: How,
 }
 
 impl Converter<'_> {
@@ -193,7 +193,7 @@ impl Converter<'_> {
     }
 
     /// The algorithm of what is made in the place of something.
-    pub(super) fn algorithm(&self, old: &Digest) -> Result<Algorithm> {
+    pub(crate) fn algorithm(&self, old: &Digest) -> Result<Algorithm> {
         match self.options.algorithm {
             Some(algorithm) => Ok(algorithm),
             None => old.computable("what is converted"),

@@ -63,14 +63,24 @@ impl Converter<'_> {
         }
         let mut draft = Draft::of(&image)?;
         let (mut told, mut lost) = (Vec::new(), Vec::new());
-        for (position, layer) in layers.iter().enumerate() {
-            let diff_id = diff_ids.get(position);
-            let encode = self.encoding(layer, from, to);
-            let made = self
-                .layer(layer, diff_id, encode)
-                .map_err(|error| error.context(format!("converting layer {}", position + 1)))?;
-            lost.extend(layers::replace(&mut draft, position, &made)?);
-            told.push(one(layer, &made));
+        let joining = match &mut self.squash {
+            // What is attached to an image looks like one and has no tree.
+            Some(squash) if !is_attached(descriptor) => squash
+                .keep(&image, descriptor.platform.as_ref())?
+                .map(|keep| (keep, squash.options)),
+            _ => None,
+        };
+        if let Some((keep, options)) = joining {
+            told = self.join(&image, &mut draft, keep, options)?;
+        } else {
+            for (position, layer) in layers.iter().enumerate() {
+                let encode = self.encoding(layer, from, to);
+                let made = self
+                    .layer(layer, diff_ids.get(position), encode)
+                    .map_err(|error| error.context(format!("converting layer {}", position + 1)))?;
+                lost.extend(layers::replace(&mut draft, position, &made)?);
+                told.push(one(layer, &made));
+            }
         }
         if let Some(family) = self.options.family {
             lost.extend(draft.convert(family)?);
