@@ -12,8 +12,8 @@
 //! along, and points at the image as it is now. What points at an image from
 //! outside, by its digest, is counted and left.
 //!
-//! What does not live here: joining layers ([`crate::squash`]), docker's
-//! archives, which hold no manifests ([`crate::copy`]).
+//! What does not live here: joining layers ([`crate::squash`]), and what is
+//! special about docker's archives ([`crate::copy`]).
 
 mod family;
 mod layers;
@@ -27,10 +27,10 @@ use plimsoll_content::{
 use plimsoll_layer::Limits;
 use plimsoll_layer::codec::Compression;
 use plimsoll_spec::annotations::REF_NAME;
-use plimsoll_store::Referrers;
+use plimsoll_store::{Form, Referrers};
 use serde::Serialize;
 
-use crate::copy::given_name;
+use crate::copy::{docker, given_name};
 use crate::image::Image;
 use crate::place::{Home, Target, find};
 use crate::reference::Reference;
@@ -143,25 +143,37 @@ impl Home {
         watch: &dyn Watch,
     ) -> Result<Converted> {
         options.check()?;
-        let target = self.target(to)?;
-        let (held, which, _) = self.hold(from)?;
-        let Some(held) = held else {
-            // The error says what there is instead.
-            return self.open(from).and_then(|_| Err(Error::new(Code::Bug, "opening a store")));
+        let to = to.clone().look(false)?;
+        let mut archive = None;
+        let (target, options) = match &to {
+            Reference::Archive { form: Some(Form::Docker), at, which } => {
+                let (target, form) = docker::prepare(self, at, which, options)?;
+                (target, &*archive.insert(form))
+            }
+            to => (self.target(to)?, options),
         };
+        let (held, which, _) = self.hold(from)?;
+        let Some(held) = held else { return Err(self.no_store(from)) };
         let (catalog, source) = (held.catalog()?, held.source());
         let entry = find(&catalog, source, &which)?;
+        let mut root = entry.descriptor.clone();
+        if target.docker().is_some() {
+            root = docker::only(source, &root, options.platforms.first(), 0)?.descriptor;
+        }
         let mut converter = Converter::new(source, &target, options, watch);
         for finding in held.findings() {
             converter.warn(finding.clone());
         }
         let new = converter
-            .run(&entry.descriptor)
+            .run(&root)
             .map_err(|error| error.context(format!("converting {from} to {to}")))?;
         converter.count(|| Referrers::of(source, &catalog))?;
-        let mut report = converter.report(&entry.descriptor, &new);
+        let mut report = converter.report(&root, &new);
         report.name = match target.name() {
             Some(name) => Some(name.to_owned()),
+            None if target.docker().is_some() => {
+                docker::name(&target, &entry, watch, &mut report.warnings)
+            }
             None if target.has_names() => target.free(given_name(&entry), &new, options.force)?,
             None => None,
         };

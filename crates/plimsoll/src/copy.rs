@@ -10,7 +10,7 @@
 //! as it comes ([`plimsoll_store::receive`]). A docker archive holds no
 //! manifests, so writing one is a matter of its own (`docker`).
 
-mod docker;
+pub(crate) mod docker;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;

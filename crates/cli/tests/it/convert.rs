@@ -450,3 +450,41 @@ fn every_kind_of_place_gives_and_takes() {
     sandbox.ok(&["convert", "oci:images:v1", "oci:images", "--compression", "zstd", "--force"]);
     assert_eq!(sandbox.ok(&["ls", "oci:images", "-q"]), "v1\n");
 }
+
+#[test]
+fn docker_archives_are_made_in_the_same_pass() {
+    let sandbox = Sandbox::new();
+    odd(&sandbox);
+    sandbox.ok(&["append", "oci:images:v1", "tree", "--compression", "zstd", "-t", "v2"]);
+    let plain = sandbox.json(&["convert", "oci:images:v2", "docker-archive:a.tar:app"]);
+    assert_eq!(
+        (&plain["name"], &plain["mediaType"]),
+        (&json!("app:latest"), &json!(DOCKER_MANIFEST))
+    );
+    // What is read out of it again is the manifest that was told of.
+    assert_eq!(digest(&sandbox, "./a.tar"), plain["digest"].as_str().expect("a digest"));
+    sandbox.ok(&["copy", "oci:images:v2", "docker-archive:b.tar:app:latest"]);
+    assert_eq!(fs::read(sandbox.path("a.tar")).ok(), fs::read(sandbox.path("b.tar")).ok());
+    // Joined, and through a pipe: one layer of the same tree.
+    let joined = ["convert", "oci:images:v2", "docker-archive:-", "--squash"];
+    let piped = sandbox.command(&joined).output().expect("it starts");
+    assert!(piped.status.success());
+    fs::write(sandbox.path("c.tar"), piped.stdout).expect("written");
+    sandbox.ok(&["validate", "./a.tar", "./c.tar"]);
+    assert_eq!(shown(&sandbox, &["./c.tar"])["layers"].as_array().map(Vec::len), Some(1));
+    for (from, to) in [("oci:images:v2", "x.tar"), ("./c.tar", "y.tar")] {
+        sandbox.ok(&["export", from, "-o", to]);
+    }
+    assert_eq!(fs::read(sandbox.path("x.tar")).ok(), fs::read(sandbox.path("y.tar")).ok());
+    for words in [
+        &["--to", "oci"][..],
+        &["--compression", "gzip"],
+        &["--digest", "sha512"],
+        &["--platform", "linux/amd64,linux/arm64"],
+    ] {
+        let all = [&["convert", "oci:images:v2", "docker-archive:no.tar"][..], words].concat();
+        let errors = sandbox.fails(1, &all);
+        assert!(errors.contains("E_UNREPRESENTABLE"), "{errors}");
+        assert!(!sandbox.path("no.tar").exists());
+    }
+}

@@ -160,6 +160,31 @@ impl Family {
     }
 }
 
+/// Leaves of a manifest of plain layers what a docker archive holds of it, so
+/// that it is the one that is read out of the archive. Gives what is lost.
+pub(crate) fn bare(manifest: &mut Map<String, Value>) -> Vec<String> {
+    let mut lost = Vec::new();
+    let mut keep = |members: &mut Map<String, Value>, known: &[&str], place: &str| {
+        let others: Vec<_> =
+            members.keys().filter(|name| !known.contains(&name.as_str())).cloned().collect();
+        lost.extend(others.iter().filter_map(|member| gone(members, member, place)));
+    };
+    keep(manifest, &["schemaVersion", "mediaType", "config", "layers"], "");
+    let descriptor = ["mediaType", "digest", "size"];
+    if let Some(Value::Object(config)) = manifest.get_mut("config") {
+        keep(config, &descriptor, "config");
+    }
+    let layers = manifest.get_mut("layers").and_then(Value::as_array_mut);
+    for (position, layer) in layers.into_iter().flatten().enumerate() {
+        if let Value::Object(layer) = layer {
+            keep(layer, &descriptor, &format!("layer {}", position + 1));
+            let plain = Value::from(media_type::DOCKER_LAYER.as_str());
+            layer.insert("mediaType".to_owned(), plain);
+        }
+    }
+    lost
+}
+
 /// Takes a member away, and says so if it said anything.
 fn gone(members: &mut Map<String, Value>, member: &str, place: &str) -> Option<String> {
     let said = match members.remove(member)? {

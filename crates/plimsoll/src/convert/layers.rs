@@ -82,7 +82,10 @@ impl Converter<'_> {
             self.options.algorithm.is_some_and(|wanted| digest.algorithm() != Some(wanted))
         };
         let rehash = other(&layer.digest) || diff_id.is_some_and(other);
-        if kind.is_some_and(|kind| kind.nondistributable) && is_elsewhere(self.source, layer)? {
+        if kind.is_some_and(|kind| kind.nondistributable)
+            && self.target.docker().is_none()
+            && is_elsewhere(self.source, layer)?
+        {
             if rehash {
                 self.warn(format!(
                     "{} lies elsewhere: its digests stay those of their algorithm",
@@ -116,6 +119,11 @@ impl Converter<'_> {
         compression: Compression,
     ) -> Result<Made> {
         let algorithm = self.algorithm(&layer.digest)?;
+        if let Some(size) = self.target.docker().and_then(|archive| archive.layer(diff_id)) {
+            // The same layer in another compression.
+            let blob = Descriptor::new(pack::layer_type(compression), diff_id.clone(), size);
+            return Ok(Made { blob, diff_id: Some(diff_id.clone()), how: How::Recompressed });
+        }
         self.watch.begin(&format!("recompressing {}", layer.digest.short()), Some(layer.size));
         let one = One { layer, reader: Some(self.source.open(layer)?), watch: self.watch };
         let announced = Announced { format: unpack::layer_format(kind), diff_id: diff_id.clone() };
@@ -210,10 +218,18 @@ impl Converter<'_> {
     pub(super) fn encoding(
         &self,
         layer: &Descriptor,
+        diff_id: Option<&Digest>,
         from: Family,
         to: Family,
     ) -> Option<Compression> {
-        let kind = LayerType::of(&layer.media_type).filter(|kind| !kind.nondistributable)?;
+        let kind = LayerType::of(&layer.media_type)?;
+        if self.target.docker().is_some() {
+            // All that it has for a layer is the plain tar, by its diff_id.
+            return (diff_id != Some(&layer.digest)).then_some(Compression::None);
+        }
+        if kind.nondistributable {
+            return None;
+        }
         match self.options.compression {
             Some(wanted) => {
                 let same = wanted.format() == unpack::layer_format(kind);

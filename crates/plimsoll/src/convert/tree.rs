@@ -8,6 +8,7 @@ use plimsoll_spec::graph::Node;
 use plimsoll_spec::{Index, Manifest, media_type};
 use serde_json::{Map, Value};
 
+use super::family::bare;
 use super::layers::{self, Made};
 use super::{Converter, Family};
 use crate::draft::{Draft, kept, parse, update};
@@ -74,9 +75,10 @@ impl Converter<'_> {
             told = self.join(&image, &mut draft, keep, options)?;
         } else {
             for (position, layer) in layers.iter().enumerate() {
-                let encode = self.encoding(layer, from, to);
+                let diff_id = diff_ids.get(position);
+                let encode = self.encoding(layer, diff_id, from, to);
                 let made = self
-                    .layer(layer, diff_ids.get(position), encode)
+                    .layer(layer, diff_id, encode)
                     .map_err(|error| error.context(format!("converting layer {}", position + 1)))?;
                 lost.extend(layers::replace(&mut draft, position, &made)?);
                 told.push(one(layer, &made));
@@ -84,6 +86,9 @@ impl Converter<'_> {
         }
         if let Some(family) = self.options.family {
             lost.extend(draft.convert(family)?);
+        }
+        if self.target.docker().is_some() {
+            lost.extend(bare(draft.manifest_mut()));
         }
         if let Some(algorithm) = self.options.algorithm {
             draft = draft.rehashed(algorithm);
