@@ -141,6 +141,8 @@ pub(crate) enum Verb {
     /// Copy images to another place, byte for byte
     #[command(visible_alias = "cp")]
     Copy(verbs::copy::Args),
+    /// Convert an image to another form, compression or digest algorithm
+    Convert(verbs::convert::Args),
     /// Write images to an archive
     Save(verbs::save::Args),
     /// Bring the images of an archive into the local store
@@ -165,6 +167,9 @@ pub(crate) enum Verb {
     Append(verbs::append::Args),
     /// Put an image on another base
     Rebase(verbs::rebase::Args),
+    /// Join the layers of an image into one
+    #[command(visible_alias = "flatten")]
+    Squash(verbs::squash::Args),
     /// Make and change indexes of images for several platforms
     #[command(alias = "manifest")]
     Index(verbs::index::Args),

@@ -40,7 +40,7 @@ mod staged;
 mod store;
 mod temporary;
 
-pub use archive::{Archive, DockerImage, DockerWriter, Form, OciWriter, Output, Received, receive};
+pub use archive::{Archive, DockerWriter, Form, OciWriter, Output, Received, receive};
 pub use catalog::{Catalog, Entry};
 pub use dir::{Dir, DirWriter};
 pub use folder::Flush;

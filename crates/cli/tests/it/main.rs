@@ -2,6 +2,7 @@
 #![allow(clippy::print_stderr, reason = "tests say what they skip")]
 
 mod change;
+mod convert;
 mod demo;
 mod errors;
 mod export;
@@ -14,6 +15,7 @@ mod repack;
 mod reproducible;
 mod run;
 mod schemas;
+mod squash;
 mod store;
 mod support;
 mod survive;

@@ -11,6 +11,7 @@
 //! layout) is taken as the layout, which has the manifests as they are.
 
 mod docker;
+mod files;
 mod members;
 mod output;
 mod receive;
@@ -34,7 +35,7 @@ use plimsoll_spec::{Index, LayoutHeader};
 
 pub use output::Output;
 pub use receive::{Received, receive};
-pub use write_docker::{DockerImage, DockerWriter};
+pub use write_docker::DockerWriter;
 pub use write_oci::OciWriter;
 
 use crate::catalog::Catalog;
