@@ -53,16 +53,19 @@ pub fn check_within(what: &str, bytes: &[u8], depth: usize) -> Result<()> {
 /// members of an object at `pointer`, `known` the names that have a meaning
 /// there.
 pub fn refuse_lookalikes(pointer: &str, other: &Map<String, Value>, known: &[&str]) -> Result<()> {
-    let lookalike = other.keys().find(|name| {
-        let folded = fold(name);
-        known.iter().any(|known| fold(known) == folded)
-    });
+    let lookalike = other.keys().find(|name| lookalike(name, known).is_some());
     match lookalike {
         None => Ok(()),
         Some(name) => Err(Error::new(Code::Malformed, "reading member names")
             .found(format!("{name:?} at {:?}", if pointer.is_empty() { "/" } else { pointer }))
             .expected("no name that some readers take for another one by ignoring case")),
     }
+}
+
+/// The known name that some readers take `name` for.
+pub fn lookalike<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
+    let folded = fold(name);
+    known.iter().copied().find(|known| fold(known) == folded)
 }
 
 fn fold(name: &str) -> String {
