@@ -177,7 +177,8 @@ pub(crate) fn proved<'a, T>(
         done(position, summary);
         begin(position + 1);
     };
-    take(Blobs { source, layers, watch }, &announced, &mut each).map_err(|(position, error)| {
+    let blobs = layers.iter().map(|layer| &layer.descriptor).collect();
+    take(Blobs::new(source, blobs, watch), &announced, &mut each).map_err(|(position, error)| {
         match layers.get(position) {
             Some(layer) => {
                 error.context(format!("applying {}, {}", name(position), layer.descriptor.digest))
@@ -190,15 +191,25 @@ pub(crate) fn proved<'a, T>(
 /// The blobs of layers, from one source, with their digests as the proof.
 pub(crate) struct Blobs<'a> {
     source: &'a dyn Source,
-    layers: &'a [Layer],
+    blobs: Vec<&'a Descriptor>,
     watch: &'a dyn Watch,
+}
+
+impl<'a> Blobs<'a> {
+    pub(crate) fn new(
+        source: &'a dyn Source,
+        blobs: Vec<&'a Descriptor>,
+        watch: &'a dyn Watch,
+    ) -> Self {
+        Self { source, blobs, watch }
+    }
 }
 
 impl<'a> apply::Blobs for Blobs<'a> {
     type Blob = Watched<'a, Verifying<Box<dyn Read + Send + 'a>>>;
 
     fn open(&mut self, layer: usize) -> Result<Self::Blob> {
-        Ok(Watched::new(self.source.open(&self.layers[layer].descriptor)?, self.watch))
+        Ok(Watched::new(self.source.open(self.blobs[layer])?, self.watch))
     }
 
     fn prove(&mut self, _: usize, blob: Self::Blob) -> Result<()> {
@@ -209,7 +220,12 @@ impl<'a> apply::Blobs for Blobs<'a> {
 
 /// How the layer is compressed, as the codecs call it.
 pub fn format(layer: &Layer) -> Format {
-    match layer.kind.compression {
+    format_of(layer.kind.compression)
+}
+
+/// The same of what a media type says.
+pub(crate) fn format_of(compression: LayerCompression) -> Format {
+    match compression {
         LayerCompression::None => Format::Tar,
         LayerCompression::Gzip => Format::Gzip,
         LayerCompression::Zstd => Format::Zstd,

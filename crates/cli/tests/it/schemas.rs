@@ -71,6 +71,8 @@ fn every_report_follows_its_schema() {
         &["referrers", "oci:images:v1"],
         &["explain"],
         &["explain", "E_DIGEST"],
+        &["explain", "LY2"],
+        &["validate", "oci:images"],
         &["version"],
     ] {
         check(&sandbox.json(words));

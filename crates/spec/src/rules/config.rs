@@ -1,10 +1,12 @@
 //! Image configs. Optional members may be `null` (CF3).
 
+use plimsoll_content::Digest;
 use plimsoll_content::json::Tree;
 
 use super::annotations::child;
 use super::judge::{Judge, is_object, shown, text_of, value};
 use super::platform::{self, strings};
+use super::report::Image;
 use super::text::{self, Fit};
 use super::{Level, annotations, descriptor, table};
 use crate::config::{EXECUTION, MEMBERS};
@@ -22,8 +24,13 @@ pub(super) fn judge(judge: &mut Judge, tree: &Tree) {
         None | Some(Tree::Null) => {}
         Some(execution) => self::execution(judge, execution),
     }
-    let layers = rootfs(judge, tree.get("rootfs"));
-    history(judge, tree.get("history"), layers);
+    let diff_ids = rootfs(judge, tree.get("rootfs"));
+    history(judge, tree.get("history"), diff_ids.as_ref().map(Vec::len));
+    judge.image = Some(Image {
+        platform: platform::read(tree).unwrap_or_default(),
+        diff_ids: diff_ids.unwrap_or_default(),
+        user: tree.get("config").and_then(|config| text_of(config, "User")).map(str::to_owned),
+    });
 }
 
 fn runs_on(judge: &mut Judge, tree: &Tree) {
@@ -151,8 +158,8 @@ fn ports(judge: &mut Judge, tree: Option<&Tree>) {
     }
 }
 
-/// How many layers the config tells of.
-fn rootfs(judge: &mut Judge, tree: Option<&Tree>) -> Option<usize> {
+/// The diff_ids, as far as they can be read.
+fn rootfs(judge: &mut Judge, tree: Option<&Tree>) -> Option<Vec<Option<Digest>>> {
     let Some(tree) = tree.filter(|tree| is_object(tree)) else {
         judge.find(&table::CF19, "", tree.map_or("none".to_owned(), value));
         return None;
@@ -169,14 +176,17 @@ fn rootfs(judge: &mut Judge, tree: Option<&Tree>) -> Option<usize> {
         judge.find(&table::CF22, "/rootfs/diff_ids", found);
         return None;
     };
-    for (position, diff_id) in diff_ids.iter().enumerate() {
+    let read = diff_ids.iter().enumerate().map(|(position, diff_id)| {
         let here = format!("/rootfs/diff_ids/{position}");
         match diff_id {
-            Tree::Text(text) => drop(descriptor::digest(judge, text, &here)),
-            other => judge.find(&table::CF22, &here, other.kind()),
+            Tree::Text(text) => descriptor::digest(judge, text, &here),
+            other => {
+                judge.find(&table::CF22, &here, other.kind());
+                None
+            }
         }
-    }
-    Some(diff_ids.len())
+    });
+    Some(read.collect())
 }
 
 fn history(judge: &mut Judge, tree: Option<&Tree>, layers: Option<usize>) {

@@ -3,9 +3,9 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use plimsoll_content::json::Tree;
-use plimsoll_content::{Algorithm, Digest, MediaType, limits};
+use plimsoll_content::{Algorithm, Descriptor, Digest, MediaType, limits};
 
-use super::judge::{Judge, shown, value};
+use super::judge::{Judge, shown, text_of, value};
 use super::{Rule, annotations, platform, table, text};
 
 /// The rules that hold where a descriptor stands.
@@ -22,10 +22,11 @@ pub(super) static ALONE: Place = Place { descriptor: &table::DE3, media_type: No
 const MEMBERS: &[&str] =
     &["mediaType", "digest", "size", "urls", "annotations", "data", "platform", "artifactType"];
 
-/// Judges a descriptor.
-pub(super) fn judge(judge: &mut Judge, tree: &Tree, at: &str, place: &Place) {
+/// Judges a descriptor; gives it as far as what it points at can be found.
+pub(super) fn judge(judge: &mut Judge, tree: &Tree, at: &str, place: &Place) -> Option<Descriptor> {
     if tree.members().is_none() {
-        return judge.find(place.descriptor, at, tree.kind());
+        judge.find(place.descriptor, at, tree.kind());
+        return None;
     }
     judge.lookalikes(tree, at, MEMBERS);
     let below = |name: &str| format!("{at}/{name}");
@@ -63,6 +64,20 @@ pub(super) fn judge(judge: &mut Judge, tree: &Tree, at: &str, place: &Place) {
     if let Some(kind) = tree.get("artifactType") {
         media_type(judge, kind, &below("artifactType"), &table::DE17);
     }
+    let text = |name: &str| text_of(tree, name).map(str::to_owned);
+    let mut descriptor =
+        Descriptor::new(text("mediaType").unwrap_or_default().into(), digest?, size?);
+    descriptor.data = text("data");
+    descriptor.artifact_type = text("artifactType").map(MediaType::from);
+    descriptor.platform = tree.get("platform").and_then(platform::read);
+    let urls = tree.get("urls").and_then(Tree::elements).unwrap_or_default();
+    descriptor.urls = urls.iter().filter_map(Tree::text).map(str::to_owned).collect();
+    let annotations = tree.get("annotations").and_then(Tree::members).unwrap_or_default();
+    descriptor.annotations = annotations
+        .iter()
+        .filter_map(|(name, value)| Some((name.clone(), value.text()?.to_owned())))
+        .collect();
+    Some(descriptor)
 }
 
 /// A media type on its own.

@@ -8,7 +8,7 @@ use super::judge::{Judge, is_object, own_type, shown, text_of, value};
 use super::manifest::{foreign, head};
 use super::{Level, annotations, table};
 use crate::annotations::{REF_NAME, is_ref_name};
-use crate::graph::Node;
+use crate::graph::{Node, Role};
 
 static ENTRY: Place = Place { descriptor: &table::IX7, media_type: None };
 static SUBJECT: Place = Place { descriptor: &table::DE3, media_type: None };
@@ -50,9 +50,11 @@ pub(super) fn judge(judge: &mut Judge, tree: &Tree, layout: bool) {
             &[]
         }
     };
+    judge.elements = entries.len();
     for (position, entry) in entries.iter().enumerate() {
         let here = format!("/manifests/{position}");
-        descriptor::judge(judge, entry, &here, &ENTRY);
+        let read = descriptor::judge(judge, entry, &here, &ENTRY);
+        judge.lead(Role::Manifest, position, read);
         if judge.is_docker() {
             docker_entry(judge, entry, &here);
             continue;
@@ -83,9 +85,10 @@ pub(super) fn judge(judge: &mut Judge, tree: &Tree, layout: bool) {
     }
     if let Some(kind) = tree.get("artifactType") {
         descriptor::media_type(judge, kind, "/artifactType", &table::IX6);
+        judge.artifact_type = text_of(tree, "artifactType").map(MediaType::from);
     }
     if let Some(subject) = tree.get("subject") {
-        descriptor::judge(judge, subject, "/subject", &SUBJECT);
+        judge.subject = descriptor::judge(judge, subject, "/subject", &SUBJECT);
     }
     if let Some(map) = tree.get("annotations") {
         annotations::judge(judge, map, "/annotations", &table::IX26);

@@ -2,10 +2,11 @@
 
 use plimsoll_content::json::{self, Survey, Tree, Wrong};
 use plimsoll_content::limits::Limits;
-use plimsoll_content::{Code, Document, Error, View};
+use plimsoll_content::{Code, Descriptor, Document, Error, MediaType, View};
 
-use super::report::{Finding, Findings, Report};
+use super::report::{Finding, Findings, Image, Lead, Report};
 use super::{Kind, Level, Rule, table};
+use crate::graph::Role;
 use crate::{Config, Index, LayoutHeader, Manifest, docker, media_type};
 
 /// The longest piece of foreign text that a finding quotes.
@@ -17,11 +18,31 @@ pub(super) struct Judge {
     /// Docker's documents have Docker's rules: what is wrong there is told
     /// without a rule, and what merely should be otherwise is not told.
     docker: bool,
+    leads: Vec<Lead>,
+    pub(super) elements: usize,
+    pub(super) artifact_type: Option<MediaType>,
+    pub(super) subject: Option<Descriptor>,
+    pub(super) image: Option<Image>,
 }
 
 impl Judge {
     pub(super) fn new(docker: bool) -> Self {
-        Self { findings: Findings::default(), docker }
+        Self {
+            findings: Findings::default(),
+            docker,
+            leads: Vec::new(),
+            elements: 0,
+            artifact_type: None,
+            subject: None,
+            image: None,
+        }
+    }
+
+    /// Notes what the document points at, if that can be read.
+    pub(super) fn lead(&mut self, role: Role, position: usize, found: Option<Descriptor>) {
+        if let Some(descriptor) = found {
+            self.leads.push(Lead { role, position, descriptor });
+        }
     }
 
     pub(super) fn is_docker(&self) -> bool {
@@ -167,7 +188,14 @@ impl Judge {
     }
 
     pub(super) fn finish(self) -> Report {
-        Report { findings: self.findings.into_vec() }
+        Report {
+            findings: self.findings.into_vec(),
+            leads: self.leads,
+            elements: self.elements,
+            artifact_type: self.artifact_type,
+            subject: self.subject,
+            image: self.image,
+        }
     }
 }
 
@@ -201,7 +229,7 @@ pub(super) fn is_object(tree: &Tree) -> bool {
 
 /// The media type that a document of that family says.
 pub(super) fn own_type(docker: bool, index: bool) -> &'static str {
-    static TYPES: [plimsoll_content::MediaType; 4] = [
+    static TYPES: [MediaType; 4] = [
         media_type::MANIFEST,
         media_type::INDEX,
         media_type::DOCKER_MANIFEST,

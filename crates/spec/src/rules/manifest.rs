@@ -6,7 +6,7 @@ use plimsoll_content::json::Tree;
 use super::descriptor::{self, Place};
 use super::judge::{Judge, is_object, own_type, text_of, value};
 use super::{Rule, annotations, table};
-use crate::graph::Node;
+use crate::graph::{Node, Role};
 use crate::media_type::{self, LayerType};
 
 static CONFIG: Place = Place { descriptor: &table::MA10, media_type: Some(&table::MA16) };
@@ -40,7 +40,10 @@ pub(super) fn judge(judge: &mut Judge, tree: &Tree) {
     foreign(judge, tree, &["manifests", "fsLayers"]);
     match tree.get("config") {
         None => judge.find(&table::MA10, "", "none"),
-        Some(config) => descriptor::judge(judge, config, "/config", &CONFIG),
+        Some(config) => {
+            let config = descriptor::judge(judge, config, "/config", &CONFIG);
+            judge.lead(Role::Config, 0, config);
+        }
     }
     let layers = match tree.get("layers") {
         Some(Tree::Array(layers)) => layers.as_slice(),
@@ -49,17 +52,20 @@ pub(super) fn judge(judge: &mut Judge, tree: &Tree) {
             &[]
         }
     };
+    judge.elements = layers.len();
     for (position, layer) in layers.iter().enumerate() {
-        descriptor::judge(judge, layer, &format!("/layers/{position}"), &LAYER);
+        let layer = descriptor::judge(judge, layer, &format!("/layers/{position}"), &LAYER);
+        judge.lead(Role::Layer, position, layer);
     }
     if judge.is_docker() {
         return;
     }
     if let Some(kind) = tree.get("artifactType") {
         descriptor::media_type(judge, kind, "/artifactType", &table::MA7);
+        judge.artifact_type = text_of(tree, "artifactType").map(MediaType::from);
     }
     if let Some(subject) = tree.get("subject") {
-        descriptor::judge(judge, subject, "/subject", &SUBJECT);
+        judge.subject = descriptor::judge(judge, subject, "/subject", &SUBJECT);
     }
     if let Some(map) = tree.get("annotations") {
         annotations::judge(judge, map, "/annotations", &table::MA30);

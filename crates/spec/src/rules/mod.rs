@@ -32,7 +32,7 @@ use serde::Serialize;
 use crate::media_type;
 use judge::Judge;
 
-pub use report::{Finding, Findings, Report};
+pub use report::{Finding, Findings, Image, Lead, Report};
 
 /// How bad it is to break a rule; the worst is first.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
@@ -225,7 +225,7 @@ pub fn validate_within(bytes: &[u8], kind: Kind, limits: &Limits) -> Report {
     let tree = judge.text(bytes, limits.json_depth);
     if let Some(tree) = &tree {
         match kind {
-            Kind::Descriptor => descriptor::judge(&mut judge, tree, "", &descriptor::ALONE),
+            Kind::Descriptor => drop(descriptor::judge(&mut judge, tree, "", &descriptor::ALONE)),
             Kind::Manifest | Kind::DockerManifest => manifest::judge(&mut judge, tree),
             Kind::Index | Kind::DockerManifestList => index::judge(&mut judge, tree, false),
             Kind::LayoutIndex => index::judge(&mut judge, tree, true),

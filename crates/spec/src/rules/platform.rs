@@ -1,5 +1,6 @@
 //! Platforms, of descriptors and of configs.
 
+use plimsoll_content::Platform;
 use plimsoll_content::json::Tree;
 
 use super::judge::{Judge, shown, text_of, value};
@@ -126,6 +127,17 @@ pub(super) fn judge(judge: &mut Judge, tree: &Tree, at: &str) {
     if tree.get("features").is_some() {
         judge.find(&table::IX23, &format!("{at}/features"), "a member that is reserved");
     }
+}
+
+/// The platform, as far as it is one; of a descriptor or of a config.
+pub(super) fn read(tree: &Tree) -> Option<Platform> {
+    let text = |name: &str| text_of(tree, name).map(str::to_owned);
+    let mut platform = Platform::new(&text("os")?, &text("architecture")?);
+    platform.variant = text("variant");
+    platform.os_version = text("os.version");
+    let features = tree.get("os.features").and_then(Tree::elements).unwrap_or_default();
+    platform.os_features = features.iter().filter_map(Tree::text).map(str::to_owned).collect();
+    Some(platform)
 }
 
 /// Version and features of the operating system; `null` is allowed in configs.

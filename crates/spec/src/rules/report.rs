@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use plimsoll_content::Code;
+use plimsoll_content::{Code, Descriptor, Digest, MediaType, Platform};
 
 use super::{Level, Rule};
+use crate::graph::Role;
 
 /// How many findings of one rule are kept of one thing. Hostile documents
 /// have one per byte; the rest is only counted.
@@ -133,6 +134,39 @@ impl Findings {
 pub struct Report {
     /// What is not as it should be.
     pub findings: Vec<Finding>,
+    /// What the document points at, in its order, as far as that can be read:
+    /// enough to look at it too, and for nothing else.
+    pub leads: Vec<Lead>,
+    /// How many entries or layers it lists, whether they can be read or not.
+    pub elements: usize,
+    /// What kind of artifact the document says it is.
+    pub artifact_type: Option<MediaType>,
+    /// The manifest that the document is about.
+    pub subject: Option<Descriptor>,
+    /// What a config says of its image.
+    pub image: Option<Image>,
+}
+
+/// One thing that a document points at.
+#[derive(Clone, Debug)]
+pub struct Lead {
+    /// What it is to the document.
+    pub role: Role,
+    /// Which of these it is, from 0.
+    pub position: usize,
+    /// What the document says about it.
+    pub descriptor: Descriptor,
+}
+
+/// What a config says of its image, as far as it can be read.
+#[derive(Clone, Debug, Default)]
+pub struct Image {
+    /// What the image runs on.
+    pub platform: Platform,
+    /// The digests of the plain layers; `None` for those that are none.
+    pub diff_ids: Vec<Option<Digest>>,
+    /// Who runs it.
+    pub user: Option<String>,
 }
 
 impl Report {
