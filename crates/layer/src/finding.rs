@@ -18,6 +18,9 @@ pub struct Finding {
     pub name: &'static str,
     /// The entry that it is about, if it is about one.
     pub path: Option<RelPath>,
+    /// Where in the uncompressed archive, in bytes, if that is known: the
+    /// first header of the entry, as a rule.
+    pub offset: Option<u64>,
     /// What was found, in a sentence. Safe to print.
     pub message: String,
 }
@@ -25,12 +28,17 @@ pub struct Finding {
 impl Finding {
     /// A finding about the layer as a whole.
     pub fn new(name: &'static str, message: impl Into<String>) -> Self {
-        Self { name, path: None, message: message.into() }
+        Self { name, path: None, offset: None, message: message.into() }
     }
 
     /// The same finding about one entry.
     pub fn at(self, path: &RelPath) -> Self {
         Self { path: Some(path.clone()), ..self }
+    }
+
+    /// The same finding about what starts at that byte.
+    pub fn at_byte(self, offset: u64) -> Self {
+        Self { offset: Some(offset), ..self }
     }
 }
 
@@ -53,20 +61,22 @@ pub struct Findings {
     position: u64,
     /// How often each name came, in the order of first appearance.
     seen: Vec<(&'static str, u64)>,
+    /// Where the reader is that finds them.
+    offset: Option<u64>,
 }
 
 impl Findings {
     /// Takes in one more.
     pub fn push(&mut self, finding: Finding) {
         if self.room_for(finding.name) {
-            self.kept.push((self.position, finding));
+            self.keep(finding);
         }
     }
 
     /// Counts one more of this name and makes it only if it is kept.
     pub fn note(&mut self, name: &'static str, make: impl FnOnce() -> Finding) {
         if self.room_for(name) {
-            self.kept.push((self.position, make()));
+            self.keep(make());
         }
     }
 
@@ -113,6 +123,16 @@ impl Findings {
         let first = |name| kept.iter().position(|(known, _)| *known == name);
         seen.sort_by_key(|(name, _)| first(*name));
         self.seen = seen;
+    }
+
+    /// Says where the reader is that finds what comes in from now on.
+    pub(crate) fn stand_at(&mut self, offset: Option<u64>) {
+        self.offset = offset;
+    }
+
+    fn keep(&mut self, finding: Finding) {
+        let offset = finding.offset.or(self.offset);
+        self.kept.push((self.position, Finding { offset, ..finding }));
     }
 
     /// All that was kept, and one finding more for each name that came too

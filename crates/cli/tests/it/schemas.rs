@@ -73,6 +73,8 @@ fn every_report_follows_its_schema() {
         &["squash", "oci:images:v4", "-t", "v6"],
         &["explain"],
         &["explain", "E_DIGEST"],
+        &["explain", "LY2"],
+        &["validate", "oci:images"],
         &["version"],
     ] {
         check(&sandbox.json(words));
