@@ -101,7 +101,18 @@ fn members(expected: &Map<String, Value>, found: &Value, there: bool) -> Option<
         let list = found.pointer(pointer).and_then(Value::as_array);
         let list = list.map(Vec::as_slice).unwrap_or_default();
         let wanted = wanted.as_array().map(Vec::as_slice).unwrap_or_default();
-        let wrong = wanted.iter().find(|member| list.contains(member) != there)?;
+        let holds = |wanted: &Value| list.iter().any(|member| includes(member, wanted));
+        let wrong = wanted.iter().find(|member| holds(member) != there)?;
         Some(format!("{pointer} {} {wrong}", if there { "lacks" } else { "has" }))
     })
+}
+
+/// Whether a value is another one; of objects, whether it has its members.
+fn includes(value: &Value, wanted: &Value) -> bool {
+    match (value, wanted) {
+        (Value::Object(value), Value::Object(wanted)) => {
+            wanted.iter().all(|(name, wanted)| value.get(name) == Some(wanted))
+        }
+        _ => value == wanted,
+    }
 }

@@ -26,15 +26,18 @@ pub(crate) struct Ended {
 }
 
 impl Ended {
-    /// The last thing that it said, in one line.
+    /// The last thing that it said of an error, in one line.
     pub(crate) fn last_words(&self) -> String {
-        let said = [&self.err, &self.out];
-        let line = said
-            .iter()
-            .flat_map(|text| text.lines().rev())
-            .map(str::trim)
-            .find(|line| !line.is_empty())
-            .unwrap_or("no word of why");
+        let lines = || {
+            let said = [&self.err, &self.out].into_iter().flat_map(|text| text.lines().rev());
+            said.map(str::trim).filter(|line| !line.is_empty())
+        };
+        // Some tools explain at length behind the error itself.
+        let is_error = |line: &&str| {
+            let line = line.to_ascii_lowercase();
+            ["error", "fatal"].iter().any(|word| line.contains(word))
+        };
+        let line = lines().find(is_error).or_else(|| lines().next()).unwrap_or("no word of why");
         let code = self.code.unwrap_or_default();
         format!("exit code {code}: {}", shown(line))
     }
