@@ -199,6 +199,8 @@ pub(crate) enum Verb {
     Run(verbs::run::Args),
     /// See the main steps at work, with nothing installed
     Demo(verbs::demo::Args),
+    /// Conformance cases, and what any command makes of them
+    Kit(verbs::kit::Args),
     /// Check what this machine can do, or list the limits for input
     Doctor(verbs::doctor::Args),
     /// Tell what an error code or a rule means

@@ -113,7 +113,7 @@ fn store_path(flag: Option<PathBuf>) -> Result<PathBuf> {
 
 /// A folder for big temporary files without a name: `TMPDIR`, else `/var/tmp`,
 /// which is a disk where `/tmp` may be memory.
-fn scratch() -> PathBuf {
+pub(crate) fn scratch() -> PathBuf {
     match std::env::var_os("TMPDIR").filter(|value| !value.is_empty()) {
         Some(folder) => folder.into(),
         None if std::path::Path::new("/var/tmp").is_dir() => "/var/tmp".into(),
