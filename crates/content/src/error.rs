@@ -107,6 +107,16 @@ codes! {
     Locked "E_LOCKED" Unavailable,
     /// The device under the file system could not read or write. Nothing half-written is left.
     Device "E_DEVICE" Unavailable,
+    /// The registry wants a login, or does not let this one do what was asked.
+    Auth "E_AUTH" Denied,
+    /// The connection would not be encrypted, and secrets or content could be read and changed on the way.
+    PlainHttp "E_PLAIN_HTTP" Denied,
+    /// The other end can not be reached, broke off, stalled, or asks to come back later.
+    Network "E_NETWORK" Unavailable,
+    /// What answered is no registry: a web page, as a rule of a proxy or a captive portal.
+    NotARegistry "E_NOT_A_REGISTRY" Unavailable,
+    /// The registry refused, or did not keep to the protocol.
+    Registry "E_REGISTRY" Failed,
     /// Reading or writing failed.
     Io "E_IO" Failed,
     /// The operation was interrupted from outside. Nothing half-written is left.

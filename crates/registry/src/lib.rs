@@ -1,0 +1,11 @@
+//! How content travels: the distribution protocol, its client, and what it
+//! takes to log in.
+//!
+//! [`protocol`] is the protocol without sockets: names, addresses, headers,
+//! documents, as both ends of a connection need them.
+//!
+//! What does not live here: what the content means (`plimsoll-spec`), where
+//! it is kept (`plimsoll-store`), who vouches for it. Files and the
+//! environment are not touched: credentials and certificates are arguments.
+
+pub mod protocol;

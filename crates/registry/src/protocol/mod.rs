@@ -1,0 +1,22 @@
+//! The distribution protocol (distribution-spec 1.1) without sockets: what is
+//! said, not who says it. Both ends share it.
+//!
+//! Everything that is read here comes from a stranger: it is bounded, and
+//! becomes a type that can not be wrong or an error.
+
+mod challenge;
+mod endpoint;
+mod error;
+pub mod header;
+mod link;
+mod name;
+mod range;
+mod url;
+
+pub use challenge::{Challenge, challenges};
+pub use endpoint::{Address, Endpoint, Page};
+pub use error::{ErrorCode, ErrorDocument, ErrorEntry};
+pub use link::next;
+pub use name::{Host, Repository, Tag};
+pub use range::{ContentRange, UploadRange};
+pub use url::{Scheme, Url, encoded};
