@@ -5,7 +5,9 @@
 use std::io::{Read, Write};
 
 use crate::limits::Limits;
-use crate::{Descriptor, Digest, Document, Result, Unverified, Verified, Verifying, View};
+use crate::{
+    Code, Descriptor, Digest, Document, Error, Result, Unverified, Verified, Verifying, View,
+};
 
 /// A place that content can be read from.
 pub trait Source: Send + Sync {
@@ -20,6 +22,22 @@ pub trait Source: Send + Sync {
     /// The budgets for documents that are read from here.
     fn limits(&self) -> Limits {
         Limits::default()
+    }
+
+    /// Whether the place has that content, with that size. It says nothing
+    /// about whether the bytes there are still good.
+    fn holds(&self, blob: &Descriptor) -> Result<bool> {
+        match self.fetch(blob, 0) {
+            Ok(_) => Ok(true),
+            Err(error) if matches!(error.code(), Code::NotFound | Code::Size) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// How the place is called by others in the same system, which can take
+    /// content over from it without moving a byte ([`Sink::mount`]).
+    fn address(&self) -> Option<String> {
+        None
     }
 
     /// The content of `blob`, checked against size and digest while it is
@@ -64,6 +82,19 @@ pub trait Sink: Send + Sync {
     fn receive(&self, _blob: &Descriptor) -> Result<Box<dyn Ingest + '_>> {
         self.begin()
     }
+
+    /// Takes content over from another place of the same system
+    /// ([`Source::address`]). `false` where that can not be done, so that the
+    /// bytes have to come.
+    fn mount(&self, _blob: &Descriptor, _from: &str) -> Result<bool> {
+        Ok(false)
+    }
+
+    /// Whether content that could not be written for that reason should be
+    /// written once more, from its beginning.
+    fn again(&self, _error: &Error) -> bool {
+        false
+    }
 }
 
 impl dyn Sink + '_ {
@@ -72,7 +103,7 @@ impl dyn Sink + '_ {
         let mut ingest = self.receive(descriptor)?;
         let mut reader = Unverified::new(bytes).tee(&mut *ingest).verify(descriptor)?;
         std::io::copy(&mut reader, &mut std::io::sink())
-            .map_err(|cause| crate::Error::io("writing blob", &descriptor.digest, cause))?;
+            .map_err(|cause| Error::io("writing blob", &descriptor.digest, cause))?;
         let (proof, reader) = reader.finish()?;
         drop(reader);
         ingest.commit(proof)

@@ -13,6 +13,9 @@ pub trait Watch: Send + Sync {
     /// The step is done; `what` in words for those who read lines.
     fn end(&self, what: &str);
 
+    /// A part of the step is done; `what` in words for those who read lines.
+    fn part(&self, _what: &str) {}
+
     /// Something that the caller should know, though nothing failed.
     fn warn(&self, message: &str);
 

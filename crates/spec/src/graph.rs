@@ -3,7 +3,8 @@
 use std::fmt;
 
 use plimsoll_content::limits::Limits;
-use plimsoll_content::{Code, Descriptor, Document, Error, MediaType, Result};
+use plimsoll_content::{Code, Descriptor, Document, Error, MediaType, Result, json};
+use serde_json::Value;
 
 use crate::media_type;
 use crate::{Index, Manifest};
@@ -108,6 +109,25 @@ impl Node {
             Self::Manifest(manifest) => manifest.subject.as_ref(),
             Self::Opaque => None,
         }
+    }
+}
+
+/// What a document without a descriptor is: what it says of itself, or else
+/// what its members make it.
+pub fn said_type(bytes: &[u8], limits: &Limits) -> Result<MediaType> {
+    json::check_within("a manifest", bytes, limits.json_depth)?;
+    let value: Value = serde_json::from_slice(bytes).map_err(|cause| {
+        Error::new(Code::Malformed, "reading a manifest").found(&cause).cause(cause)
+    })?;
+    let said = value.get("mediaType").and_then(Value::as_str);
+    match said {
+        Some(said) => Ok(MediaType::from(said)),
+        None if value.get("manifests").is_some() => Ok(media_type::INDEX),
+        None if value.get("config").is_some() => Ok(media_type::MANIFEST),
+        None if value.get("fsLayers").is_some() => Ok(media_type::DOCKER_SCHEMA1_SIGNED),
+        None => Err(Error::new(Code::MediaType, "telling what a manifest is")
+            .found("neither mediaType, config nor manifests")
+            .expected("an image manifest or index")),
     }
 }
 

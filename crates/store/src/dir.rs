@@ -18,11 +18,9 @@ use std::path::{Path, PathBuf};
 
 use plimsoll_content::limits::Limits;
 use plimsoll_content::{
-    Algorithm, Code, Descriptor, Error, Ingest, MediaType, Result, Sink, Source, Unverified,
-    Verified, json,
+    Algorithm, Code, Descriptor, Error, Ingest, Result, Sink, Source, Unverified, Verified,
 };
-use plimsoll_spec::{Node, media_type};
-use serde_json::Value;
+use plimsoll_spec::{Node, graph};
 
 use crate::StagedDir;
 use crate::catalog::Catalog;
@@ -70,7 +68,7 @@ impl Dir {
             }
             Err(refused) => return Err(self::refused(path, MANIFEST, refused)),
         };
-        let kind = kind_of(&bytes, &limits).map_err(|error| error.context(doing()))?;
+        let kind = graph::said_type(&bytes, &limits).map_err(|error| error.context(doing()))?;
         let root = Descriptor::of(kind, Algorithm::Sha256, &bytes);
         Ok(Self { folder, path: path.to_owned(), root, limits })
     }
@@ -92,25 +90,6 @@ impl Dir {
             }
         }
         Ok(None)
-    }
-}
-
-/// What a manifest without a descriptor is: what it says of itself, or else
-/// what its members make it.
-fn kind_of(bytes: &[u8], limits: &Limits) -> Result<MediaType> {
-    json::check_within("a manifest", bytes, limits.json_depth)?;
-    let value: Value = serde_json::from_slice(bytes).map_err(|cause| {
-        Error::new(Code::Malformed, "reading a manifest").found(&cause).cause(cause)
-    })?;
-    let said = value.get("mediaType").and_then(Value::as_str);
-    match said {
-        Some(said) => Ok(MediaType::from(said)),
-        None if value.get("manifests").is_some() => Ok(media_type::INDEX),
-        None if value.get("config").is_some() => Ok(media_type::MANIFEST),
-        None if value.get("fsLayers").is_some() => Ok(media_type::DOCKER_SCHEMA1_SIGNED),
-        None => Err(Error::new(Code::MediaType, "telling what a manifest is")
-            .found("neither mediaType, config nor manifests")
-            .expected("an image manifest or index")),
     }
 }
 
