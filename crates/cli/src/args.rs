@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use plimsoll::content::Platform;
+use plimsoll::registry::protocol::Host;
 use plimsoll::unpack::Durability;
 
 use crate::verbs;
@@ -22,7 +23,7 @@ const STYLES: Styles = Styles::styled()
     version,
     styles = STYLES,
     disable_help_subcommand = true,
-    after_help = "References: oci:PATH[:REF] (a layout), oci-archive:PATH[:REF] and docker-archive:PATH[:REF] (tar archives),\n\
+    after_help = "References: docker://HOST/REPOSITORY[:TAG|@DIGEST] (a registry), oci:PATH[:REF] (a layout), oci-archive:PATH[:REF] and docker-archive:PATH[:REF] (tar archives),\n\
                   dir:PATH (skopeo's folder), store:NAME or NAME (the local store), ./PATH (looked at), - (an archive on a pipe).\n\
                   Moving and looking act on all platforms; unpacking and running on this machine's; --platform overrides.\n\
                   First steps: plimsoll demo      What an error code or rule means: plimsoll explain CODE"
@@ -79,9 +80,34 @@ pub(crate) struct Global {
     #[arg(long, global = true, value_name = "NAME=VALUE", help_heading = "Global options")]
     pub(crate) limit: Vec<String>,
 
+    /// Read logins from this file alone [default: auth.json of the containers
+    /// tools, then config.json of docker]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "REGISTRY_AUTH_FILE",
+        help_heading = "Global options"
+    )]
+    pub(crate) authfile: Option<PathBuf>,
+
+    /// Speak to this registry without encryption or without checking its
+    /// certificate: everybody on the way may read and change what is sent
+    #[arg(long, global = true, value_name = "HOST[:PORT]", value_parser = registry_host, help_heading = "Global options")]
+    pub(crate) insecure: Vec<Host>,
+
     /// When to use colour
     #[arg(long, global = true, value_enum, default_value_t = ColorMode::Auto, env = "PLIMSOLL_COLOR", value_name = "WHEN", help_heading = "Global options")]
     pub(crate) color: ColorMode,
+}
+
+/// A registry; `https://` before it is what people copy.
+pub(crate) fn registry_host(text: &str) -> plimsoll::content::Result<Host> {
+    let bare = ["https://", "http://", "docker://"]
+        .into_iter()
+        .find_map(|scheme| text.strip_prefix(scheme))
+        .unwrap_or(text);
+    bare.trim_end_matches('/').parse()
 }
 
 /// What a new folder outlives.
@@ -141,13 +167,21 @@ pub(crate) enum Verb {
     /// Copy images to another place, byte for byte
     #[command(visible_alias = "cp")]
     Copy(verbs::copy::Args),
+    /// Bring an image from a registry into the local store, or unpack it at once
+    Pull(verbs::pull::Args),
+    /// Bring an image into a registry
+    Push(verbs::push::Args),
+    /// Keep a login for a registry
+    Login(verbs::login::Args),
+    /// Forget the login for a registry
+    Logout(verbs::logout::Args),
     /// Convert an image to another form, compression or digest algorithm
     Convert(verbs::convert::Args),
     /// Write images to an archive
     Save(verbs::save::Args),
     /// Bring the images of an archive into the local store
     Load(verbs::load::Args),
-    /// List the images of a place: a layout, an archive, the local store
+    /// List the images of a place: a layout, an archive, the local store, a registry
     #[command(visible_aliases = ["images", "list-tags"])]
     Ls(verbs::ls::Args),
     /// Tell what an image is: platforms, config, layers

@@ -11,6 +11,8 @@ use std::sync::atomic::AtomicBool;
 use plimsoll::content::{Code, Error, Result};
 use plimsoll::limits::Limits;
 use plimsoll::place::{Home, Streams};
+use plimsoll::registries::{CertificateFolders, Logins};
+use plimsoll::registry::client::{Client, Options, Proxies};
 use plimsoll::store::Flush;
 
 use crate::args::Global;
@@ -22,6 +24,9 @@ pub(crate) struct Context {
     pub(crate) out: Output,
     pub(crate) watch: Progress,
     pub(crate) home: Home,
+    pub(crate) logins: Logins,
+    /// How registries are spoken to.
+    pub(crate) client: Options,
     pub(crate) json: bool,
     /// Whether more is to be told than the essential.
     pub(crate) verbose: bool,
@@ -43,6 +48,16 @@ impl Context {
                 .map_err(|cause| Error::io("watching for", "signals", cause))?;
         }
         let limits = limits(&global.limit)?;
+        let logins = logins(global.authfile.clone());
+        let client = Options {
+            insecure: global.insecure.clone(),
+            keyring: Arc::new(logins.clone()),
+            trust: Arc::new(certificates()),
+            proxies: proxies(),
+            limits: limits.documents,
+            interrupted: Some(Arc::clone(&interrupted)),
+            ..Options::default()
+        };
         Ok(Self {
             out: Output::new(&global),
             watch: Progress::new(&global, interrupted),
@@ -50,10 +65,13 @@ impl Context {
                 .with_limits(limits.documents)
                 .flushed(if global.no_sync { Flush::Never } else { Flush::Durable })
                 .with_scratch(scratch())
+                .with_registries(Client::new(client.clone()))
                 .with_streams(Streams {
                     input,
                     output: || io::stdout().as_fd().try_clone_to_owned().map(File::from),
                 }),
+            logins,
+            client,
             json: global.json,
             verbose: global.verbose > 0,
             // Where the system does not tell, one thread is always right.
@@ -63,6 +81,67 @@ impl Context {
             ),
             limits,
         })
+    }
+}
+
+fn variable(name: &str) -> Option<PathBuf> {
+    std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
+}
+
+/// Where logins lie (containers-auth.json(5)): the file that was named, and
+/// no other; else those of the containers tools, and that of docker.
+fn logins(named: Option<PathBuf>) -> Logins {
+    if let Some(file) = named {
+        return Logins { files: vec![file.clone()], own: file };
+    }
+    let home = variable("HOME");
+    let containers = |folder: PathBuf| folder.join("containers/auth.json");
+    let config = variable("XDG_CONFIG_HOME").or(home.as_ref().map(|home| home.join(".config")));
+    let user = rustix::process::getuid().as_raw();
+    let runtime = match variable("XDG_RUNTIME_DIR") {
+        Some(folder) => containers(folder),
+        None => PathBuf::from(format!("/run/containers/{user}/auth.json")),
+    };
+    let docker = variable("DOCKER_CONFIG").or(home.map(|home| home.join(".docker")));
+    let config = config.map(containers);
+    let own = match (variable("XDG_RUNTIME_DIR"), &config) {
+        (None, Some(config)) => config.clone(),
+        _ => runtime.clone(),
+    };
+    let docker = docker.map(|folder| folder.join("config.json"));
+    Logins { files: [Some(runtime), config, docker].into_iter().flatten().collect(), own }
+}
+
+/// Where certificates lie: those of the system, or of `SSL_CERT_FILE`, and
+/// those for single registries, as podman and docker have them.
+fn certificates() -> CertificateFolders {
+    let bundles = match variable("SSL_CERT_FILE") {
+        Some(file) => vec![file],
+        None => [
+            "/etc/ssl/certs/ca-certificates.crt",
+            "/etc/pki/tls/certs/ca-bundle.crt",
+            "/etc/ssl/ca-bundle.pem",
+            "/etc/ssl/cert.pem",
+        ]
+        .map(PathBuf::from)
+        .to_vec(),
+    };
+    let own = variable("XDG_CONFIG_HOME").or(variable("HOME").map(|home| home.join(".config")));
+    let own = own.map(|folder| folder.join("containers/certs.d"));
+    let system = ["/etc/containers/certs.d", "/etc/docker/certs.d"].map(PathBuf::from);
+    CertificateFolders { bundles, folders: own.into_iter().chain(system).collect() }
+}
+
+fn proxies() -> Proxies {
+    let text = |names: [&str; 2]| {
+        names.into_iter().find_map(|name| std::env::var(name).ok().filter(|text| !text.is_empty()))
+    };
+    let without = text(["NO_PROXY", "no_proxy"]).unwrap_or_default();
+    Proxies {
+        // Upper case is what a CGI request could set.
+        http: text(["http_proxy", "HTTP_PROXY"]),
+        https: text(["HTTPS_PROXY", "https_proxy"]),
+        without: without.split(',').map(str::to_owned).collect(),
     }
 }
 
@@ -98,8 +177,6 @@ fn store_path(flag: Option<PathBuf>) -> Result<PathBuf> {
     if let Some(path) = flag {
         return Ok(path);
     }
-    let variable =
-        |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     if let Some(data) = variable("XDG_DATA_HOME").filter(|path| path.is_absolute()) {
         return Ok(data.join("plimsoll/store"));
     }

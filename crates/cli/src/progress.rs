@@ -90,6 +90,19 @@ impl Watch for Progress {
         }
     }
 
+    fn part(&self, what: &str) {
+        match self.mode {
+            ProgressMode::Plain => Self::line(what),
+            ProgressMode::Json => {
+                Self::line(
+                    &json!({"schema": "plimsoll.progress/v1", "event": "end", "what": what})
+                        .to_string(),
+                );
+            }
+            _ => {}
+        }
+    }
+
     fn warn(&self, message: &str) {
         if self.mode == ProgressMode::Json {
             Self::line(

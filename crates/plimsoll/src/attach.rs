@@ -14,6 +14,7 @@ use plimsoll_content::{
     Algorithm, Annotations, Code, Descriptor, Digest, Document, Error, MediaType, Platform, Result,
     Sealing, Sink, Source, Watch,
 };
+pub use plimsoll_registry::client::fallback_tag;
 use plimsoll_spec::annotations::TITLE;
 use plimsoll_spec::graph::Node;
 use plimsoll_spec::{Index, Manifest, media_type};
@@ -23,7 +24,7 @@ use serde::Serialize;
 use crate::draft::{document, parse};
 use crate::edit::array;
 use crate::image::{self, Image};
-use crate::place::{Home, Opened};
+use crate::place::{Held, Home, Opened};
 use crate::reference::Reference;
 use crate::transfer;
 
@@ -91,30 +92,36 @@ impl Home {
         watch: &dyn Watch,
     ) -> Result<Attached> {
         let opened = self.open(reference)?;
-        let layout = opened.layout()?;
+        let sink = opened.held().sink(opened.place())?;
         // Until the artifact is listed, nobody may take it for unneeded.
-        let _writing = layout.writing()?;
+        let _writing = match opened.held() {
+            Held::Layout(layout) => Some(layout.writing()?),
+            _ => None,
+        };
         let subject = subject(&opened, platform)?;
         let mut blobs = Vec::new();
         for file in files {
-            blobs.push(blob(file, layout, watch)?);
+            blobs.push(blob(file, sink, watch)?);
         }
         if blobs.is_empty() {
-            (layout as &dyn Sink).write(&Manifest::empty_blob(), b"{}")?;
+            sink.write(&Manifest::empty_blob(), b"{}")?;
         }
         let mut manifest = Manifest::artifact(about.artifact_type.clone(), blobs);
-        (layout as &dyn Sink).write(&manifest.config, b"{}")?;
+        sink.write(&manifest.config, b"{}")?;
         manifest.annotations.clone_from(&about.annotations);
         // Only what finds it, not what it is called in this layout.
         manifest.subject =
             Some(Descriptor::new(subject.media_type.clone(), subject.digest.clone(), subject.size));
         let manifest = Document::new(manifest)?;
         let mut descriptor = manifest.descriptor(media_type::MANIFEST, Algorithm::Sha256);
-        (layout as &dyn Sink).write(&descriptor, manifest.bytes())?;
+        // A registry lists it itself, or its client does.
+        sink.write(&descriptor, manifest.bytes())?;
         descriptor.artifact_type = Some(about.artifact_type.clone());
         descriptor.annotations.clone_from(&about.annotations);
         let tag = fallback_tag(&subject.digest);
-        list(layout, &tag, &descriptor)?;
+        if let Held::Layout(layout) = opened.held() {
+            list(layout, &tag, &descriptor)?;
+        }
         Ok(Attached {
             digest: descriptor.digest,
             artifact_type: about.artifact_type.to_string(),
@@ -136,6 +143,13 @@ impl Home {
         let subject = subject(&opened, platform)?;
         let source = opened.source();
         let mut found: BTreeMap<Digest, Referrer> = BTreeMap::new();
+        if let Held::Registry(remote) = opened.held() {
+            // As the registry tells it; nothing is read for it.
+            for entry in remote.referrers(&subject.digest)? {
+                found.insert(entry.digest.clone(), told(&entry));
+            }
+            return Ok((subject.digest, of_kind(found, artifact_type)));
+        }
         let tag = fallback_tag(&subject.digest);
         for entry in opened.held().catalog()?.into_entries() {
             if entry.name() == Some(&tag) {
@@ -150,12 +164,13 @@ impl Home {
                 }
             }
         }
-        let found = found
-            .into_values()
-            .filter(|found| artifact_type.is_none_or(|kind| found.artifact_type == kind))
-            .collect();
-        Ok((subject.digest, found))
+        Ok((subject.digest, of_kind(found, artifact_type)))
     }
+}
+
+fn of_kind(found: BTreeMap<Digest, Referrer>, artifact_type: Option<&str>) -> Vec<Referrer> {
+    let wanted = |found: &Referrer| artifact_type.is_none_or(|kind| found.artifact_type == kind);
+    found.into_values().filter(wanted).collect()
 }
 
 fn subject(opened: &Opened, platform: Option<&Platform>) -> Result<Descriptor> {
@@ -165,11 +180,11 @@ fn subject(opened: &Opened, platform: Option<&Platform>) -> Result<Descriptor> {
     }
 }
 
-fn blob(file: &Attachment, layout: &Layout, watch: &dyn Watch) -> Result<Descriptor> {
+fn blob(file: &Attachment, sink: &dyn Sink, watch: &dyn Watch) -> Result<Descriptor> {
     let shown = file.path.display().to_string();
     let mut reader = File::open(&file.path).map_err(|cause| Error::io("opening", &shown, cause))?;
     watch.begin(&format!("attaching {shown}"), None);
-    let ingest = layout.begin()?;
+    let ingest = sink.begin()?;
     let mut sealing = Sealing::new(transfer::Counted::new(ingest, watch), Algorithm::Sha256);
     io::copy(&mut reader, &mut sealing).map_err(|cause| Error::io("reading", &shown, cause))?;
     let media_type =
@@ -182,13 +197,6 @@ fn blob(file: &Attachment, layout: &Layout, watch: &dyn Watch) -> Result<Descrip
     }
     watch.end(&format!("attached {shown}"));
     Ok(descriptor)
-}
-
-/// The tag under which tools without the referrers API look (distribution
-/// spec, "Referrers Tag Schema").
-pub fn fallback_tag(subject: &Digest) -> String {
-    let cut = |text: &str, length: usize| -> String { text.chars().take(length).collect() };
-    format!("{}-{}", cut(subject.algorithm_name(), 32), cut(&subject.encoded(), 64))
 }
 
 /// Lists an artifact under the fallback tag, losing nothing that others list
@@ -233,17 +241,19 @@ fn list(layout: &Layout, tag: &str, artifact: &Descriptor) -> Result<()> {
 fn listed(source: &dyn Source, entry: &Entry, found: &mut BTreeMap<Digest, Referrer>) {
     let Ok(Node::Index(index)) = image::node(source, &entry.descriptor) else { return };
     for descriptor in &index.manifests {
-        found.entry(descriptor.digest.clone()).or_insert_with(|| Referrer {
-            digest: descriptor.digest.clone(),
-            media_type: descriptor.media_type.to_string(),
-            artifact_type: descriptor
-                .artifact_type
-                .as_ref()
-                .map(ToString::to_string)
-                .unwrap_or_default(),
-            size: descriptor.size,
-            annotations: descriptor.annotations.clone(),
-        });
+        found.entry(descriptor.digest.clone()).or_insert_with(|| told(descriptor));
+    }
+}
+
+/// What its descriptor in a list says of a referrer.
+fn told(descriptor: &Descriptor) -> Referrer {
+    let kind = descriptor.artifact_type.as_ref();
+    Referrer {
+        digest: descriptor.digest.clone(),
+        media_type: descriptor.media_type.to_string(),
+        artifact_type: kind.map(ToString::to_string).unwrap_or_default(),
+        size: descriptor.size,
+        annotations: descriptor.annotations.clone(),
     }
 }
 

@@ -27,12 +27,12 @@ use plimsoll_content::{
 use plimsoll_layer::Limits;
 use plimsoll_layer::codec::Compression;
 use plimsoll_spec::annotations::REF_NAME;
-use plimsoll_store::{Form, Referrers};
+use plimsoll_store::{About, Form};
 use serde::Serialize;
 
 use crate::copy::{docker, given_name};
 use crate::image::Image;
-use crate::place::{Home, Target, find};
+use crate::place::{Home, Target};
 use crate::reference::Reference;
 use crate::squash::{self, Squash};
 
@@ -154,8 +154,8 @@ impl Home {
         };
         let (held, which, _) = self.hold(from)?;
         let Some(held) = held else { return Err(self.no_store(from)) };
-        let (catalog, source) = (held.catalog()?, held.source());
-        let entry = find(&catalog, source, &which)?;
+        let source = held.source();
+        let entry = held.find(&which)?;
         let mut root = entry.descriptor.clone();
         if target.docker().is_some() {
             root = docker::only(source, &root, options.platforms.first(), 0)?.descriptor;
@@ -167,7 +167,7 @@ impl Home {
         let new = converter
             .run(&root)
             .map_err(|error| error.context(format!("converting {from} to {to}")))?;
-        converter.count(|| Referrers::of(source, &catalog))?;
+        converter.count(|| held.about())?;
         let mut report = converter.report(&root, &new);
         report.name = match target.name() {
             Some(name) => Some(name.to_owned()),
@@ -283,20 +283,25 @@ impl<'a> Converter<'a> {
     }
 
     /// Counts what is about documents that have other digests now.
-    pub(crate) fn count(&mut self, referrers: impl FnOnce() -> Result<Referrers>) -> Result<()> {
-        let changed: BTreeSet<_> = self
+    pub(crate) fn count<'r>(
+        &mut self,
+        referrers: impl FnOnce() -> Result<Box<dyn About + 'r>>,
+    ) -> Result<()> {
+        let changed: BTreeMap<_, _> = self
             .documents
             .iter()
             .filter(|((old, _), new)| *old != new.digest)
-            .map(|((old, _), _)| old.clone())
+            .map(|((old, kind), new)| {
+                (old.clone(), Descriptor::new(kind.clone(), old.clone(), new.size))
+            })
             .collect();
         if changed.is_empty() {
             return Ok(());
         }
         let referrers = referrers()?;
         let mut about = BTreeSet::new();
-        for old in &changed {
-            for referrer in referrers.to(old) {
+        for (old, subject) in &changed {
+            for referrer in referrers.to(subject)? {
                 let key = (referrer.digest.clone(), referrer.media_type.clone());
                 if self.documents.contains_key(&key) {
                     self.warn(format!("{} goes along, and says to be about {old}", key.0));
@@ -305,9 +310,9 @@ impl<'a> Converter<'a> {
                 }
             }
             // Not the list of referrers, whose name is the digest alone.
-            let named = referrers
-                .named(old)
-                .filter(|entry| entry.name().is_some_and(|name| name.contains('.')));
+            let named = referrers.named(subject)?;
+            let named =
+                named.iter().filter(|entry| entry.name().is_some_and(|name| name.contains('.')));
             about.extend(named.map(|entry| entry.descriptor.digest.clone()));
         }
         self.report.referrers = about.len();

@@ -19,14 +19,14 @@ use plimsoll_content::{Code, Descriptor, Digest, Error, Platform, Result, Source
 use plimsoll_spec::LayerType;
 use plimsoll_spec::annotations::REF_NAME;
 use plimsoll_store::{
-    Archive, Catalog, Closure, Entry, Form, Received, Referrers, closure, receive,
+    About, Archive, Catalog, Closure, Entry, Form, Received, Referrers, closure, receive,
 };
 use serde::Serialize;
 
 use crate::image::Image;
 use crate::place::{Held, Home, Target, find};
 use crate::reference::{At, Reference, Which};
-use crate::transfer;
+use crate::transfer::{self, Brought};
 
 /// The full name of an image in archives of docker and containerd, where
 /// `ref.name` is the tag alone.
@@ -93,6 +93,8 @@ pub struct CopiedBlob {
 pub enum State {
     /// It was brought, and proved on the way.
     Copied,
+    /// The registry took it over from another of its repositories.
+    Mounted,
     /// It was there.
     Present,
     /// It is a layer that may not be distributed and lies at its `urls`; the
@@ -132,6 +134,7 @@ pub fn copy(
             .reference(home, from)
             .map_err(|error| error.context(format!("copying {from} to {to}")))?;
     }
+    copying.warn(home.warnings());
     let report = copying.report;
     target.finish()?;
     Ok(report)
@@ -160,7 +163,9 @@ impl Copying<'_> {
             self.warn(findings);
             let stored = stored.into_iter().map(|blob| blob.digest);
             self.received.get_or_insert_default().extend(stored);
-            return self.chosen(&catalog, sink, &which);
+            let entries = among(&catalog, sink, &which, self.options.all)?;
+            let about = || Referrers::of(sink, &catalog).map(|all| Box::new(all) as Box<dyn About>);
+            return self.images(sink, &entries, about);
         }
         let (held, which, _) = home.hold(&from)?;
         let Some(held) = held else {
@@ -172,7 +177,8 @@ impl Copying<'_> {
     }
 
     fn held(&mut self, held: &Held, which: &Which) -> Result<()> {
-        self.chosen(&held.catalog()?, held.source(), which)
+        let entries = chosen(held, which, self.options.all)?;
+        self.images(held.source(), &entries, || held.about())
     }
 
     fn warn(&mut self, findings: Vec<String>) {
@@ -182,13 +188,16 @@ impl Copying<'_> {
         }
     }
 
-    /// The images that are meant, of those that `source` has.
-    fn chosen(&mut self, catalog: &Catalog, source: &dyn Source, which: &Which) -> Result<()> {
-        let entries = chosen(catalog, source, which, self.options.all)?;
-        let referrers =
-            if self.options.referrers { Some(Referrers::of(source, catalog)?) } else { None };
-        for entry in &entries {
-            self.image(source, entry, referrers.as_ref())?;
+    /// Images of a source; `about` knows what is about them.
+    fn images<'s>(
+        &mut self,
+        source: &dyn Source,
+        entries: &[Entry],
+        about: impl FnOnce() -> Result<Box<dyn About + 's>>,
+    ) -> Result<()> {
+        let referrers = if self.options.referrers { Some(about()?) } else { None };
+        for entry in entries {
+            self.image(source, entry, referrers.as_deref())?;
         }
         Ok(())
     }
@@ -197,7 +206,7 @@ impl Copying<'_> {
         &mut self,
         source: &dyn Source,
         entry: &Entry,
-        referrers: Option<&Referrers>,
+        referrers: Option<&dyn About>,
     ) -> Result<()> {
         let root = match &self.options.platform {
             Some(platform) => Image::open(source, &entry.descriptor, Some(platform))?.descriptor,
@@ -207,9 +216,7 @@ impl Copying<'_> {
         for blob in &reachable.missing {
             self.missing(source, blob)?;
         }
-        for blob in &reachable.present {
-            self.blob(source, blob)?;
-        }
+        self.blobs(source, &reachable.present)?;
         let none = referrers.is_empty() && named.is_empty();
         if !none && !self.target.has_names() {
             return Err(Error::new(Code::Unrepresentable, "copying referrers")
@@ -218,6 +225,10 @@ impl Copying<'_> {
         }
         let name = match self.target.name() {
             Some(name) => Some(name.to_owned()),
+            // As everybody has it, docker://HOST/REPOSITORY is its latest.
+            None if self.target.registry().is_some() && !self.options.all => {
+                Some(self.target.published_name().to_owned())
+            }
             None if self.target.has_names() => self.free(given_name(entry), &root)?,
             None => None,
         };
@@ -249,12 +260,39 @@ impl Copying<'_> {
         Ok(())
     }
 
+    /// Brings blobs: over the network several at once.
+    fn blobs(&mut self, source: &dyn Source, blobs: &[Descriptor]) -> Result<()> {
+        let registry = self.target.registry().is_some();
+        if !registry && source.address().is_none() {
+            return blobs.iter().try_for_each(|blob| self.blob(source, blob));
+        }
+        // An archive is written from its beginning to its end.
+        let at_once = if self.target.takes_several() { transfer::AT_ONCE } else { 1 };
+        let (contents, documents) = transfer::order(source, blobs)?;
+        let brought =
+            transfer::several(source, self.target.sink(), &contents, at_once, self.watch)?;
+        for (blob, brought) in contents.iter().zip(brought) {
+            self.brought(blob, brought);
+        }
+        documents.iter().try_for_each(|blob| self.blob(source, blob))
+    }
+
     fn blob(&mut self, source: &dyn Source, blob: &Descriptor) -> Result<()> {
-        let copied = transfer::blob(source, self.target.sink(), blob, self.watch)
+        let brought = transfer::blob(source, self.target.sink(), blob, self.watch)
             .map_err(|error| error.context(format!("copying {}", blob.digest)))?;
-        let streamed = self.received.as_ref().is_some_and(|all| all.contains(&blob.digest));
-        self.note(blob, if copied || streamed { State::Copied } else { State::Present });
+        self.brought(blob, brought);
         Ok(())
+    }
+
+    fn brought(&mut self, blob: &Descriptor, brought: Brought) {
+        let streamed = self.received.as_ref().is_some_and(|all| all.contains(&blob.digest));
+        let state = match brought {
+            Brought::Copied => State::Copied,
+            Brought::Mounted => State::Mounted,
+            Brought::Present if streamed => State::Copied,
+            Brought::Present => State::Present,
+        };
+        self.note(blob, state);
     }
 
     /// What the source lacks must be allowed to lie elsewhere.
@@ -293,8 +331,16 @@ impl Copying<'_> {
     }
 }
 
-/// The entries that are meant.
-fn chosen(catalog: &Catalog, source: &dyn Source, which: &Which, all: bool) -> Result<Vec<Entry>> {
+/// The entries of a place that are meant.
+pub(crate) fn chosen(held: &Held, which: &Which, all: bool) -> Result<Vec<Entry>> {
+    if !all {
+        return Ok(vec![held.find(which)?]);
+    }
+    among(&held.catalog()?, held.source(), which, all)
+}
+
+/// The same, out of a list.
+fn among(catalog: &Catalog, source: &dyn Source, which: &Which, all: bool) -> Result<Vec<Entry>> {
     if !all {
         return Ok(vec![find(catalog, source, which)?]);
     }

@@ -29,6 +29,7 @@ pub mod pack;
 pub mod place;
 pub mod rebase;
 pub mod reference;
+pub mod registries;
 pub mod repack;
 pub mod rootfs;
 pub mod run;
@@ -39,6 +40,7 @@ pub mod validate;
 
 pub use plimsoll_content as content;
 pub use plimsoll_layer as layer;
+pub use plimsoll_registry as registry;
 pub use plimsoll_runtime as runtime;
 pub use plimsoll_spec as spec;
 pub use plimsoll_store as store;

@@ -1,14 +1,17 @@
 //! Places: where the images of a reference lie, to be read and written.
 
 mod held;
+mod registry;
 mod target;
 
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use plimsoll_content::limits::Limits;
-use plimsoll_content::{Code, Descriptor, Digest, Error, Kind, Result, Source, Tag};
+use plimsoll_content::{Code, Delete, Descriptor, Digest, Error, Kind, Result, Source, Tag};
+use plimsoll_registry::client::Client;
 use plimsoll_spec::graph::Node;
 use plimsoll_store::{self as store, Catalog, Entry, Flush, Layout, Selector, Store, reachable};
 use serde::Serialize;
@@ -17,6 +20,7 @@ use crate::image;
 use crate::reference::{Reference, Which};
 
 pub use held::Held;
+pub use registry::Names;
 pub use target::Target;
 
 /// Where the local store lies, and so where every reference leads.
@@ -26,6 +30,7 @@ pub struct Home {
     options: store::Options,
     scratch: PathBuf,
     streams: Option<Streams>,
+    client: Option<Arc<Client>>,
 }
 
 /// What `-` stands for.
@@ -74,7 +79,27 @@ impl Home {
             options: store::Options::default(),
             scratch: PathBuf::from("/tmp"),
             streams: None,
+            client: None,
         }
+    }
+
+    /// Gives `docker://` a meaning.
+    pub fn with_registries(self, client: Arc<Client>) -> Self {
+        Self { client: Some(client), ..self }
+    }
+
+    /// Who speaks to registries.
+    pub fn registries(&self) -> Result<&Arc<Client>> {
+        self.client.as_ref().ok_or_else(|| {
+            Error::new(Code::Usage, "speaking to a registry")
+                .found("docker://, which means nothing here")
+                .expected("a place on this machine")
+        })
+    }
+
+    /// What registries wanted people to know, since this was last asked.
+    pub fn warnings(&self) -> Vec<String> {
+        self.client.as_ref().map(|client| client.warnings()).unwrap_or_default()
     }
 
     /// The same with these budgets for documents.
@@ -152,8 +177,7 @@ impl Home {
     pub fn open(&self, reference: &Reference) -> Result<Opened> {
         let (held, which, place) = self.hold(reference)?;
         let Some(held) = held else { return Err(self.not_in_store(&which)) };
-        let found = held.catalog().and_then(|catalog| find(&catalog, held.source(), &which));
-        let entry = found.map_err(|error| match reference {
+        let entry = held.find(&which).map_err(|error| match reference {
             Reference::Store { .. } if error.kind() == Kind::NotFound => match error.found_text() {
                 Some(found) => self.not_in_store(&which).found(found),
                 None => self.not_in_store(&which),
@@ -174,6 +198,12 @@ impl Home {
 
     /// The images of a place; of the local store if none is named.
     pub fn list(&self, reference: Option<&Reference>) -> Result<(String, Vec<Listed>)> {
+        if let Some(reference @ Reference::Registry { .. }) = reference {
+            // All of a repository may be very much: only what was asked for.
+            let opened = self.open(reference)?;
+            let entry = Entry { position: 0, descriptor: opened.root.clone() };
+            return Ok((opened.place.clone(), vec![listed(opened.source(), &entry)]));
+        }
         let (held, place) = self.place(reference)?;
         let Some(held) = held else {
             return Ok((place, Vec::new()));
@@ -261,6 +291,9 @@ impl Opened {
     /// Gives the image a further name in the same place, and returns it as it
     /// is written there.
     pub fn tag(&self, name: &str) -> Result<String> {
+        if let Held::Registry(remote) = &self.held {
+            return registry::name(remote, name, &self.root);
+        }
         let layout = self.layout()?;
         let name = match Reference::parse(name) {
             // A whole reference, as most people write it.
@@ -286,6 +319,18 @@ impl Opened {
 
     /// Takes the name away by which the image was found.
     pub fn untag(&self) -> Result<()> {
+        if let Held::Registry(remote) = &self.held {
+            let gone = match &self.name {
+                Some(name) => remote.untag(name)?,
+                None => remote.delete(&self.root.digest)?,
+            };
+            return if gone {
+                Ok(())
+            } else {
+                Err(Error::new(Code::NotFound, format!("removing {}", self.root.digest))
+                    .found(format!("nothing any more in {remote}")))
+            };
+        }
         let layout = self.layout()?;
         let Some(name) = &self.name else {
             return Err(Error::new(Code::Reference, format!("removing {}", self.root.digest))

@@ -7,6 +7,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use plimsoll_content::{Code, Digest, Error, Result};
+use plimsoll_registry::protocol::{Host, Repository, Tag};
 use plimsoll_store::{Archive, Form};
 
 /// Which image, and in what kind of place.
@@ -35,6 +36,16 @@ pub enum Reference {
         /// Where it is.
         at: At,
         /// Which of the images in it.
+        which: Which,
+    },
+    /// `docker://HOST/REPOSITORY[:TAG|@DIGEST]`: a repository of a registry;
+    /// `docker://HOST`: the registry, which can be listed.
+    Registry {
+        /// The registry.
+        host: Host,
+        /// The repository in it.
+        repository: Option<Repository>,
+        /// Which of the images in it; none named is `latest`.
         which: Which,
     },
     /// `dir:PATH`: skopeo's folder of one image.
@@ -134,6 +145,9 @@ impl Reference {
             }
             return Ok(Self::Dir(PathBuf::from(path)));
         }
+        if let Some(rest) = text.strip_prefix("docker://") {
+            return remote(text, rest);
+        }
         if let Some(rest) = text.strip_prefix("store:") {
             return Ok(Self::Store { which: named(rest)? });
         }
@@ -148,7 +162,7 @@ impl Reference {
         if let Some((form, what)) = elsewhere(text) {
             return Err(Error::new(Code::Reference, format!("reading reference {text:?}"))
                 .found(format!("{form}, {what}"))
-                .expected("oci:, oci-archive:, docker-archive:, dir:, store: or ./PATH")
+                .expected("docker://, oci:, oci-archive:, docker-archive:, dir:, store: or ./PATH")
                 .fix(format!("skopeo copy {form}… oci:IMAGES:NAME   brings it into a layout")));
         }
         if is_digest_prefix(text) {
@@ -163,6 +177,17 @@ impl Reference {
             return Ok(Self::Store { which: named(text)? });
         }
         Ok(Self::Store { which: named(text)? })
+    }
+
+    /// Reads a reference where a registry is meant if it can be: a name with a
+    /// dot or a port in its first part stands in the registry of that host.
+    pub fn parse_remote(text: &str) -> Result<Self> {
+        let first = text.split('/').next().unwrap_or(text);
+        let is_host = first.contains('.') || first.contains(':') || first == "localhost";
+        if text.contains('/') && is_host && !first.starts_with('.') && !text.contains("://") {
+            return Self::parse(&format!("docker://{text}"));
+        }
+        Self::parse(text)
     }
 
     /// `PATH`, `PATH:REF`, `PATH:@N`, `PATH@DIGEST`, `PATH:@DIGEST`: the path
@@ -266,10 +291,56 @@ impl fmt::Display for Reference {
                     which => write!(f, "{form}{at}:{which}"),
                 }
             }
+            Self::Registry { host, repository, which } => {
+                write!(f, "docker://{host}")?;
+                if let Some(repository) = repository {
+                    write!(f, "/{repository}")?;
+                }
+                match which {
+                    Which::Only => Ok(()),
+                    Which::Name(tag) => write!(f, ":{tag}"),
+                    which => write!(f, "{which}"),
+                }
+            }
             Self::Dir(path) => write!(f, "dir:{}", path.display()),
             Self::Path(path) => write!(f, "{}", path.display()),
         }
     }
+}
+
+/// `HOST[:PORT][/REPOSITORY[:TAG][@DIGEST]]`. Where both stand there, the
+/// digest decides.
+fn remote(text: &str, rest: &str) -> Result<Reference> {
+    let doing = |error: Error| error.context(format!("reading reference {text:?}"));
+    let (host, rest) = rest.split_once('/').unwrap_or((rest, ""));
+    if host.is_empty() {
+        return Err(bad(text, "docker://HOST/REPOSITORY[:TAG|@DIGEST]"));
+    }
+    let host: Host = host.parse().map_err(doing)?;
+    if rest.is_empty() {
+        return Ok(Reference::Registry { host, repository: None, which: Which::Only });
+    }
+    let (name, digest) = match rest.split_once('@') {
+        Some((name, digest)) => (name, Some(digest.parse::<Digest>().map_err(doing)?)),
+        None => (rest, None),
+    };
+    let (name, tag) = match name.split_once(':') {
+        Some((name, tag)) => (name, Some(tag.parse::<Tag>().map_err(doing)?)),
+        None => (name, None),
+    };
+    // What docker calls by one word lies in a corner of Docker Hub.
+    let name = if host.is_docker_hub() && !name.contains('/') {
+        format!("library/{name}")
+    } else {
+        name.to_owned()
+    };
+    let repository = Some(name.parse().map_err(doing)?);
+    let which = match (digest, tag) {
+        (Some(digest), _) => Which::Digest(digest),
+        (None, Some(tag)) => Which::Name(tag.as_str().to_owned()),
+        (None, None) => Which::Only,
+    };
+    Ok(Reference::Registry { host, repository, which })
 }
 
 fn bad(text: &str, expected: &str) -> Error {
@@ -329,7 +400,6 @@ fn is_digest_prefix(text: &str) -> bool {
 /// Forms of other tools that this version does not read.
 fn elsewhere(text: &str) -> Option<(&'static str, &'static str)> {
     [
-        ("docker://", "an image in a registry"),
         ("docker-daemon:", "an image in docker's own store"),
         ("containers-storage:", "an image in podman's own store"),
     ]
@@ -399,6 +469,12 @@ mod tests {
         let layout = |path: &str, which| Reference::Layout { path: path.into(), which };
         let digest = || Which::Digest(DIGEST.parse().expect("digest"));
         let archive = |form, at, which| Reference::Archive { form, at, which };
+        let tag = |tag: &str| Which::Name(tag.into());
+        let registry = |host: &str, repository: Option<&str>, which| Reference::Registry {
+            host: host.parse().expect("host"),
+            repository: repository.map(|name| name.parse().expect("repository")),
+            which,
+        };
         for (text, reference) in [
             ("oci:img", layout("img", Which::Only)),
             ("oci:/a/b:v1", layout("/a/b", Which::Name("v1".into()))),
@@ -440,6 +516,12 @@ mod tests {
             ("oci-archive:-", archive(Some(Form::Oci), At::Stream, Which::Only)),
             ("-", archive(None, At::Stream, Which::Only)),
             ("dir:a:b", Reference::Dir("a:b".into())),
+            ("docker://h.example", registry("h.example", None, Which::Only)),
+            ("docker://h:5000/a/b", registry("h:5000", Some("a/b"), Which::Only)),
+            ("docker://[::1]:5000/a:v1", registry("[::1]:5000", Some("a"), tag("v1"))),
+            (&format!("docker://h/a@{DIGEST}"), registry("h", Some("a"), digest())),
+            (&format!("docker://h/a:v1@{DIGEST}"), registry("h", Some("a"), digest())),
+            ("docker://docker.io/x:v1", registry("docker.io", Some("library/x"), tag("v1"))),
         ] {
             assert_eq!(Reference::parse(text).expect(text), reference, "{text}");
         }
@@ -456,7 +538,13 @@ mod tests {
             "a b",
             "x\ny",
             "oci:img:@sha256:xyz",
-            "docker://x/y",
+            "docker://",
+            "docker:///y",
+            "docker://h/Y",
+            "docker://h/y:",
+            "docker://h/y:a/b",
+            "docker://h:x/y",
+            "docker://u@h/y",
             "oci:img@sha256:xyz",
         ] {
             assert_eq!(

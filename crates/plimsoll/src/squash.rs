@@ -19,7 +19,6 @@ use plimsoll_layer::apply::Summary;
 use plimsoll_layer::codec::Compression;
 use plimsoll_layer::pack::{self as layer_pack, Stack};
 use plimsoll_spec::{History, select};
-use plimsoll_store::Referrers;
 use serde_json::Value;
 
 use crate::convert::{self, Converted, Converter, How, Made};
@@ -100,7 +99,7 @@ impl Home {
                     )
                     .fix("plimsoll inspect REF   lists what there is"));
             }
-            converter.count(|| Referrers::of(source, &opened.held().catalog()?))?;
+            converter.count(|| opened.held().about())?;
             Ok((new.clone(), converter.report(root, &new)))
         })?;
         report.name = Some(name);

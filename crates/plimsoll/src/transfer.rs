@@ -1,23 +1,63 @@
 //! Content on its way from one place to another.
 
+use std::collections::BTreeSet;
 use std::io::{self, Write};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use plimsoll_content::{Code, Descriptor, Error, Result, Sink, Source, Watch};
+use plimsoll_spec::Node;
 use plimsoll_store::{Reachable, reachable};
 
+use crate::image;
+
+/// How many blobs travel over the network at once.
+pub(crate) const AT_ONCE: usize = 4;
+
+/// How often content is written before it is given up.
+const ATTEMPTS: usize = 3;
+
+/// How content came to be where it is now. The list is complete.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Brought {
+    /// It was brought, and proved on the way.
+    Copied,
+    /// The place took it over from another one of the same system.
+    Mounted,
+    /// It was there.
+    Present,
+}
+
 /// Brings a blob from `source` to `sink`, proved on the way, unless it is
-/// there already; says whether it was brought.
+/// there already or can be taken over; says how it came there.
 pub fn blob(
     source: &dyn Source,
     sink: &dyn Sink,
     blob: &Descriptor,
     watch: &dyn Watch,
-) -> Result<bool> {
+) -> Result<Brought> {
     if sink.has(blob)? {
-        return Ok(false);
+        return Ok(Brought::Present);
     }
     check(watch)?;
+    if let Some(from) = source.address()
+        && sink.mount(blob, &from)?
+    {
+        return Ok(Brought::Mounted);
+    }
     watch.begin(&format!("copying {}", blob.digest.short()), Some(blob.size));
+    let mut tried = 1;
+    while let Err(error) = bring(source, sink, blob, watch) {
+        if tried == ATTEMPTS || !sink.again(&error) {
+            return Err(error);
+        }
+        tried += 1;
+    }
+    watch.end(&format!("copied {}", blob.digest));
+    Ok(Brought::Copied)
+}
+
+fn bring(source: &dyn Source, sink: &dyn Sink, blob: &Descriptor, watch: &dyn Watch) -> Result<()> {
     let unproved = source.fetch(blob, 0)?;
     let mut ingest = sink.receive(blob)?;
     let proof = {
@@ -25,9 +65,121 @@ pub fn blob(
         let reader = unproved.tee(keep).verify(blob)?;
         reader.finish()?.0
     };
-    ingest.commit(proof)?;
-    watch.end(&format!("copied {}", blob.digest));
-    Ok(true)
+    ingest.commit(proof).map(|_| ())
+}
+
+/// What is brought, in the order in which registries want it: content, and
+/// then documents, each after those that it points at.
+pub(crate) fn order(
+    source: &dyn Source,
+    blobs: &[Descriptor],
+) -> Result<(Vec<Descriptor>, Vec<Descriptor>)> {
+    let is_document = |blob: &&Descriptor| Node::is_document(&blob.media_type);
+    let (documents, contents): (Vec<_>, Vec<_>) = blobs.iter().partition(is_document);
+    let mut ordered = Vec::new();
+    let mut done = BTreeSet::new();
+    // Each document twice: before and after those below it.
+    let mut next: Vec<_> = documents.iter().rev().map(|blob| (false, (*blob).clone())).collect();
+    let there: BTreeSet<_> = documents.iter().map(|blob| &blob.digest).collect();
+    while let Some((below, blob)) = next.pop() {
+        if done.contains(&blob.digest) {
+            continue;
+        }
+        if below {
+            done.insert(blob.digest.clone());
+            ordered.push(blob);
+            continue;
+        }
+        let node = image::node(source, &blob)?;
+        let successors = node.successors();
+        next.push((true, blob));
+        let documents = successors.into_iter().map(|(_, blob)| blob).filter(|blob| {
+            there.contains(&blob.digest) && !done.contains(&blob.digest) && is_document(blob)
+        });
+        next.extend(documents.rev().map(|blob| (false, blob.clone())));
+    }
+    Ok((contents.into_iter().cloned().collect(), ordered))
+}
+
+/// Brings blobs, that many at once. The first error ends it.
+pub(crate) fn several(
+    source: &dyn Source,
+    sink: &dyn Sink,
+    blobs: &[Descriptor],
+    at_once: usize,
+    watch: &dyn Watch,
+) -> Result<Vec<Brought>> {
+    let total = blobs.iter().fold(0u64, |sum, blob| sum.saturating_add(blob.size));
+    if blobs.is_empty() {
+        return Ok(Vec::new());
+    }
+    watch.begin("copying blobs", Some(total));
+    let next = AtomicUsize::new(0);
+    let failed = AtomicBool::new(false);
+    let joint = Joint { watch, failed: &failed };
+    let results: Vec<Mutex<Option<Result<Brought>>>> =
+        blobs.iter().map(|_| Mutex::default()).collect();
+    let work = || {
+        while let Some(at) = Some(next.fetch_add(1, Ordering::Relaxed))
+            && let Some(one) = blobs.get(at)
+            && !failed.load(Ordering::Relaxed)
+        {
+            let done = blob(source, sink, one, &joint)
+                .map_err(|error| error.context(format!("copying {}", one.digest)));
+            if done.is_err() {
+                failed.store(true, Ordering::Relaxed);
+            }
+            *results[at].lock().unwrap_or_else(PoisonError::into_inner) = Some(done);
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 1..at_once.min(blobs.len()) {
+            scope.spawn(work);
+        }
+        work();
+    });
+    let mut brought = Vec::new();
+    let mut stopped = None;
+    for result in results {
+        match result.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            Some(Ok(done)) => brought.push(done),
+            // Those that another error stopped say nothing.
+            Some(Err(error)) if error.code() == Code::Interrupted => {
+                stopped.get_or_insert(error);
+            }
+            Some(Err(error)) => return Err(error),
+            None => {}
+        }
+    }
+    let copied = brought.iter().filter(|how| **how == Brought::Copied).count();
+    watch.end(&format!("{copied} of {} blobs copied", blobs.len()));
+    stopped.map_or(Ok(brought), Err)
+}
+
+/// One of several steps at once, under one watch.
+struct Joint<'a> {
+    watch: &'a dyn Watch,
+    failed: &'a AtomicBool,
+}
+
+impl Watch for Joint<'_> {
+    fn begin(&self, _: &str, _: Option<u64>) {}
+
+    fn advance(&self, bytes: u64) {
+        self.watch.advance(bytes);
+    }
+
+    fn end(&self, what: &str) {
+        self.watch.part(what);
+    }
+
+    fn warn(&self, message: &str) {
+        self.watch.warn(message);
+    }
+
+    fn interrupted(&self) -> bool {
+        self.failed.load(Ordering::Relaxed) || self.watch.interrupted()
+    }
 }
 
 /// Brings layers. Those that lie elsewhere by right (`urls`) may be missing.

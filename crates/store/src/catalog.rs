@@ -34,7 +34,8 @@ pub struct Catalog {
 }
 
 impl Catalog {
-    pub(crate) fn new(form: &'static str, path: String, list: Vec<Descriptor>) -> Self {
+    /// The list of a place whose references begin with `form`.
+    pub fn new(form: &'static str, path: String, list: Vec<Descriptor>) -> Self {
         let entries = list
             .into_iter()
             .enumerate()

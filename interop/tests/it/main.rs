@@ -10,6 +10,7 @@ mod places;
 mod power;
 mod promises;
 mod referrers;
+mod registry;
 mod repack;
 mod reproducible;
 mod run;

@@ -20,7 +20,7 @@ pub(crate) struct Args {
     #[arg(value_name = "SRC", value_parser = Reference::parse)]
     from: Reference,
 
-    /// Where it goes: `oci:`, `oci-archive:`, `docker-archive:`, `dir:`, `store:`, or - (standard output)
+    /// Where it goes: `docker://`, `oci:`, `oci-archive:`, `docker-archive:`, `dir:`, `store:`, or - (standard output)
     #[arg(value_name = "DST", value_parser = Reference::parse)]
     to: Reference,
 
@@ -89,8 +89,13 @@ fn text(report: &Copied, style: Style) -> String {
         let blobs = report.blobs.iter().filter(|blob| blob.state == state);
         count(blobs.count() as u64, "blob", "blobs")
     };
+    let mounted = if report.blobs.iter().any(|blob| blob.state == State::Mounted) {
+        format!("; {} taken over", number(State::Mounted))
+    } else {
+        String::new()
+    };
     text.push_str(&format!(
-        "copied {}, {}; {} there already\n",
+        "copied {}, {}{mounted}; {} there already\n",
         number(State::Copied),
         size(report.bytes),
         number(State::Present)

@@ -20,9 +20,13 @@ pub(crate) mod index;
 pub(crate) mod inspect;
 pub(crate) mod kit;
 pub(crate) mod load;
+pub(crate) mod login;
+pub(crate) mod logout;
 pub(crate) mod ls;
 pub(crate) mod pack;
 pub(crate) mod process;
+pub(crate) mod pull;
+pub(crate) mod push;
 pub(crate) mod rebase;
 pub(crate) mod referrers;
 pub(crate) mod repack;
@@ -47,6 +51,10 @@ pub(crate) fn dispatch(verb: Verb, context: &Context) -> Result<u8> {
     match verb {
         Verb::Pack(args) => pack::run(args, context),
         Verb::Copy(args) => copy::run(args, context),
+        Verb::Pull(args) => pull::run(&args, context),
+        Verb::Push(args) => push::run(&args, context),
+        Verb::Login(args) => login::run(&args, context),
+        Verb::Logout(args) => logout::run(&args, context),
         Verb::Convert(args) => convert::run(args, context),
         Verb::Save(args) => save::run(args, context),
         Verb::Load(args) => load::run(&args, context),

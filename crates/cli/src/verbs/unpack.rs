@@ -41,6 +41,19 @@ pub(crate) struct Args {
     sync: crate::args::SyncArg,
 }
 
+impl Args {
+    /// Unpacks an image without further wishes.
+    pub(crate) fn plain(
+        image: Reference,
+        directory: PathBuf,
+        platform: crate::args::PlatformArg,
+        ids: crate::verbs::ids::IdsArgs,
+        sync: crate::args::SyncArg,
+    ) -> Self {
+        Self { image, directory, state: None, ids, platform, sync }
+    }
+}
+
 pub(crate) fn run(args: &Args, context: &Context) -> Result<u8> {
     let opened = context.home.open(&args.image)?;
     let image = Image::open(opened.source(), &opened.root, args.platform.platform.as_ref())?;

@@ -17,7 +17,7 @@ use serde_json::{Map, Value};
 use super::{Converter, Family};
 use crate::draft::Draft;
 use crate::edit::{array, object};
-use crate::transfer::{self, Counted, Watched};
+use crate::transfer::{self, Brought, Counted, Watched};
 use crate::{notes, pack, unpack};
 
 /// Annotations that say where in a blob something lies: they are wrong about
@@ -104,10 +104,13 @@ impl Converter<'_> {
             return self.rehash(layer, diff_id);
         }
         let copied = transfer::blob(self.source, self.target.sink(), layer, self.watch)?;
-        if copied {
+        if copied == Brought::Copied {
             self.report.bytes = self.report.bytes.saturating_add(layer.size);
         }
-        Ok(as_it_is(if copied { How::Copied } else { How::Present }))
+        Ok(as_it_is(match copied {
+            Brought::Copied => How::Copied,
+            Brought::Mounted | Brought::Present => How::Present,
+        }))
     }
 
     /// The same tar in another compression.

@@ -61,7 +61,7 @@ pub(super) fn copy(
             continue;
         };
         let source = held.source();
-        for entry in chosen(&held.catalog()?, source, &which, options.all)? {
+        for entry in chosen(&held, &which, options.all)? {
             let image = only(source, &entry.descriptor, options.platform.as_ref(), 0)?;
             let mut converter = Converter::new(source, &target, &form, watch);
             let new = converter

@@ -2,10 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use plimsoll_content::{Code, Error, Result, Source};
-use plimsoll_store::{Archive, Catalog, Dir, Form, Layout};
+use plimsoll_content::{Code, Error, Result, Sink, Source};
+use plimsoll_registry::client::Remote;
+use plimsoll_store::{About, Archive, Catalog, Dir, Entry, Form, Layout, Referrers};
 
-use super::{Home, bug};
+use super::{Home, bug, registry};
 use crate::reference::{At, Reference, Which};
 
 /// A place that is open.
@@ -18,6 +19,8 @@ pub enum Held {
     Archive(Box<Archive>),
     /// Skopeo's folder of one image.
     Dir(Box<Dir>),
+    /// A repository of a registry.
+    Registry(Box<Remote>),
 }
 
 impl Held {
@@ -27,6 +30,32 @@ impl Held {
             Self::Layout(layout) => layout,
             Self::Archive(archive) => &**archive,
             Self::Dir(dir) => &**dir,
+            Self::Registry(remote) => &**remote,
+        }
+    }
+
+    /// The image that is meant. In a registry nothing else is looked at.
+    pub fn find(&self, which: &Which) -> Result<Entry> {
+        match self {
+            Self::Registry(remote) => registry::find(remote, which),
+            _ => super::find(&self.catalog()?, self.source(), which),
+        }
+    }
+
+    /// Who knows what is about the content of the place.
+    pub fn about(&self) -> Result<Box<dyn About + '_>> {
+        match self {
+            Self::Registry(remote) => Ok(Box::new(registry::Listed(remote))),
+            _ => Ok(Box::new(Referrers::of(self.source(), &self.catalog()?)?)),
+        }
+    }
+
+    /// Where further content goes, in a place that takes some; `place` is what
+    /// it is called.
+    pub(crate) fn sink(&self, place: &str) -> Result<&dyn Sink> {
+        match self {
+            Self::Registry(remote) => Ok(&**remote),
+            _ => Ok(self.layout(place)?),
         }
     }
 
@@ -36,6 +65,7 @@ impl Held {
             Self::Layout(layout) => layout.catalog(),
             Self::Archive(archive) => Ok(archive.catalog()),
             Self::Dir(dir) => Ok(dir.catalog()),
+            Self::Registry(remote) => registry::catalog(remote),
         }
     }
 
@@ -43,7 +73,7 @@ impl Held {
     pub fn findings(&self) -> &[String] {
         match self {
             Self::Archive(archive) => archive.findings(),
-            Self::Layout(_) | Self::Dir(_) => &[],
+            Self::Layout(_) | Self::Dir(_) | Self::Registry(_) => &[],
         }
     }
 
@@ -52,7 +82,7 @@ impl Held {
     pub(crate) fn layout(&self, place: &str) -> Result<&Layout> {
         match self {
             Self::Layout(layout) => Ok(layout),
-            Self::Archive(_) | Self::Dir(_) => Err(only_read(place)),
+            Self::Archive(_) | Self::Dir(_) | Self::Registry(_) => Err(only_read(place)),
         }
     }
 }
@@ -97,6 +127,11 @@ impl Home {
                 let place = format!("dir:{}", path.display());
                 (Some(Held::Dir(Box::new(Dir::open(&path, self.limits())?))), Which::Only, place)
             }
+            Reference::Registry { host, repository, which } => {
+                let remote = self.remote(&host, repository.as_ref())?;
+                let place = remote.to_string();
+                (Some(Held::Registry(Box::new(remote))), which, place)
+            }
             Reference::Store { which } => {
                 (self.existing()?.map(Held::Layout), which, "store".to_owned())
             }
@@ -124,6 +159,7 @@ impl Home {
             }
             Reference::Archive { at: At::Stream, .. } => Ok("-".to_owned()),
             Reference::Dir(path) => absolute("dir:", &path),
+            registry @ Reference::Registry { .. } => Ok(registry.to_string()),
             Reference::Store { .. } => Ok("store".to_owned()),
             Reference::Path(path) => Err(bug(&path)),
         }
@@ -144,6 +180,8 @@ impl Home {
             Reference::Layout { path: PathBuf::from(path), which: Which::Only }
         } else if let Some(path) = place.strip_prefix("dir:") {
             Reference::Dir(PathBuf::from(path))
+        } else if place.starts_with("docker://") {
+            Reference::parse(place)?
         } else if place == "store" {
             Reference::Store { which: Which::Only }
         } else {
@@ -160,16 +198,17 @@ impl Home {
             None | Some(Reference::Store { .. }) => Ok(self.store_path().to_owned()),
             Some(Reference::Layout { path, .. }) => Ok(path),
             Some(Reference::Path(path)) => Err(bug(&path)),
-            Some(other @ (Reference::Archive { .. } | Reference::Dir(_))) => {
-                Err(only_read(&other.to_string()))
-            }
+            Some(
+                other
+                @ (Reference::Archive { .. } | Reference::Dir(_) | Reference::Registry { .. }),
+            ) => Err(only_read(&other.to_string())),
         }
     }
 }
 
 fn only_read(place: &str) -> Error {
     Error::new(Code::Usage, format!("changing {place}"))
-        .found("a place that is only read")
+        .found("a place in which this can not be done")
         .expected("a layout, or the local store")
         .fix(format!("plimsoll copy {place} oci:LAYOUT   makes one"))
 }

@@ -4,11 +4,13 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use plimsoll_content::{Code, Descriptor, Digest, Error, Kind, Resolve, Result, Sink, Source, Tag};
+use plimsoll_registry::client::Remote;
+use plimsoll_registry::protocol;
 use plimsoll_store::{
     self as store, DirWriter, DockerWriter, Form, Layout, OciWriter, Output, check_ref_name,
 };
 
-use super::{Home, Opened, bug};
+use super::{Held, Home, Opened, bug, registry};
 use crate::reference::{At, Reference, Which};
 
 /// A place that images are written to.
@@ -28,6 +30,7 @@ enum Sort {
     Archive(OciWriter),
     Docker(DockerWriter),
     Dir { writer: DirWriter, root: Box<Mutex<Option<Descriptor>>> },
+    Registry(Box<Remote>),
 }
 
 impl Home {
@@ -54,6 +57,9 @@ impl Home {
             Reference::Dir(path) => {
                 let writer = DirWriter::create(&path)?.flushed(self.flush());
                 (Sort::Dir { writer, root: Box::default() }, Which::Only)
+            }
+            Reference::Registry { host, repository, which } => {
+                (Sort::Registry(Box::new(self.remote(&host, repository.as_ref())?)), which)
             }
             Reference::Path(path) => return Err(bug(&path)),
         };
@@ -82,6 +88,14 @@ impl Home {
     /// same place, everything else a whole reference.
     pub fn beside(&self, opened: &Opened, new: Option<&str>) -> Result<Target> {
         let doing = || format!("naming the changed {}", opened.root.digest);
+        if let (Held::Registry(remote), Some(text)) = (opened.held(), new)
+            && let Ok(tag) = text.parse::<protocol::Tag>()
+        {
+            // A bare name is one in the same place.
+            let kind = Sort::Registry(Box::new(self.remote(remote.host(), Some(remote.name()))?));
+            let name = Some(tag.as_str().to_owned());
+            return Ok(Target { kind, name, scratch: self.scratch().to_owned() });
+        }
         let name = match new {
             None => {
                 opened.layout()?;
@@ -128,6 +142,7 @@ impl Target {
             Sort::Archive(writer) => writer,
             Sort::Docker(writer) => writer,
             Sort::Dir { writer, .. } => writer,
+            Sort::Registry(remote) => &**remote,
         }
     }
 
@@ -136,10 +151,23 @@ impl Target {
         self.layout().map(|layout| layout as &dyn Source)
     }
 
+    /// Whether several blobs may be written at once.
+    pub(crate) fn takes_several(&self) -> bool {
+        matches!(self.kind, Sort::Layout(_) | Sort::Dir { .. } | Sort::Registry(_))
+    }
+
+    /// The repository that it is.
+    pub(crate) fn registry(&self) -> Option<&Remote> {
+        match &self.kind {
+            Sort::Registry(remote) => Some(remote),
+            _ => None,
+        }
+    }
+
     fn layout(&self) -> Option<&Layout> {
         match &self.kind {
             Sort::Layout(target) => Some(target.layout()),
-            Sort::Archive(_) | Sort::Docker(_) | Sort::Dir { .. } => None,
+            Sort::Archive(_) | Sort::Docker(_) | Sort::Dir { .. } | Sort::Registry(_) => None,
         }
     }
 
@@ -147,7 +175,7 @@ impl Target {
     pub(crate) fn docker(&self) -> Option<&DockerWriter> {
         match &self.kind {
             Sort::Docker(writer) => Some(writer),
-            Sort::Layout(_) | Sort::Archive(_) | Sort::Dir { .. } => None,
+            Sort::Layout(_) | Sort::Archive(_) | Sort::Dir { .. } | Sort::Registry(_) => None,
         }
     }
 
@@ -156,7 +184,9 @@ impl Target {
     pub fn scratch(&self) -> PathBuf {
         match &self.kind {
             Sort::Layout(target) => target.folder(),
-            Sort::Archive(_) | Sort::Docker(_) | Sort::Dir { .. } => self.scratch.clone(),
+            Sort::Archive(_) | Sort::Docker(_) | Sort::Dir { .. } | Sort::Registry(_) => {
+                self.scratch.clone()
+            }
         }
     }
 
@@ -177,8 +207,12 @@ impl Target {
 
     /// What has that name in the place already.
     pub fn named(&self, name: &str) -> Result<Option<Digest>> {
-        let Some(layout) = self.layout() else { return Ok(None) };
-        match layout.resolve(name) {
+        let names: &dyn Resolve = match (&self.kind, self.layout()) {
+            (Sort::Registry(remote), _) => &**remote,
+            (_, Some(layout)) => layout,
+            _ => return Ok(None),
+        };
+        match names.resolve(name) {
             Ok(found) => Ok(Some(found.digest)),
             Err(error) if error.kind() == Kind::NotFound => Ok(None),
             Err(error) => Err(error),
@@ -193,7 +227,14 @@ impl Target {
         image: &Descriptor,
         force: bool,
     ) -> Result<Option<String>> {
-        let Some(name) = name else { return Ok(None) };
+        let Some(mut name) = name else { return Ok(None) };
+        if self.registry().is_some() {
+            name = registry::tag(&name)?;
+            // Such a list is joined with the one that is there.
+            if registry::listed_subject(&name, image).is_some() {
+                return Ok(Some(name));
+            }
+        }
         if force {
             return Ok(Some(name));
         }
@@ -217,6 +258,9 @@ impl Target {
             (Sort::Archive(writer), None) => writer.add(image),
             (Sort::Docker(writer), Some(name)) => writer.tag(name, image),
             (Sort::Docker(writer), None) => writer.add(image),
+            (Sort::Registry(remote), Some(name)) => registry::put(remote, name, image),
+            // It is there by its digest.
+            (Sort::Registry(_), None) => Ok(()),
             (Sort::Dir { root, .. }, _) => {
                 let mut root = root.lock().unwrap_or_else(PoisonError::into_inner);
                 if root.as_ref().is_some_and(|root| root.digest != image.digest) {
@@ -236,6 +280,8 @@ impl Target {
             Sort::Layout(target) => target.publish().map(|_| ()),
             Sort::Archive(writer) => writer.publish(),
             Sort::Docker(writer) => writer.publish(),
+            // It became visible piece by piece, names last.
+            Sort::Registry(_) => Ok(()),
             Sort::Dir { writer, root } => {
                 match root.into_inner().unwrap_or_else(PoisonError::into_inner) {
                     Some(root) => writer.publish(&root),

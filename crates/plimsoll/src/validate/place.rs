@@ -30,7 +30,7 @@ impl Home {
                 *which == Which::Only
             }
             Reference::Dir(_) => true,
-            Reference::Store { .. } | Reference::Path(_) => false,
+            Reference::Store { .. } | Reference::Path(_) | Reference::Registry { .. } => false,
         };
         if !whole {
             let opened = self.open(&reference)?;
@@ -70,7 +70,7 @@ impl Home {
                 }
                 None => check.list(&held)?,
             },
-            Held::Dir(_) => check.list(&held)?,
+            Held::Dir(_) | Held::Registry(_) => check.list(&held)?,
         }
         Ok(check.finish())
     }

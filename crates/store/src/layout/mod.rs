@@ -40,7 +40,7 @@ pub use collect::{Collect, Collected};
 pub use select::Selector;
 pub(crate) use select::is_prefix;
 pub use target::Target;
-pub use walk::{Closure, Reachable, Referrers, closure, reachable};
+pub use walk::{About, Closure, Reachable, Referrers, closure, reachable};
 
 use crate::folder::{Flush, Folder, Refused};
 use crate::lock::{Lock, Share};

@@ -37,6 +37,16 @@ pub struct Closure {
     pub named: Vec<Entry>,
 }
 
+/// Who knows what is about some content.
+pub trait About {
+    /// What says by its `subject` that it is about that content, in the order
+    /// of digests.
+    fn to(&self, subject: &Descriptor) -> Result<Vec<Descriptor>>;
+
+    /// The entries that are named after that content.
+    fn named(&self, subject: &Descriptor) -> Result<Vec<Entry>>;
+}
+
 /// Who points at whom by `subject` in a place, and who is named after whom.
 #[derive(Debug, Default)]
 pub struct Referrers {
@@ -49,9 +59,9 @@ impl Referrers {
     pub fn of(source: &dyn Source, catalog: &Catalog) -> Result<Self> {
         let mut walk = Walk::default();
         for entry in catalog.entries() {
-            walk.over(source, &|blob| is_there(source, blob), &entry.descriptor).map_err(
-                |error| error.context(format!("looking for referrers: entry @{}", entry.position)),
-            )?;
+            walk.over(source, &|blob| source.holds(blob), &entry.descriptor).map_err(|error| {
+                error.context(format!("looking for referrers: entry @{}", entry.position))
+            })?;
         }
         let mut found = Self::default();
         for (subject, referrer) in walk.subjects {
@@ -66,19 +76,22 @@ impl Referrers {
             catalog.entries().iter().filter(|entry| is_digest_tag(entry)).cloned().collect();
         Ok(found)
     }
+}
 
-    /// What is about that content, in the order of digests.
-    pub fn to(&self, subject: &Digest) -> impl Iterator<Item = &Descriptor> {
-        self.by_subject.get(subject).into_iter().flat_map(BTreeMap::values)
+impl About for Referrers {
+    fn to(&self, subject: &Descriptor) -> Result<Vec<Descriptor>> {
+        let about = self.by_subject.get(&subject.digest);
+        Ok(about.into_iter().flat_map(BTreeMap::values).cloned().collect())
     }
 
-    /// The entries that are named after that content.
-    pub fn named(&self, subject: &Digest) -> impl Iterator<Item = &Entry> {
-        let prefix = format!("{}-{}", subject.algorithm_name(), subject.encoded());
-        self.named.iter().filter(move |entry| {
+    fn named(&self, subject: &Descriptor) -> Result<Vec<Entry>> {
+        let digest = &subject.digest;
+        let prefix = format!("{}-{}", digest.algorithm_name(), digest.encoded());
+        let named = self.named.iter().filter(|entry| {
             let rest = entry.name().and_then(|name| name.strip_prefix(&prefix));
             rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-        })
+        });
+        Ok(named.cloned().collect())
     }
 }
 
@@ -101,13 +114,13 @@ fn is_digest_tag(entry: &Entry) -> bool {
 pub fn closure(
     source: &dyn Source,
     start: &Descriptor,
-    referrers: Option<&Referrers>,
+    referrers: Option<&dyn About>,
 ) -> Result<Closure> {
-    let has = |blob: &Descriptor| is_there(source, blob);
+    let has = |blob: &Descriptor| source.holds(blob);
     let mut walk = Walk::default();
     walk.over(source, &has, start)?;
     let (mut listed, mut named) = (Vec::new(), Vec::new());
-    let (mut known, mut known_names) = (HashSet::from([&start.digest]), HashSet::new());
+    let (mut known, mut known_names) = (HashSet::from([start.digest.clone()]), HashSet::new());
     if let Some(referrers) = referrers {
         let most = source.limits().index_visits;
         let mut next = 0;
@@ -122,16 +135,17 @@ pub fn closure(
                 .found(format!("more than {most} blobs"))
                 .expected("fewer"));
             }
-            for referrer in referrers.to(&blob.digest) {
-                if known.insert(&referrer.digest) {
-                    listed.push(referrer.clone());
-                    walk.over(source, &has, referrer)?;
+            for referrer in referrers.to(&blob)? {
+                if known.insert(referrer.digest.clone()) {
+                    walk.over(source, &has, &referrer)?;
+                    listed.push(referrer);
                 }
             }
-            for entry in referrers.named(&blob.digest) {
-                if known_names.insert(entry.position) {
-                    named.push(entry.clone());
+            for entry in referrers.named(&blob)? {
+                let name = entry.name().map(str::to_owned);
+                if known_names.insert((name, entry.descriptor.digest.clone())) {
                     walk.over(source, &has, &entry.descriptor)?;
+                    named.push(entry);
                 }
             }
         }
@@ -148,17 +162,8 @@ pub fn closure(
 /// or there is more than [`Limits::index_visits`] to visit.
 pub fn reachable(source: &dyn Source, start: &Descriptor) -> Result<Reachable> {
     let mut walk = Walk::default();
-    walk.over(source, &|blob| is_there(source, blob), start)?;
+    walk.over(source, &|blob| source.holds(blob), start)?;
     Ok(walk.reachable)
-}
-
-/// Whether a place that only gives has the content.
-pub(crate) fn is_there(source: &dyn Source, blob: &Descriptor) -> Result<bool> {
-    match source.fetch(blob, 0) {
-        Ok(_) => Ok(true),
-        Err(error) if matches!(error.code(), Code::NotFound | Code::Size) => Ok(false),
-        Err(error) => Err(error),
-    }
 }
 
 impl Layout {

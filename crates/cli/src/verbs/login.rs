@@ -1,0 +1,115 @@
+//! `plimsoll login`: a login is checked and kept.
+
+use std::io::{self, BufRead, IsTerminal, Read, Write};
+use std::sync::Arc;
+
+use plimsoll::content::{Code, Error, Result};
+use plimsoll::registry::client::{Client, Credential, Keyring, Options, Secret};
+use plimsoll::registry::protocol::{Host, Repository};
+use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
+use serde_json::json;
+
+use crate::context::Context;
+
+/// The longest password.
+const PASSWORD: u64 = 64 << 10;
+
+/// Keep a login for a registry.
+///
+/// The registry is asked whether it is good. It is kept where podman and skopeo
+/// look too (auth.json), in a file that only you may read, and not encrypted;
+/// credential helpers that such a file names are asked, not written to.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Args {
+    /// The registry
+    #[arg(value_name = "HOST[:PORT]", value_parser = crate::args::registry_host)]
+    registry: Host,
+
+    /// The user
+    #[arg(short, long)]
+    username: Option<String>,
+
+    /// Read the password from standard input
+    #[arg(long)]
+    password_stdin: bool,
+}
+
+pub(crate) fn run(args: &Args, context: &Context) -> Result<u8> {
+    let user = match &args.username {
+        Some(user) => user.clone(),
+        None if args.password_stdin => {
+            return Err(Error::new(Code::Usage, format!("logging in to {}", args.registry))
+                .found("a password, and no user")
+                .expected("--username USER with --password-stdin"));
+        }
+        None => ask("Username: ", true)?,
+    };
+    if user.is_empty() || user.contains(':') {
+        return Err(Error::new(Code::Usage, format!("logging in to {}", args.registry))
+            .found(format!("the user {user:?}"))
+            .expected("a name without a colon"));
+    }
+    let password =
+        Secret::new(if args.password_stdin { piped()? } else { ask("Password: ", false)? });
+    let login = Typed(Credential::Basic { user: user.clone(), password: password.clone() });
+    let client = Client::new(Options { keyring: Arc::new(login), ..context.client.clone() });
+    client.check_login(&args.registry)?;
+    context.logins.keep(&args.registry, &user, &password)?;
+    let file = context.logins.own.display().to_string();
+    let host = args.registry.to_string();
+    let report = json!({"registry": host, "user": user, "file": file});
+    context
+        .out
+        .report("login", &report, &host, |_| format!("logged in to {host}\nkept in {file}\n"))?;
+    Ok(0)
+}
+
+/// What was just typed, for that registry alone: nobody else is asked.
+struct Typed(Credential);
+
+impl Keyring for Typed {
+    fn find(&self, _: &Host, _: Option<&Repository>) -> Result<Credential> {
+        Ok(self.0.clone())
+    }
+}
+
+/// All of standard input but the line break at its end.
+fn piped() -> Result<String> {
+    let mut text = String::new();
+    io::stdin()
+        .lock()
+        .take(PASSWORD)
+        .read_to_string(&mut text)
+        .map_err(|cause| Error::io("reading the password from", "standard input", cause))?;
+    Ok(text
+        .strip_suffix('\n')
+        .map_or(&*text, |text| text.strip_suffix('\r').unwrap_or(text))
+        .to_owned())
+}
+
+/// A line that somebody types, seen or not.
+fn ask(what: &str, seen: bool) -> Result<String> {
+    let input = io::stdin();
+    if !input.is_terminal() {
+        return Err(Error::new(Code::Usage, "asking for a user and a password")
+            .found("nobody at a terminal")
+            .expected("--username USER --password-stdin"));
+    }
+    let failed = |cause: io::Error| Error::io("reading from", "the terminal", cause);
+    let _ = write!(io::stderr(), "{what}");
+    let old = tcgetattr(&input).map_err(|errno| failed(errno.into()))?;
+    if !seen {
+        let mut dark = old.clone();
+        dark.local_modes.remove(LocalModes::ECHO);
+        dark.local_modes.insert(LocalModes::ECHONL);
+        tcsetattr(&input, OptionalActions::Flush, &dark).map_err(|errno| failed(errno.into()))?;
+    }
+    let mut line = String::new();
+    let read = input.lock().take(PASSWORD).read_line(&mut line);
+    if !seen {
+        // Whatever happened, the terminal is as it was.
+        let _ = tcsetattr(&input, OptionalActions::Flush, &old);
+    }
+    read.map_err(failed)?;
+    Ok(line.trim_end_matches(['\r', '\n']).to_owned())
+}

@@ -1,0 +1,31 @@
+//! `plimsoll logout`: a login is forgotten.
+
+use plimsoll::content::{Code, Error, Result};
+use plimsoll::registry::protocol::Host;
+use serde_json::json;
+
+use crate::context::Context;
+
+/// Forget the login for a registry.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Args {
+    /// The registry
+    #[arg(value_name = "HOST[:PORT]", value_parser = crate::args::registry_host)]
+    registry: Host,
+}
+
+pub(crate) fn run(args: &Args, context: &Context) -> Result<u8> {
+    let host = args.registry.to_string();
+    let files = context.logins.forget(&args.registry)?;
+    if files.is_empty() {
+        let mut error = Error::new(Code::NotFound, format!("forgetting the login for {host}"))
+            .found("none in files; what a credential helper keeps, it has to forget itself");
+        for file in &context.logins.files {
+            error = error.tried(file.display());
+        }
+        return Err(error);
+    }
+    let report = json!({"registry": host, "files": files});
+    context.out.report("logout", &report, &host, |_| format!("logged out of {host}\n"))?;
+    Ok(0)
+}

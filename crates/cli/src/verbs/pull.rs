@@ -1,0 +1,85 @@
+//! `plimsoll pull`: an image comes from a registry.
+
+use std::path::PathBuf;
+
+use plimsoll::content::{Code, Error, Platform, Result};
+use plimsoll::copy::{self, Options};
+use plimsoll::reference::{Reference, Which};
+
+use crate::args::{PlatformArg, SyncArg};
+use crate::context::Context;
+use crate::verbs::ids::IdsArgs;
+use crate::verbs::unpack;
+
+/// Bring an image from a registry into the local store, or unpack it at once.
+///
+/// Everything that the image reaches is brought, for all platforms; what is in
+/// the store already is not. With --unpack, the image for one platform goes from
+/// the network to a folder in one pass, and nothing else is written.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Args {
+    /// The image: `docker://HOST/REPOSITORY[:TAG|@DIGEST]`; the scheme may be left out
+    #[arg(value_name = "REF", value_parser = Reference::parse_remote)]
+    from: Reference,
+
+    /// Its name in the local store [default: as in the registry]
+    #[arg(value_name = "NAME")]
+    name: Option<String>,
+
+    /// Unpack the root filesystem to DIR instead, in one pass
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["name", "referrers"])]
+    unpack: Option<PathBuf>,
+
+    /// Take only the image for this platform
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]", env = "PLIMSOLL_PLATFORM")]
+    platform: Option<Platform>,
+
+    /// Also bring what is about the image, to any depth: signatures, bills of materials
+    #[arg(long)]
+    referrers: bool,
+
+    #[command(flatten)]
+    ids: IdsArgs,
+
+    #[command(flatten)]
+    sync: SyncArg,
+}
+
+pub(crate) fn run(args: &Args, context: &Context) -> Result<u8> {
+    let Reference::Registry { host, repository: Some(repository), which } = &args.from else {
+        return Err(Error::new(Code::Reference, format!("pulling {}", args.from))
+            .found("a place on this machine, or a registry without a repository")
+            .expected("an image in a registry: docker://HOST/REPOSITORY[:TAG|@DIGEST]")
+            .fix("plimsoll copy SRC store:NAME   copies from any place"));
+    };
+    if let Some(directory) = &args.unpack {
+        let platform = PlatformArg { platform: args.platform.clone() };
+        let (ids, sync) = (args.ids.clone(), args.sync);
+        let plain = unpack::Args::plain(args.from.clone(), directory.clone(), platform, ids, sync);
+        return unpack::run(&plain, context);
+    }
+    let name = match (&args.name, which) {
+        (Some(name), _) => match Reference::parse(&format!("store:{name}"))? {
+            Reference::Store { which: which @ Which::Name(_) } => which,
+            _ => {
+                return Err(Error::new(Code::Reference, "naming a pulled image")
+                    .found(format!("{name:?}"))
+                    .expected("a name of the local store, as in app:v1"));
+            }
+        },
+        (None, Which::Name(tag)) => Which::Name(format!("{host}/{repository}:{tag}")),
+        (None, Which::Only) => Which::Name(format!("{host}/{repository}:latest")),
+        // A digest is a name already.
+        (None, _) => Which::Only,
+    };
+    let to = Reference::Store { which: name };
+    let options = Options {
+        platform: args.platform.clone(),
+        referrers: args.referrers,
+        ..Options::default()
+    };
+    let from = std::slice::from_ref(&args.from);
+    let report = copy::copy(&context.home, from, &to, &options, &context.watch)?;
+    super::copy::print("pull", &report, false, context)?;
+    Ok(0)
+}

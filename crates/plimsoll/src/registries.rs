@@ -1,0 +1,205 @@
+//! What this machine knows of registries: logins, helpers that keep them,
+//! certificates. It is read when a registry is spoken to, and not before.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::AsFd;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use plimsoll_content::{Code, Error, Result};
+use plimsoll_registry::authfile::{self, AuthFile, Known};
+use plimsoll_registry::client::{Certificates, Credential, Keyring, Secret, Trust};
+use plimsoll_registry::protocol::{Host, Repository};
+use plimsoll_store::write_file_atomic;
+
+/// The largest file of certificates.
+const PEM: u64 = 16 << 20;
+
+/// Who alone may read what is written here.
+const MODE: u32 = 0o600;
+
+/// Where logins are kept.
+#[derive(Clone, Debug)]
+pub struct Logins {
+    /// The files that are read, in order.
+    pub files: Vec<PathBuf>,
+    /// The file that `login` writes.
+    pub own: PathBuf,
+}
+
+impl Keyring for Logins {
+    fn find(&self, host: &Host, repository: Option<&Repository>) -> Result<Credential> {
+        for path in &self.files {
+            let Some(file) = auth_file(path)? else { continue };
+            let known = file.find(host, repository).map_err(|error| reading(error, path))?;
+            match known {
+                Some(Known::Credential(credential)) => return Ok(credential),
+                Some(Known::Helper { name, server }) => {
+                    if let Some(credential) = ask(&name, &server)? {
+                        return Ok(credential);
+                    }
+                }
+                None => {}
+            }
+        }
+        Ok(Credential::Anonymous)
+    }
+}
+
+impl Logins {
+    /// Keeps a login, in a file that nobody else may read.
+    pub fn keep(&self, host: &Host, user: &str, password: &Secret) -> Result<()> {
+        let mut file = auth_file(&self.own)?.map_or_else(|| AuthFile::parse(b""), Ok)?;
+        file.set(host, user, password);
+        self.write(&file)
+    }
+
+    /// Forgets the logins for a registry, and says in which files they were.
+    pub fn forget(&self, host: &Host) -> Result<Vec<PathBuf>> {
+        let mut forgotten = Vec::new();
+        for path in &self.files {
+            let Some(mut file) = auth_file(path)? else { continue };
+            if file.forget(host) {
+                write(path, &file)?;
+                forgotten.push(path.clone());
+            }
+        }
+        Ok(forgotten)
+    }
+
+    fn write(&self, file: &AuthFile) -> Result<()> {
+        write(&self.own, file)
+    }
+}
+
+fn write(path: &Path, file: &AuthFile) -> Result<()> {
+    let failed = |cause| Error::io("writing credentials to", path.display(), cause);
+    // A link leads to the file that is meant, which stays one.
+    let path = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed)?;
+    let name = path.file_name().and_then(|name| name.to_str()).ok_or_else(|| {
+        Error::new(Code::Usage, format!("writing credentials to {}", path.display()))
+            .expected("a file name of plain text")
+    })?;
+    let handle = File::open(folder).map_err(failed)?;
+    write_file_atomic(handle.as_fd(), name, &file.to_bytes()?, MODE)
+        .map_err(|error| error.context(format!("writing credentials to {}", path.display())))
+}
+
+fn reading(error: Error, path: &Path) -> Error {
+    error.context(format!("reading {}", path.display()))
+}
+
+/// A file of credentials, if it is there.
+fn auth_file(path: &Path) -> Result<Option<AuthFile>> {
+    let Some(bytes) = bytes(path, authfile::LIMIT)? else { return Ok(None) };
+    AuthFile::parse(&bytes).map(Some).map_err(|error| reading(error, path))
+}
+
+fn bytes(path: &Path, limit: u64) -> Result<Option<Vec<u8>>> {
+    let failed = |cause| Error::io("reading", path.display(), cause);
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(cause) if cause.kind() == io::ErrorKind::NotADirectory => return Ok(None),
+        Err(cause) => return Err(failed(cause)),
+    };
+    let mut bytes = Vec::new();
+    file.take(limit + 1).read_to_end(&mut bytes).map_err(failed)?;
+    if bytes.len() as u64 > limit {
+        return Err(Error::new(Code::Limit, format!("reading {}", path.display()))
+            .found(format!("more than {limit} bytes"))
+            .expected("fewer"));
+    }
+    Ok(Some(bytes))
+}
+
+/// Asks a credential helper. `None` is one that knows nothing.
+fn ask(name: &str, server: &str) -> Result<Option<Credential>> {
+    let program = format!("docker-credential-{name}");
+    let failed = |cause: io::Error| {
+        Error::io("running", &program, cause)
+            .expected("the program that a file of credentials names")
+    };
+    let mut child = Command::new(&program)
+        .arg("get")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .map_err(failed)?;
+    if let Some(mut input) = child.stdin.take() {
+        // One that does not listen may know nothing all the same.
+        let _ = input.write_all(server.as_bytes());
+    }
+    let output = child.wait_with_output().map_err(failed)?;
+    if output.status.success() {
+        return authfile::from_helper(name, &output.stdout).map(Some);
+    }
+    let said = String::from_utf8_lossy(&output.stdout).to_ascii_lowercase();
+    if said.contains("credentials not found") {
+        return Ok(None);
+    }
+    Err(Error::new(Code::Auth, format!("asking {program} for {server}"))
+        .found(output.status)
+        .expected("a credential"))
+}
+
+/// Where certificates are kept.
+#[derive(Clone, Debug)]
+pub struct CertificateFolders {
+    /// Files of all authorities; the first that is there counts.
+    pub bundles: Vec<PathBuf>,
+    /// Folders with one folder for each registry (`certs.d`): `*.crt` are
+    /// authorities, `NAME.cert` and `NAME.key` are ours.
+    pub folders: Vec<PathBuf>,
+}
+
+impl Trust for CertificateFolders {
+    fn certificates(&self, host: &Host) -> Result<Certificates> {
+        let mut found = Certificates::default();
+        for bundle in &self.bundles {
+            if let Some(pem) = bytes(bundle, PEM)? {
+                found.roots = Some(pem);
+                break;
+            }
+        }
+        for folder in &self.folders {
+            let folder = folder.join(host.as_str());
+            let Ok(names) = folder.read_dir() else { continue };
+            let mut paths: Vec<_> = names.flatten().map(|entry| entry.path()).collect();
+            paths.sort();
+            for path in paths {
+                let ending = path.extension().and_then(|ending| ending.to_str());
+                match ending {
+                    Some("crt") => {
+                        let pem = bytes(&path, PEM)?.unwrap_or_default();
+                        let roots = found.roots.get_or_insert_default();
+                        roots.push(b'\n');
+                        roots.extend(pem);
+                    }
+                    Some("cert") if found.client.is_none() => {
+                        let key = path.with_extension("key");
+                        let (Some(pem), Some(key)) = (bytes(&path, PEM)?, bytes(&key, PEM)?) else {
+                            return Err(Error::new(
+                                Code::NotFound,
+                                format!("reading the client certificate {}", path.display()),
+                            )
+                            .found("no key beside it")
+                            .expected(key.display()));
+                        };
+                        found.client = Some((pem, key));
+                    }
+                    _ => {}
+                }
+            }
+        }
+        Ok(found)
+    }
+}
