@@ -11,7 +11,9 @@ fn each_class_has_its_exit_code() {
     for (code, words) in [
         (2, &["frobnicate"][..]),
         (2, &["pack"]),
-        (2, &["inspect", "docker://example.com/app"]),
+        (2, &["inspect", "docker-daemon:app"]),
+        (2, &["inspect", "docker://example.com/App"]),
+        (2, &["inspect", "docker://example.com"]),
         (2, &["inspect", "a b"]),
         (2, &["pack", "tree", "oci:images:a//b"]),
         (2, &["pack", "tree", "oci:images:v9", "--compression", "lzma"]),

@@ -12,11 +12,17 @@ mod kills;
 mod kit;
 mod limits;
 mod places;
+mod registry;
 mod repack;
 mod reproducible;
 mod run;
 mod schemas;
+#[path = "../../../registry/tests/it/server.rs"]
+#[allow(dead_code, reason = "the tests of the client need more of it")]
+mod server;
 mod squash;
 mod store;
 mod support;
 mod survive;
+
+use plimsoll::content;

@@ -208,7 +208,11 @@ impl Home {
 
 fn only_read(place: &str) -> Error {
     Error::new(Code::Usage, format!("changing {place}"))
-        .found("a place in which this can not be done")
+        .found(if place.starts_with("docker://") {
+            "a registry, in which this can not be done"
+        } else {
+            "a place that is only read"
+        })
         .expected("a layout, or the local store")
         .fix(format!("plimsoll copy {place} oci:LAYOUT   makes one"))
 }

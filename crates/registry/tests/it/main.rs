@@ -8,6 +8,7 @@ mod server;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub(crate) use plimsoll_content as content;
 use plimsoll_content::{Descriptor, Digest, MediaType, Result, Source};
 use plimsoll_registry::client::{Client, Options, Patience, Remote};
 use server::Server;

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use plimsoll_content::{Algorithm, Digest};
+use crate::content::{Algorithm, Digest};
 
 /// A request.
 #[derive(Clone, Debug)]
