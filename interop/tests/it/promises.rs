@@ -15,11 +15,14 @@ use plimsoll_interop::trace::{Call, inject, trace};
 use plimsoll_interop::{Peer, Program, Scratch, peer, run, skip};
 
 /// What is done to a layout, in words; `{}` stands for the layout.
-const COMMANDS: [(&str, &[&str]); 5] = [
+const COMMANDS: [(&str, &[&str]); 8] = [
     ("tag", &["tag", "oci:images:v1", "v2"]),
     ("pack", &["pack", "tree", "oci:images:v2", "--label", "a=b"]),
     ("pack new", &["pack", "tree", "oci:new:v2"]),
     ("edit", &["edit", "oci:images:v1", "--label", "a=b"]),
+    ("convert", &["convert", "oci:images:two", "oci:images:v2", "--compression", "zstd"]),
+    ("convert new", &["convert", "oci:images:two", "oci:new:v2", "--to", "docker"]),
+    ("squash", &["squash", "oci:images:two", "-t", "v2"]),
     ("gc", &["gc", "oci:images"]),
 ];
 
@@ -29,8 +32,8 @@ struct Place {
 }
 
 impl Place {
-    /// A layout with an image `v1`, another one that nothing leads to, and a
-    /// copy of it all to begin from again.
+    /// A layout with an image `v1`, one of two layers, another one that nothing
+    /// leads to, and a copy of it all to begin from again.
     fn new() -> Self {
         let scratch = Scratch::new();
         let program = Program::new(scratch.path());
@@ -38,6 +41,7 @@ impl Place {
         fs::write(scratch.join("tree/file"), "x").expect("a file");
         program.good(&["pack", "tree", "oci:images:v0", "--label", "old=1"]);
         program.good(&["pack", "tree", "oci:images:v1"]);
+        program.good(&["append", "oci:images:v1", "tree", "-t", "two"]);
         program.good(&["rm", "oci:images:v0"]);
         let place = Self { scratch, program };
         place.copy("images", "pristine");
