@@ -102,7 +102,7 @@ impl Home {
                     )
                     .fix("plimsoll inspect REF   lists what there is"));
             }
-            converter.count(|| Referrers::of(source, &opened.held().catalog()?))?;
+            converter.count(|| Referrers::of(source, &opened.held().catalog()?));
             Ok((new.clone(), converter.report(root, &new)))
         })?;
         report.name = Some(name);

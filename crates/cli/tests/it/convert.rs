@@ -118,13 +118,18 @@ fn compression_changes_blobs_and_no_diff_id() {
     sandbox.ok(&["export", "oci:images:v1", "-o", "a.tar"]);
     sandbox.ok(&["export", "oci:other:zstd-7", "-o", "b.tar"]);
     assert_eq!(fs::read(sandbox.path("a.tar")).ok(), fs::read(sandbox.path("b.tar")).ok());
+    sandbox.ok(&["append", "oci:other:zstd", "tree", "-t", "d2"]);
+    sandbox.ok(&["convert", "oci:other:d2", "oci:other:d2", "--to", "docker"]);
     // Docker's form has no zstd: unasked it becomes gzip, asked for it is an error.
     let docker = ["convert", "oci:other:zstd", "oci:other:d", "--to", "docker"];
     sandbox.ok(&docker);
     assert_eq!(shown(&sandbox, &["oci:other:d"])["layers"][0]["mediaType"], DOCKER_GZIP);
     let refused = sandbox.fails(1, &[&docker[..], &["--compression", "zstd"]].concat());
     assert!(refused.contains("E_UNREPRESENTABLE"), "{refused}");
-    sandbox.fails(1, &["convert", "oci:other:d", "oci:other:dz", "--compression", "zstd"]);
+    let words = ["convert", "oci:other:d", "oci:other:dz", "--compression", "zstd"];
+    sandbox.fails(1, &words);
+    sandbox.fails(1, &["squash", "oci:other:d2", "--compression", "zstd"]);
+    sandbox.ok(&[&words[..], &["--to", "oci"]].concat());
     sandbox.fails(2, &["convert", "oci:other:d", "oci:other:x", "--recompress"]);
 }
 
@@ -388,6 +393,12 @@ fn what_is_about_the_old_digest_is_counted_and_not_brought() {
     assert_eq!(sandbox.json(&["ls", "oci:out"])["images"].as_array().map(Vec::len), Some(1));
     let same = sandbox.json(&["convert", "oci:images:v1", "oci:out:v2", "--to", "oci"]);
     assert_eq!(same["referrers"], 0);
+    // Another image of the place that is broken is no matter of this one.
+    sandbox.ok(&["edit", "oci:images:v1", "broken", "--label", "a=b"]);
+    let broken = digest(&sandbox, "oci:images:broken");
+    fs::write(sandbox.layout("images").blob_path(&broken), "{}").expect("written");
+    let done = sandbox.json(&["convert", "oci:images:v1", "oci:out:v3", "--compression", "none"]);
+    assert!(done["warnings"].to_string().contains("could not be counted"), "{done}");
 }
 
 #[test]

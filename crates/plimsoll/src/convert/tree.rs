@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use plimsoll_content::{Code, Descriptor, Digest, Document, Error, Result, View};
+use plimsoll_layer::codec::Compression;
 use plimsoll_spec::graph::Node;
 use plimsoll_spec::{Index, Manifest, media_type};
 use serde_json::{Map, Value};
@@ -54,7 +55,6 @@ impl Converter<'_> {
         let image = Image::open(self.source, descriptor, None)?;
         let from = Family::of(&descriptor.media_type);
         let to = self.options.family.unwrap_or(from);
-        self.options.check_layers(to)?;
         let (layers, diff_ids) = (&image.manifest.layers, &image.config.rootfs.diff_ids);
         let changes = self.options.compression.is_some() || self.options.algorithm.is_some();
         if changes && layers.len() != diff_ids.len() {
@@ -72,11 +72,14 @@ impl Converter<'_> {
             _ => None,
         };
         if let Some((keep, options)) = joining {
+            if to == Family::Docker && matches!(options.compression, Compression::Zstd { .. }) {
+                return Err(layers::no_zstd());
+            }
             told = self.join(&image, &mut draft, keep, options)?;
         } else {
             for (position, layer) in layers.iter().enumerate() {
                 let diff_id = diff_ids.get(position);
-                let encode = self.encoding(layer, diff_id, from, to);
+                let encode = self.encoding(layer, diff_id, from, to)?;
                 let made = self
                     .layer(layer, diff_id, encode)
                     .map_err(|error| error.context(format!("converting layer {}", position + 1)))?;
