@@ -25,7 +25,7 @@ const STYLES: Styles = Styles::styled()
     after_help = "References: oci:PATH[:REF] (a layout), oci-archive:PATH[:REF] and docker-archive:PATH[:REF] (tar archives),\n\
                   dir:PATH (skopeo's folder), store:NAME or NAME (the local store), ./PATH (looked at), - (an archive on a pipe).\n\
                   Moving and looking act on all platforms; unpacking and running on this machine's; --platform overrides.\n\
-                  First steps: plimsoll demo      What an error code means: plimsoll explain CODE"
+                  First steps: plimsoll demo      What an error code or rule means: plimsoll explain CODE"
 )]
 pub(crate) struct Cli {
     #[command(flatten)]
@@ -185,7 +185,7 @@ pub(crate) enum Verb {
     Gc(verbs::gc::Args),
     /// Check every blob and image of a place, and repair it
     Fsck(verbs::fsck::Args),
-    /// Check structure, digests, sizes and diff_ids of everything reachable
+    /// Check images by every rule of the image specification
     Validate(verbs::validate::Args),
     /// Unpack an image to a root filesystem
     Unpack(verbs::unpack::Args),
@@ -199,9 +199,11 @@ pub(crate) enum Verb {
     Run(verbs::run::Args),
     /// See the main steps at work, with nothing installed
     Demo(verbs::demo::Args),
+    /// Conformance cases, and what any command makes of them
+    Kit(verbs::kit::Args),
     /// Check what this machine can do, or list the limits for input
     Doctor(verbs::doctor::Args),
-    /// Tell what an error code means
+    /// Tell what an error code or a rule means
     Explain(verbs::explain::Args),
     /// Print a completion script for a shell
     Completions(verbs::completions::Args),

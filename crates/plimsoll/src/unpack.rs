@@ -10,7 +10,7 @@ use plimsoll_content::{Descriptor, Digest, Error, Ingest, Result, Sink, Source, 
 use plimsoll_layer::apply::{self, Announced, Applier};
 use plimsoll_layer::codec::Format;
 use plimsoll_layer::limits;
-use plimsoll_spec::{LayerCompression, LayerType};
+use plimsoll_spec::LayerCompression;
 use plimsoll_store::{Flush, StagedDir};
 use serde::Serialize;
 
@@ -190,7 +190,8 @@ impl<'a> Way<'a> {
             done(position, summary);
             begin(position + 1);
         };
-        let blobs = Blobs { way: self, kept: None };
+        let blobs = layers.iter().map(|layer| &layer.descriptor).collect();
+        let blobs = Blobs { keep: self.keep, ..Blobs::new(self.source, blobs, watch) };
         take(blobs, &announced, &mut each).map_err(|(position, error)| match layers.get(position) {
             Some(layer) => {
                 error.context(format!("applying {}, {}", name(position), layer.descriptor.digest))
@@ -202,8 +203,12 @@ impl<'a> Way<'a> {
 
 /// The blobs of layers, from one source, with their digests as the proof.
 pub(crate) struct Blobs<'a> {
-    way: Way<'a>,
+    source: &'a dyn Source,
+    blobs: Vec<&'a Descriptor>,
+    /// Where they are to be kept as they go by.
+    keep: Option<&'a dyn Sink>,
     kept: Option<Kept<'a>>,
+    watch: &'a dyn Watch,
 }
 
 /// A blob that is kept as it goes by.
@@ -226,20 +231,30 @@ impl Write for Kept<'_> {
     }
 }
 
+impl<'a> Blobs<'a> {
+    pub(crate) fn new(
+        source: &'a dyn Source,
+        blobs: Vec<&'a Descriptor>,
+        watch: &'a dyn Watch,
+    ) -> Self {
+        Self { source, blobs, keep: None, kept: None, watch }
+    }
+}
+
 impl<'a> apply::Blobs for Blobs<'a> {
     type Blob = Watched<'a, Verifying<Box<dyn Read + Send + 'a>>>;
 
     fn open(&mut self, layer: usize) -> Result<Self::Blob> {
-        let blob = &self.way.layers[layer].descriptor;
-        let mut unproved = self.way.source.fetch(blob, 0)?;
-        if let Some(sink) = self.way.keep
+        let blob = self.blobs[layer];
+        let mut unproved = self.source.fetch(blob, 0)?;
+        if let Some(sink) = self.keep
             && !sink.has(blob)?
         {
             let kept = Kept(Arc::new(Mutex::new(Some(sink.receive(blob)?))));
             unproved = unproved.tee(kept.clone());
             self.kept = Some(kept);
         }
-        Ok(Watched::new(unproved.verify(blob)?, self.way.watch))
+        Ok(Watched::new(unproved.verify(blob)?, self.watch))
     }
 
     fn prove(&mut self, _: usize, blob: Self::Blob) -> Result<()> {
@@ -256,12 +271,12 @@ impl<'a> apply::Blobs for Blobs<'a> {
 
 /// How the layer is compressed, as the codecs call it.
 pub fn format(layer: &Layer) -> Format {
-    layer_format(layer.kind)
+    format_of(layer.kind.compression)
 }
 
-/// How layers of that type are compressed, as the codecs call it.
-pub(crate) fn layer_format(kind: LayerType) -> Format {
-    match kind.compression {
+/// The same of what a media type says.
+pub(crate) fn format_of(compression: LayerCompression) -> Format {
+    match compression {
         LayerCompression::None => Format::Tar,
         LayerCompression::Gzip => Format::Gzip,
         LayerCompression::Zstd => Format::Zstd,

@@ -18,6 +18,7 @@ pub(crate) mod history;
 pub(crate) mod ids;
 pub(crate) mod index;
 pub(crate) mod inspect;
+pub(crate) mod kit;
 pub(crate) mod load;
 pub(crate) mod ls;
 pub(crate) mod pack;
@@ -70,6 +71,7 @@ pub(crate) fn dispatch(verb: Verb, context: &Context) -> Result<u8> {
         Verb::Bundle(args) => bundle::run(&args, context),
         Verb::Repack(args) => repack::run(args, context),
         Verb::Demo(args) => demo::run(&args, context),
+        Verb::Kit(args) => kit::run(&args, context),
         Verb::Doctor(args) => doctor::run(&args, context),
         Verb::Explain(args) => explain::run(&args, context),
         Verb::Completions(args) => completions::run(&args, context),

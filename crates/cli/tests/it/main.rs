@@ -9,6 +9,7 @@ mod export;
 mod faults;
 mod images;
 mod kills;
+mod kit;
 mod limits;
 mod places;
 mod repack;

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::support::Sandbox;
 
-fn check(document: &Value) {
+pub(crate) fn check(document: &Value) {
     let name = document["schema"]
         .as_str()
         .expect("a schema")
@@ -73,6 +73,8 @@ fn every_report_follows_its_schema() {
         &["squash", "oci:images:v4", "-t", "v6"],
         &["explain"],
         &["explain", "E_DIGEST"],
+        &["explain", "LY2"],
+        &["validate", "oci:images"],
         &["version"],
     ] {
         check(&sandbox.json(words));

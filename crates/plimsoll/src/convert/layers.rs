@@ -126,7 +126,8 @@ impl Converter<'_> {
         }
         self.watch.begin(&format!("recompressing {}", layer.digest.short()), Some(layer.size));
         let one = One { layer, reader: Some(self.source.open(layer)?), watch: self.watch };
-        let announced = Announced { format: unpack::layer_format(kind), diff_id: diff_id.clone() };
+        let announced =
+            Announced { format: unpack::format_of(kind.compression), diff_id: diff_id.clone() };
         let out = Sealing::new(self.target.sink().begin()?, algorithm);
         let options = self.recoding(compression, diff_id)?;
         let (recoded, sealing) = recode(one, &announced, out, &options)?;
@@ -154,7 +155,7 @@ impl Converter<'_> {
                 Some((diff_id, kind)) => {
                     let quiet = plimsoll_content::Quiet;
                     let one = One { layer, reader: Some(reader), watch: &quiet };
-                    let format = unpack::layer_format(kind);
+                    let format = unpack::format_of(kind.compression);
                     let announced = Announced { format, diff_id: diff_id.clone() };
                     let options = self.recoding(Compression::None, diff_id)?;
                     let (recoded, _) = recode(one, &announced, io::sink(), &options)?;
@@ -236,7 +237,7 @@ impl Converter<'_> {
             let unknown = crossing && kind.compression == LayerCompression::Zstd;
             return Ok(unknown.then_some(Compression::default()));
         };
-        let same = wanted.format() == unpack::layer_format(kind);
+        let same = wanted.format() == unpack::format_of(kind.compression);
         let encode = (self.options.recompress || !same).then_some(wanted);
         let zstd = matches!(wanted, Compression::Zstd { .. });
         if zstd && to == Family::Docker && (crossing || encode.is_some()) {
