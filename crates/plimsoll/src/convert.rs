@@ -16,6 +16,7 @@
 //! special about docker's archives ([`crate::copy`]).
 
 mod family;
+mod index;
 mod layers;
 mod tree;
 
