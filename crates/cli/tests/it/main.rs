@@ -17,3 +17,4 @@ mod schemas;
 mod store;
 mod support;
 mod survive;
+mod validate;

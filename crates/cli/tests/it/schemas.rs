@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::support::Sandbox;
 
-fn check(document: &Value) {
+pub(crate) fn check(document: &Value) {
     let name = document["schema"]
         .as_str()
         .expect("a schema")
