@@ -10,5 +10,6 @@ mod promises;
 mod referrers;
 mod repack;
 mod reproducible;
+mod rules;
 mod run;
 mod writers;
