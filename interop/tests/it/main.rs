@@ -12,6 +12,7 @@ mod promises;
 mod referrers;
 mod repack;
 mod reproducible;
+mod rules;
 mod run;
 mod scale;
 mod writers;

@@ -20,3 +20,4 @@ mod squash;
 mod store;
 mod support;
 mod survive;
+mod validate;

@@ -148,7 +148,7 @@ impl Check<'_> {
                     .wanted(format!("{:?}, as the manifest says", kind.as_str()));
             self.push(place, &finding.at(format!("{pointer}/artifactType")));
         }
-        let Some(image) = &target.image else { return };
+        let Some(image) = target.image.as_ref().filter(|_| pointer != "/subject") else { return };
         let for_ = shown(image);
         match &descriptor.platform {
             None => {
