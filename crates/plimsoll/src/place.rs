@@ -206,6 +206,14 @@ impl Home {
         Layout::open_with(&self.store, self.options).map(Some)
     }
 
+    /// The error that the local store, where `reference` leads, is not there.
+    pub(crate) fn no_store(&self, reference: &Reference) -> Error {
+        match reference {
+            Reference::Store { which } => self.not_in_store(which),
+            _ => self.not_in_store(&Which::Only),
+        }
+    }
+
     fn not_in_store(&self, which: &Which) -> Error {
         let error = Error::new(Code::NotFound, format!("finding {which} in the local store"))
             .found("no images")

@@ -1,14 +1,17 @@
 //! The program against other people's tools.
 
 mod compression;
+mod convert;
 mod crash;
 mod debian;
 mod layers;
 mod layouts;
 mod places;
+mod power;
 mod promises;
 mod referrers;
 mod repack;
 mod reproducible;
 mod run;
+mod scale;
 mod writers;

@@ -4,6 +4,7 @@ pub(crate) mod append;
 pub(crate) mod attach;
 pub(crate) mod bundle;
 pub(crate) mod completions;
+pub(crate) mod convert;
 pub(crate) mod copy;
 pub(crate) mod demo;
 pub(crate) mod doctor;
@@ -29,6 +30,7 @@ pub(crate) mod rm;
 pub(crate) mod run;
 pub(crate) mod save;
 pub(crate) mod show;
+pub(crate) mod squash;
 pub(crate) mod tag;
 pub(crate) mod unpack;
 pub(crate) mod validate;
@@ -45,6 +47,7 @@ pub(crate) fn dispatch(verb: Verb, context: &Context) -> Result<u8> {
     match verb {
         Verb::Pack(args) => pack::run(args, context),
         Verb::Copy(args) => copy::run(args, context),
+        Verb::Convert(args) => convert::run(args, context),
         Verb::Save(args) => save::run(args, context),
         Verb::Load(args) => load::run(&args, context),
         Verb::Ls(args) => ls::run(&args, context),
@@ -55,6 +58,7 @@ pub(crate) fn dispatch(verb: Verb, context: &Context) -> Result<u8> {
         Verb::Edit(args) => edit::run(*args, context),
         Verb::Append(args) => append::run(args, context),
         Verb::Rebase(args) => rebase::run(&args, context),
+        Verb::Squash(args) => squash::run(args, context),
         Verb::Index(args) => index::run(&args, context),
         Verb::History(args) => history::run(&args, context),
         Verb::Attach(args) => attach::run(&args, context),

@@ -2,6 +2,7 @@
 #![allow(clippy::print_stderr, reason = "tests say what they skip")]
 
 mod change;
+mod convert;
 mod demo;
 mod errors;
 mod export;
@@ -15,6 +16,7 @@ mod repack;
 mod reproducible;
 mod run;
 mod schemas;
+mod squash;
 mod store;
 mod support;
 mod survive;

@@ -61,17 +61,34 @@ impl Home {
     /// Opens the place of a reference; which image of it is meant comes with
     /// it, and what the place is called. `None` is a store that is not there.
     pub fn hold(&self, reference: &Reference) -> Result<(Option<Held>, Which, String)> {
+        self.hold_as(reference, true)
+    }
+
+    /// The same; a layout that is not to be `checked` may be in any state.
+    pub(crate) fn hold_as(
+        &self,
+        reference: &Reference,
+        checked: bool,
+    ) -> Result<(Option<Held>, Which, String)> {
         Ok(match reference.clone().look(true)? {
             Reference::Layout { path, which } => {
                 let place = format!("oci:{}", path.display());
-                let layout = Layout::open_with(&path, self.options())?;
+                let open = if checked { Layout::open_with } else { Layout::open_unchecked };
+                let layout = open(&path, self.options())?;
                 (Some(Held::Layout(layout)), which, place)
             }
             Reference::Archive { form, at, which } => {
                 let limits = self.limits();
-                let archive = match &at {
-                    At::File(path) => Archive::open(path, form, self.scratch(), limits)?,
-                    At::Stream => Archive::read(self.input()?, "-", form, self.scratch(), limits)?,
+                let scratch = self.scratch();
+                let archive = match (&at, checked) {
+                    (At::File(path), true) => Archive::open(path, form, scratch, limits)?,
+                    (At::File(path), false) => {
+                        Archive::open_unchecked(path, form, scratch, limits)?
+                    }
+                    (At::Stream, true) => Archive::read(self.input()?, "-", form, scratch, limits)?,
+                    (At::Stream, false) => {
+                        Archive::read_unchecked(self.input()?, "-", form, scratch, limits)?
+                    }
                 };
                 let place = format!("{}{at}", archive.form().prefix());
                 (Some(Held::Archive(Box::new(archive))), which, place)

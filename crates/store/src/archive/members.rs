@@ -85,6 +85,16 @@ impl<T: Clone> Members<T> {
         self.named.contains_key(name.as_bytes())
     }
 
+    /// All names, in their order.
+    pub(super) fn names(&self) -> impl Iterator<Item = &RelPath> {
+        self.named.keys()
+    }
+
+    /// Whether what has that name is a folder.
+    pub(super) fn is_folder(&self, name: &RelPath) -> bool {
+        matches!(self.named.get(name), Some(Member::Other("a folder")))
+    }
+
     /// The file of that name; `None` if nothing has it. A link is refused.
     pub(super) fn file(&self, name: &str) -> Result<Option<T>> {
         let Some(member) = self.named.get(&key(name)?) else { return Ok(None) };

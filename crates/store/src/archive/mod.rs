@@ -11,6 +11,7 @@
 //! layout) is taken as the layout, which has the manifests as they are.
 
 mod docker;
+mod files;
 mod members;
 mod output;
 mod receive;
@@ -22,28 +23,31 @@ use std::fmt;
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use plimsoll_content::limits::Limits;
 use plimsoll_content::{
     Algorithm, Code, Descriptor, Digest, Document, Error, Hasher, Result, Source, Unverified, View,
 };
+use plimsoll_layer::RelPath;
 use plimsoll_layer::codec::{Decoder, Format};
 use plimsoll_spec::{Index, LayoutHeader};
 
 pub use output::Output;
 pub use receive::{Received, receive};
-pub use write_docker::{DockerImage, DockerWriter};
+pub use write_docker::DockerWriter;
 pub use write_oci::OciWriter;
 
 use crate::catalog::Catalog;
+use crate::layout::Frame;
 use crate::temporary;
 use docker::Files as _;
 use members::{Members, Piece, Span};
 
 const HEADER: &str = "oci-layout";
 const INDEX: &str = "index.json";
+const BLOBS: &str = "blobs";
 
 /// How much of a file tells what it is.
 const START: u64 = 512;
@@ -86,9 +90,18 @@ impl Archive {
     /// file that a compressed one needs; `limits` are the budgets for documents
     /// in it. Without `form`, what it is is seen by what it holds.
     pub fn open(path: &Path, form: Option<Form>, scratch: &Path, limits: Limits) -> Result<Self> {
-        let file = File::open(path)
-            .map_err(|cause| Error::io("opening archive", path.display(), cause))?;
-        Self::read(file, &path.display().to_string(), form, scratch, limits)
+        Self::read(open_file(path)?, &path.display().to_string(), form, scratch, limits)
+    }
+
+    /// The same, whatever state the documents of a layout in it are in: to
+    /// judge them ([`Archive::frame`]).
+    pub fn open_unchecked(
+        path: &Path,
+        form: Option<Form>,
+        scratch: &Path,
+        limits: Limits,
+    ) -> Result<Self> {
+        Self::read_unchecked(open_file(path)?, &path.display().to_string(), form, scratch, limits)
     }
 
     /// What the file at `path` looks like: `None` if it is no archive of
@@ -131,6 +144,39 @@ impl Archive {
         scratch: &Path,
         limits: Limits,
     ) -> Result<Self> {
+        let mut archive = Self::unchecked(file, shown, form, scratch, limits)?;
+        match archive.form {
+            Form::Oci => archive.open_oci(),
+            Form::Docker => archive.open_docker(),
+        }
+        .map_err(|error| error.context(format!("opening archive {shown}")))?;
+        Ok(archive)
+    }
+
+    /// The same, whatever state the documents of a layout in it are in.
+    pub fn read_unchecked(
+        file: File,
+        shown: &str,
+        form: Option<Form>,
+        scratch: &Path,
+        limits: Limits,
+    ) -> Result<Self> {
+        let mut archive = Self::unchecked(file, shown, form, scratch, limits)?;
+        if archive.form == Form::Docker {
+            archive
+                .open_docker()
+                .map_err(|error| error.context(format!("opening archive {shown}")))?;
+        }
+        Ok(archive)
+    }
+
+    fn unchecked(
+        file: File,
+        shown: &str,
+        form: Option<Form>,
+        scratch: &Path,
+        limits: Limits,
+    ) -> Result<Self> {
         let doing = || format!("opening archive {shown}");
         let io = |cause| Error::io("opening archive", shown, cause);
         let data = file.metadata().map_err(io)?;
@@ -151,7 +197,7 @@ impl Archive {
         let Some(form) = form.or_else(|| form_of(&members)) else {
             return Err(neither(doing(), shown));
         };
-        let mut archive = Self {
+        Ok(Self {
             form,
             shown: shown.to_owned(),
             file: Arc::new(file),
@@ -161,13 +207,39 @@ impl Archive {
             layers: BTreeMap::new(),
             findings: Vec::new(),
             limits,
-        };
-        match form {
-            Form::Oci => archive.open_oci(),
-            Form::Docker => archive.open_docker(),
+        })
+    }
+
+    /// What the layout in the archive consists of, unread, to judge it by the
+    /// letter; `None` if it is no layout.
+    pub fn frame(&self) -> Option<Frame> {
+        if self.form != Form::Oci {
+            return None;
         }
-        .map_err(|error| error.context(doing()))?;
-        Ok(archive)
+        let limits = &self.limits;
+        let blobs = self.members.names().any(is_in_blobs);
+        Some(Frame {
+            header: self.document(HEADER, LayoutHeader::limit(limits)),
+            index: self.document(INDEX, Index::limit(limits)),
+            blobs: blobs || self.members.has(BLOBS),
+        })
+    }
+
+    /// The blobs of a layout in the archive with their sizes, and what else
+    /// lies among them.
+    pub fn inventory(&self) -> (Vec<(Digest, u64)>, Vec<PathBuf>) {
+        let (mut blobs, mut strangers) = (Vec::new(), Vec::new());
+        for name in self.members.names().filter(|name| is_in_blobs(name)) {
+            let shown = name.to_string();
+            let span = self.members.file(&shown).ok().flatten();
+            match (digest_of_name(&shown), span) {
+                (Some(digest), Some(span)) => blobs.push((digest, span.size)),
+                // The folder of an algorithm.
+                _ if self.members.is_folder(name) && name.components().count() == 2 => {}
+                _ => strangers.push(PathBuf::from(shown)),
+            }
+        }
+        (blobs, strangers)
     }
 
     /// What kind of archive it is.
@@ -212,6 +284,14 @@ impl Archive {
             Form::Docker => Ok(self.layers.get(&blob.digest).copied()),
         }
     }
+}
+
+fn open_file(path: &Path) -> Result<File> {
+    File::open(path).map_err(|cause| Error::io("opening archive", path.display(), cause))
+}
+
+fn is_in_blobs(name: &RelPath) -> bool {
+    name.as_bytes().starts_with(b"blobs/")
 }
 
 /// What an archive is by what it holds.
