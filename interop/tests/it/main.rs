@@ -5,6 +5,7 @@ mod crash;
 mod debian;
 mod layers;
 mod layouts;
+mod old;
 mod places;
 mod promises;
 mod referrers;

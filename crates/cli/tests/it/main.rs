@@ -9,6 +9,7 @@ mod faults;
 mod images;
 mod kills;
 mod limits;
+mod old;
 mod places;
 mod repack;
 mod reproducible;

@@ -85,15 +85,18 @@ impl<T: Clone> Members<T> {
         self.named.contains_key(name.as_bytes())
     }
 
-    /// The file of that name; `None` if nothing has it. A link is refused.
+    /// All names.
+    pub(super) fn names(&self) -> impl Iterator<Item = &RelPath> {
+        self.named.keys()
+    }
+
+    /// The file of that name, which may be one of several that it has; `None`
+    /// if nothing has it. A symbolic link is refused.
     pub(super) fn file(&self, name: &str) -> Result<Option<T>> {
-        let Some(member) = self.named.get(&key(name)?) else { return Ok(None) };
-        let found = match member {
-            Member::File(file) => return Ok(Some(file.clone())),
-            Member::Link(_) | Member::Hardlink(_) => "a link",
-            Member::Other(kind) => kind,
-        };
-        Err(refused(name, found).expected("a file"))
+        match self.named.get(&key(name)?) {
+            Some(Member::Link(_)) => Err(refused(name, "a link").expected("a file")),
+            _ => self.followed(name),
+        }
     }
 
     /// The file that the name leads to, links inside of the archive followed:

@@ -11,6 +11,8 @@
 //! layout) is taken as the layout, which has the manifests as they are.
 
 mod docker;
+mod files;
+mod legacy;
 mod members;
 mod output;
 mod receive;
@@ -27,7 +29,7 @@ use std::sync::Arc;
 
 use plimsoll_content::limits::Limits;
 use plimsoll_content::{
-    Algorithm, Code, Descriptor, Digest, Document, Error, Hasher, Result, Source, Unverified, View,
+    Code, Descriptor, Digest, Document, Error, Result, Source, Unverified, View,
 };
 use plimsoll_layer::codec::{Decoder, Format};
 use plimsoll_spec::{Index, LayoutHeader};
@@ -77,6 +79,9 @@ pub struct Archive {
     /// Of docker archives: documents that were made or read, and where layers lie.
     documents: BTreeMap<Digest, Arc<[u8]>>,
     layers: BTreeMap<Digest, Span>,
+    /// Layers about which nothing is said, by where they lie: the blob, and
+    /// its diff_id.
+    hashed: BTreeMap<u64, (Descriptor, Digest)>,
     findings: Vec<String>,
     limits: Limits,
 }
@@ -159,6 +164,7 @@ impl Archive {
             list: Vec::new(),
             documents: BTreeMap::new(),
             layers: BTreeMap::new(),
+            hashed: BTreeMap::new(),
             findings: Vec::new(),
             limits,
         };
@@ -219,8 +225,17 @@ fn form_of<T: Clone>(members: &Members<T>) -> Option<Form> {
     if members.has(HEADER) || members.has(INDEX) {
         return Some(Form::Oci);
     }
-    let docker = members.has(docker::MANIFEST) || members.has(docker::REPOSITORIES);
+    let docker = members.has(docker::MANIFEST)
+        || members.has(docker::REPOSITORIES)
+        || folders(members).any(|folder| {
+            ["layer.tar", "VERSION"].iter().any(|name| members.has(&format!("{folder}/{name}")))
+        });
     docker.then_some(Form::Docker)
+}
+
+/// The folders that may be images of docker before 1.10.
+fn folders<T: Clone>(members: &Members<T>) -> impl Iterator<Item = &str> {
+    members.names().filter_map(|name| legacy::folder(name.as_bytes()))
 }
 
 /// The entries of the layout in an archive, from its two documents.
@@ -247,55 +262,11 @@ fn blob_name(digest: &Digest) -> String {
 
 fn neither(doing: String, shown: &str) -> Error {
     Error::new(Code::NotALayout, doing)
-        .found("neither index.json nor manifest.json")
+        .found("neither index.json, nor manifest.json or layers of docker")
         .expected("the archive of a layout, or what docker save writes")
         .fix(format!(
             "plimsoll pack {shown} NAME   makes an image, if it is a tar archive of a root filesystem"
         ))
-}
-
-impl docker::Files for Archive {
-    fn limits(&self) -> Limits {
-        self.limits
-    }
-
-    fn document(&self, name: &str, limit: u64) -> Result<Option<Vec<u8>>> {
-        let Some(span) = self.members.file(name)? else { return Ok(None) };
-        if span.size > limit {
-            return Err(Error::new(Code::Limit, format!("reading {name:?} of an archive"))
-                .found(format!("{} bytes", span.size))
-                .expected(format!("at most {limit} bytes")));
-        }
-        let mut bytes = Vec::new();
-        Piece::new(&self.file, span, 0)
-            .read_to_end(&mut bytes)
-            .map_err(|cause| Error::io("reading", &self.shown, cause))?;
-        Ok(Some(bytes))
-    }
-
-    fn layer(&mut self, name: &str, diff_id: &Digest) -> Result<Option<Descriptor>> {
-        let Some(span) = self.members.followed(name)? else { return Ok(None) };
-        let failed = |cause| Error::io("reading", &self.shown, cause);
-        let mut start = Vec::new();
-        Piece::new(&self.file, span, 0).take(START).read_to_end(&mut start).map_err(failed)?;
-        let layer = docker::layer(&start, span.size, diff_id, || {
-            // Whoever reads it proves a digest that its name claims.
-            if let Some(digest) = digest_of_name(name) {
-                return Ok(digest);
-            }
-            let mut hasher = Hasher::new(Algorithm::Sha256);
-            io::copy(&mut Piece::new(&self.file, span, 0), &mut hasher).map_err(failed)?;
-            Ok(hasher.finish())
-        })?;
-        self.layers.insert(layer.digest.clone(), span);
-        Ok(Some(layer))
-    }
-}
-
-/// The digest that the name of a blob claims.
-fn digest_of_name(name: &str) -> Option<Digest> {
-    let (algorithm, encoded) = name.strip_prefix("blobs/")?.split_once('/')?;
-    format!("{algorithm}:{encoded}").parse().ok()
 }
 
 impl Source for Archive {

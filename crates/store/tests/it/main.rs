@@ -6,6 +6,7 @@ mod blobs;
 mod build;
 mod collect;
 mod hostile;
+mod legacy;
 mod processes;
 mod select;
 mod space;

@@ -1,0 +1,129 @@
+//! Old forms of images, against the tools that still read some of them.
+
+use std::fs;
+use std::process::Command;
+
+use plimsoll_interop::{Program, Scratch, peer, run};
+use serde_json::{Value, json};
+
+/// A folder of files as docker 1.10 saves them, `manifest.json` included: the
+/// folders of older docker, with one layer that is a link to another.
+fn saved(scratch: &Scratch) {
+    let save = scratch.join("save");
+    let tar = |name: &str, file: &str| {
+        fs::create_dir_all(scratch.join("files")).expect("a folder");
+        fs::write(scratch.join("files").join(file), file).expect("written");
+        let mut command = Command::new("tar");
+        command.args(["--mtime=@0", "--owner=0", "--group=0", "--numeric-owner", "-cf"]);
+        command.arg(save.join(name).join("layer.tar")).arg("-C").arg(scratch.join("files"));
+        run(command.arg(file)).good("tar");
+    };
+    let ids = [1, 2, 3].map(|number| format!("{number:064x}"));
+    for (number, id) in ids.iter().enumerate() {
+        fs::create_dir_all(save.join(id)).expect("a folder");
+        fs::write(save.join(id).join("VERSION"), "1.0").expect("written");
+        let mut json = json!({
+            "id": id, "created": "2015-01-02T03:04:05Z", "architecture": "amd64", "os": "linux",
+            "container_config": {"Cmd": ["step", number.to_string()]},
+            "config": {"Cmd": ["/bin/sh"], "Env": ["A=b"]},
+        });
+        if number > 0 {
+            json["parent"] = json!(ids[number - 1]);
+        }
+        fs::write(save.join(id).join("json"), json.to_string()).expect("written");
+    }
+    tar(&ids[0], "one");
+    tar(&ids[1], "two");
+    let link = format!("../{}/layer.tar", ids[0]);
+    std::os::unix::fs::symlink(link, save.join(&ids[2]).join("layer.tar")).expect("a link");
+    let names = json!({"example.test/app": {"v1": ids[2]}});
+    fs::write(save.join("repositories"), names.to_string()).expect("written");
+    pack(scratch, "old.tar");
+    // The config that newer docker makes of it, and the list.
+    let plimsoll = Program::new(scratch.path());
+    let config = plimsoll.good(&["show", "./old.tar", "config"]);
+    let name = format!("{}.json", sha256(&config));
+    fs::write(save.join(&name), &config).expect("written");
+    let layers = ids.map(|id| format!("{id}/layer.tar"));
+    let list = json!([{"Config": name, "RepoTags": ["example.test/app:v1"], "Layers": layers}]);
+    fs::write(save.join("manifest.json"), list.to_string()).expect("written");
+    pack(scratch, "both.tar");
+}
+
+fn pack(scratch: &Scratch, name: &str) {
+    let mut command = Command::new("tar");
+    command.arg("-cf").arg(scratch.join(name)).arg("-C").arg(scratch.join("save")).arg(".");
+    run(&mut command).good("tar");
+}
+
+fn sha256(text: &str) -> String {
+    use std::io::Write as _;
+    let mut child = Command::new("sha256sum")
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .expect("started");
+    child.stdin.take().expect("a pipe").write_all(text.as_bytes()).expect("written");
+    let done = child.wait_with_output().expect("waited");
+    String::from_utf8_lossy(&done.stdout).split(' ').next().expect("a digest").to_owned()
+}
+
+/// Skopeo reads the folders only where `manifest.json` lists them, so the
+/// image without that file is compared with the same one with it.
+#[test]
+fn folders_of_old_docker_are_the_image_that_skopeo_reads() {
+    let scratch = Scratch::new();
+    let Some(skopeo) = peer("skopeo") else { return };
+    saved(&scratch);
+    let plimsoll = Program::new(scratch.path());
+    let old = plimsoll.good(&["inspect", "-q", "docker-archive:old.tar:example.test/app:v1"]);
+    assert_eq!(plimsoll.good(&["inspect", "-q", "docker-archive:both.tar"]), old);
+    let mut refused = skopeo.command();
+    refused.current_dir(scratch.path());
+    refused.args(["--insecure-policy", "inspect", "docker-archive:old.tar"]);
+    let refused = refused.output().expect("started");
+    assert!(!refused.status.success(), "skopeo reads it now: compare directly");
+    let mut command = skopeo.command();
+    command.current_dir(scratch.path());
+    command.args(["--insecure-policy", "copy", "docker-archive:both.tar", "oci:theirs:v1"]);
+    run(&mut command).good("skopeo copy");
+    let config = |place: &str| -> Value {
+        serde_json::from_str(&plimsoll.good(&["show", place, "config"])).expect("JSON")
+    };
+    let (ours, theirs) = (config("docker-archive:old.tar"), config("oci:theirs:v1"));
+    for member in ["rootfs", "architecture", "os", "created"] {
+        assert_eq!(ours[member], theirs[member], "{member}");
+    }
+    for member in ["Cmd", "Env"] {
+        assert_eq!(ours["config"][member], theirs["config"][member], "{member}");
+    }
+    assert_eq!(ours["history"].as_array().map(Vec::len), Some(3));
+    plimsoll.good(&["unpack", "./old.tar", "a"]);
+    plimsoll.good(&["unpack", "oci:theirs:v1", "b"]);
+    let mut diff = Command::new("diff");
+    diff.arg("-r").arg(scratch.join("a")).arg(scratch.join("b"));
+    run(&mut diff).good("diff");
+}
+
+#[test]
+fn podman_loads_what_comes_out_of_an_old_archive() {
+    let scratch = Scratch::new();
+    let Some(podman) = peer("podman") else { return };
+    if !plimsoll_interop::is_root("podman with a storage of its own") {
+        return;
+    }
+    saved(&scratch);
+    let plimsoll = Program::new(scratch.path());
+    plimsoll.good(&["copy", "docker-archive:old.tar", "docker-archive:new.tar"]);
+    let stored = |arguments: &[&str]| {
+        let mut command = podman.command();
+        command.current_dir(scratch.path());
+        command.arg("--root").arg(scratch.join("root")).arg("--runroot").arg(scratch.join("run"));
+        command.args(["--storage-driver", "vfs"]).args(arguments);
+        run(&mut command).good("podman")
+    };
+    stored(&["load", "-q", "-i", "new.tar"]);
+    let id = stored(&["image", "inspect", "--format", "{{.Id}}", "example.test/app:v1"]);
+    let config = plimsoll.good(&["show", "docker-archive:old.tar", "config"]);
+    assert_eq!(id.trim(), sha256(&config));
+}
