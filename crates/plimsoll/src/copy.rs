@@ -18,6 +18,7 @@ use std::fs::File;
 use plimsoll_content::{Code, Descriptor, Digest, Error, Platform, Result, Source, Watch};
 use plimsoll_spec::LayerType;
 use plimsoll_spec::annotations::REF_NAME;
+use plimsoll_spec::docker::schema1::is_schema1;
 use plimsoll_store::{
     Archive, Catalog, Closure, Entry, Form, Received, Referrers, closure, receive,
 };
@@ -26,7 +27,7 @@ use serde::Serialize;
 use crate::image::Image;
 use crate::place::{Held, Home, Target, find};
 use crate::reference::{At, Reference, Which};
-use crate::transfer;
+use crate::{schema1, transfer};
 
 /// The full name of an image in archives of docker and containerd, where
 /// `ref.name` is the tag alone.
@@ -204,6 +205,10 @@ impl Copying<'_> {
             None => entry.descriptor.clone(),
         };
         let Closure { reachable, referrers, named } = closure(source, &root, referrers)?;
+        let mut all = reachable.present.iter().chain(&reachable.missing);
+        if all.any(|blob| is_schema1(&blob.media_type)) {
+            return Err(schema1::refused(format!("copying {}", root.digest)));
+        }
         for blob in &reachable.missing {
             self.missing(source, blob)?;
         }

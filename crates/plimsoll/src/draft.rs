@@ -16,7 +16,7 @@ use serde_json::{Map, Value};
 
 use crate::edit::{Edit, array, object};
 use crate::image::{self, Image};
-use crate::transfer;
+use crate::{schema1, transfer};
 
 /// An image that is being changed.
 #[derive(Clone, Debug)]
@@ -46,7 +46,13 @@ impl Draft {
     }
 
     /// An image as it is.
+    ///
+    /// Errors with [`Code::Unrepresentable`] for one of Docker schema 1 that is
+    /// not [complete](Image::complete).
     pub fn of(image: &Image) -> Result<Self> {
+        if image.manifest.layers.len() != image.config.rootfs.diff_ids.len() {
+            image.written(|| format!("changing {}", image.descriptor.digest))?;
+        }
         let algorithm = |digest: &Digest| digest.computable("a changed document");
         Ok(Self {
             manifest: parse(image.manifest.bytes())?,
@@ -212,6 +218,7 @@ impl Rewrite<'_> {
                 let image = Image::open(self.source, descriptor, self.platform)?;
                 self.image(&image)
             }
+            Node::Schema1(_) => Err(schema1::refused(format!("changing {}", descriptor.digest))),
             Node::Opaque => {
                 Err(Error::new(Code::MediaType, format!("changing {}", descriptor.digest))
                     .found(format!("media type {:?}", descriptor.media_type.as_str()))
@@ -269,7 +276,7 @@ impl Rewrite<'_> {
         match image::node(self.source, entry) {
             Ok(Node::Index(_)) => return Ok(Meant::Index),
             Ok(Node::Manifest(_)) => {}
-            Ok(Node::Opaque) => return Ok(Meant::Other),
+            Ok(Node::Schema1(_) | Node::Opaque) => return Ok(Meant::Other),
             Err(error) if error.code() == Code::NotFound => return Ok(Meant::Other),
             Err(error) => return Err(error),
         }

@@ -30,6 +30,7 @@ pub mod reference;
 pub mod repack;
 pub mod rootfs;
 pub mod run;
+pub mod schema1;
 pub mod transfer;
 pub mod unpack;
 pub mod validate;

@@ -302,7 +302,7 @@ fn listed(source: &dyn Source, entry: &Entry) -> Listed {
             let platforms = index.manifests.iter().filter_map(|entry| entry.platform.as_ref());
             ("index", platforms.map(ToString::to_string).collect())
         }
-        Ok(Node::Manifest(_)) => match image::Image::open(source, root, None) {
+        Ok(Node::Manifest(_) | Node::Schema1(_)) => match image::Image::open(source, root, None) {
             Ok(image) => ("image", vec![image.platform().to_string()]),
             Err(_) => ("artifact", Vec::new()),
         },

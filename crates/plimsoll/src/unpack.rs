@@ -9,7 +9,7 @@ use plimsoll_content::{Descriptor, Digest, Error, Result, Source, Verifying, Wat
 use plimsoll_layer::apply::{self, Announced, Applier};
 use plimsoll_layer::codec::Format;
 use plimsoll_layer::limits;
-use plimsoll_spec::LayerCompression;
+use plimsoll_spec::{LayerCompression, LayerType};
 use plimsoll_store::{Flush, StagedDir};
 use serde::Serialize;
 
@@ -105,6 +105,7 @@ pub fn into(
     options: &apply::Options,
     watch: &dyn Watch,
 ) -> Result<Unpacked> {
+    let image = image.complete(source, &options.limits, watch)?;
     let layers = image.layers()?;
     let mut unpacked = Unpacked {
         digest: image.descriptor.digest.clone(),
@@ -209,7 +210,12 @@ impl<'a> apply::Blobs for Blobs<'a> {
 
 /// How the layer is compressed, as the codecs call it.
 pub fn format(layer: &Layer) -> Format {
-    match layer.kind.compression {
+    layer_format(layer.kind)
+}
+
+/// How layers of that type are compressed, as the codecs call it.
+pub(crate) fn layer_format(kind: LayerType) -> Format {
+    match kind.compression {
         LayerCompression::None => Format::Tar,
         LayerCompression::Gzip => Format::Gzip,
         LayerCompression::Zstd => Format::Zstd,

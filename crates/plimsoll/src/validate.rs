@@ -11,12 +11,13 @@ use plimsoll_content::{Code, Descriptor, Digest, Error, Hasher, Result, Source, 
 use plimsoll_layer::codec::Decoder;
 use plimsoll_layer::tar::Entries;
 use plimsoll_layer::{Check as Sense, Limits};
+use plimsoll_spec::LayerType;
 use plimsoll_spec::graph::Node;
 use serde::Serialize;
 
 use crate::image::{self, Image};
 use crate::transfer::Watched;
-use crate::unpack;
+use crate::{schema1, unpack};
 
 /// How bad a finding is.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize)]
@@ -147,6 +148,7 @@ impl Check<'_> {
                 }
             }
             Node::Manifest(manifest) => self.manifest(descriptor, &manifest, location)?,
+            Node::Schema1(_) => self.schema1(descriptor, location)?,
             Node::Opaque => {}
         }
         Ok(())
@@ -214,7 +216,52 @@ impl Check<'_> {
         Ok(())
     }
 
+    /// A schema 1 manifest: its chain, and its layers, which have digests
+    /// alone. Steps without a layer need no blob.
+    fn schema1(&mut self, descriptor: &Descriptor, location: &str) -> Result<()> {
+        let image = match Image::open(self.source, descriptor, None) {
+            Ok(image) => image,
+            Err(error) => return self.note(error, location, &descriptor.digest),
+        };
+        let mut sense = Sense::new();
+        for (position, blob) in image.manifest.layers.iter().enumerate() {
+            if !self.seen.insert((blob.digest.clone(), Some(blob.digest.clone()))) {
+                sense.skip_layer();
+                continue;
+            }
+            let place = join(location, &format!("layer {}", position + 1));
+            let Some(kind) = LayerType::of(&blob.media_type) else { continue };
+            // There is no diff_id to compare with.
+            let layer =
+                image::Layer { descriptor: blob.clone(), kind, diff_id: blob.digest.clone() };
+            if let Err(error) = self.read(&layer, &mut sense, &place) {
+                sense.skip_layer();
+                self.note(error, &place, &blob.digest)?;
+            }
+        }
+        for part in image.schema1.iter().flat_map(|chain| &chain.parts) {
+            if part.image.throwaway && self.source.length(&part.blob)?.is_some() {
+                let blob = schema1::layer(self.source, &part.blob)?;
+                if self.seen.insert((blob.digest.clone(), Some(blob.digest.clone()))) {
+                    self.blob(&blob, &join(location, "a step without a layer"))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
     fn layer(&mut self, layer: &image::Layer, sense: &mut Sense, location: &str) -> Result<()> {
+        let diff_id = self.read(layer, sense, location)?;
+        if diff_id != layer.diff_id {
+            return Err(Error::new(Code::DiffId, "hashing the uncompressed layer")
+                .found(diff_id)
+                .expected(&layer.diff_id));
+        }
+        Ok(())
+    }
+
+    /// Reads a layer to its end, and gives its diff_id.
+    fn read(&mut self, layer: &image::Layer, sense: &mut Sense, location: &str) -> Result<Digest> {
         let blob = &layer.descriptor;
         self.watch.begin(location, Some(blob.size));
         let mut reader = self.source.open(blob)?;
@@ -231,12 +278,7 @@ impl Check<'_> {
             self.find(level, Code::Layer, location, &blob.digest, &finding.to_string());
         }
         self.watch.end(&format!("{location}  {}", blob.digest));
-        if read.diff_id != layer.diff_id {
-            return Err(Error::new(Code::DiffId, "hashing the uncompressed layer")
-                .found(read.diff_id)
-                .expected(&layer.diff_id));
-        }
-        Ok(())
+        Ok(read.diff_id)
     }
 
     fn blobs(&mut self, manifest: &plimsoll_spec::Manifest, location: &str) -> Result<()> {

@@ -31,6 +31,7 @@
 mod archive;
 mod catalog;
 mod dir;
+pub mod document;
 mod folder;
 mod layout;
 mod lock;

@@ -127,3 +127,65 @@ fn podman_loads_what_comes_out_of_an_old_archive() {
     let config = plimsoll.good(&["show", "docker-archive:old.tar", "config"]);
     assert_eq!(id.trim(), sha256(&config));
 }
+
+/// A `dir:` folder with the manifest that an old registry has of an image.
+fn schema1(plimsoll: &Program, scratch: &Scratch) {
+    plimsoll.good(&["copy", "oci:images:v1", "dir:old"]);
+    let manifest: Value =
+        serde_json::from_str(&plimsoll.good(&["show", "oci:images:v1"])).expect("JSON");
+    let blob = &manifest["layers"][0]["digest"];
+    let step = |id: u8, rest: Value| {
+        let mut step = json!({"id": format!("{id:064x}"), "created": "2015-01-02T03:04:05Z"});
+        if id > 1 {
+            step["parent"] = json!(format!("{:064x}", id - 1));
+        }
+        step.as_object_mut().expect("an object").extend(rest.as_object().cloned().expect("one"));
+        json!({"v1Compatibility": step.to_string()})
+    };
+    let top = json!({
+        "architecture": "amd64", "os": "linux", "throwaway": true,
+        "container_config": {"Cmd": ["/bin/sh", "-c", "#(nop) CMD"]},
+        "config": {"Cmd": ["/bin/sh", "-c", "echo $A"], "Env": ["A=b", "PATH=/bin"], "User": "5:6"},
+    });
+    let bottom = json!({"container_config": {"Cmd": ["/bin/sh", "-c", "add"]}});
+    let old = json!({
+        "schemaVersion": 1, "name": "example.test/app", "tag": "v1", "architecture": "amd64",
+        "fsLayers": [{"blobSum": blob}, {"blobSum": blob}],
+        "history": [step(2, top), step(1, bottom)],
+    });
+    let text = serde_json::to_string_pretty(&old).expect("JSON");
+    fs::write(scratch.join("old/manifest.json"), text).expect("written");
+}
+
+#[test]
+fn schema_1_is_to_skopeo_what_it_is_to_us() {
+    let scratch = Scratch::new();
+    let Some(skopeo) = peer("skopeo") else { return };
+    let plimsoll = Program::new(scratch.path());
+    fs::create_dir(scratch.join("tree")).expect("a new folder");
+    if plimsoll_interop::busybox_rootfs(&scratch.join("tree")).is_none() {
+        return;
+    }
+    plimsoll.good(&["pack", "tree", "oci:images:v1", "--cmd", "/bin/sh"]);
+    schema1(&plimsoll, &scratch);
+    let theirs = |arguments: &[&str]| {
+        let mut command = skopeo.command();
+        command.current_dir(scratch.path()).arg("--insecure-policy").args(arguments);
+        run(&mut command).good("skopeo")
+    };
+    let told: Value = serde_json::from_str(&theirs(&["inspect", "dir:old"])).expect("JSON");
+    let digest = plimsoll.good(&["inspect", "-q", "dir:old"]);
+    assert_eq!(told["Digest"], json!(digest.trim()));
+    theirs(&["copy", "--format", "oci", "dir:old", "oci:theirs:v1"]);
+    let config = |place: &str| -> Value {
+        serde_json::from_str(&plimsoll.good(&["show", place, "config"])).expect("JSON")
+    };
+    let (ours, theirs) = (config("dir:old"), config("oci:theirs:v1"));
+    for member in ["rootfs", "config", "history", "architecture", "os", "created"] {
+        assert_eq!(ours[member], theirs[member], "{member}");
+    }
+    plimsoll.good(&["validate", "dir:old"]);
+    if plimsoll_interop::is_root("running as another user") {
+        assert_eq!(plimsoll.good(&["run", "dir:old"]), "b\n");
+    }
+}

@@ -14,6 +14,7 @@ mod places;
 mod repack;
 mod reproducible;
 mod run;
+mod schema1;
 mod schemas;
 mod store;
 mod support;

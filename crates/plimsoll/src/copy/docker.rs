@@ -56,6 +56,7 @@ pub(super) fn copy(
         let source = held.source();
         for entry in chosen(&held.catalog()?, source, &which, options.all)? {
             let image = only(source, &entry.descriptor, options.platform.as_ref(), 0)?;
+            image.written(|| format!("copying {}", image.descriptor.digest))?;
             let name = match &explicit {
                 Some(name) => Some(tagged(name)),
                 // Docker takes no bare tag, which layouts often have for a name.

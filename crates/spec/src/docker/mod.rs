@@ -14,10 +14,12 @@
 
 mod config;
 mod manifest;
+pub mod schema1;
 mod v1;
 
 pub use config::{Config, Execution, Healthcheck};
 pub use manifest::{Manifest, ManifestList};
+pub use schema1::Schema1;
 pub use v1::V1Image;
 
 use plimsoll_content::{Code, Error, MediaType, Result, View};

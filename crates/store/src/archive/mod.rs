@@ -212,10 +212,10 @@ impl Archive {
         Ok(())
     }
 
-    fn span(&self, blob: &Descriptor) -> Result<Option<Span>> {
+    fn span(&self, digest: &Digest) -> Result<Option<Span>> {
         match self.form {
-            Form::Oci => self.members.file(&blob_name(&blob.digest)),
-            Form::Docker => Ok(self.layers.get(&blob.digest).copied()),
+            Form::Oci => self.members.file(&blob_name(digest)),
+            Form::Docker => Ok(self.layers.get(digest).copied()),
         }
     }
 }
@@ -274,6 +274,13 @@ impl Source for Archive {
         self.limits
     }
 
+    fn length(&self, digest: &Digest) -> Result<Option<u64>> {
+        match self.documents.get(digest) {
+            Some(bytes) => Ok(Some(bytes.len() as u64)),
+            None => Ok(self.span(digest)?.map(|span| span.size)),
+        }
+    }
+
     fn fetch(&self, blob: &Descriptor, from: u64) -> Result<Unverified<'_>> {
         let doing = || format!("reading blob {}", blob.digest);
         if from > blob.size {
@@ -291,7 +298,7 @@ impl Source for Archive {
         };
         let bytes = match self.documents.get(&blob.digest) {
             Some(bytes) => Some(bytes.to_vec()),
-            None => match self.span(blob)? {
+            None => match self.span(&blob.digest)? {
                 Some(span) => {
                     size(span.size)?;
                     return Ok(Unverified::new(Piece::new(&self.file, span, from)));
