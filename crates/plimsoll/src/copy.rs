@@ -339,6 +339,9 @@ fn given_name(entry: &Entry) -> Option<String> {
 #[expect(clippy::type_complexity, reason = "taken apart at the one place that asks")]
 fn streamed(home: &Home, from: &Reference) -> Result<Option<(File, String, Option<Form>, Which)>> {
     let Reference::Archive { form, at, which } = from else { return Ok(None) };
+    if *form == Some(Form::Aci) {
+        return Ok(None);
+    }
     let (file, shown) = match at {
         At::Stream => (home.input()?, "-".to_owned()),
         At::File(path) => {
@@ -350,8 +353,10 @@ fn streamed(home: &Home, from: &Reference) -> Result<Option<(File, String, Optio
     };
     let lies_open =
         Archive::lies_open(&file).map_err(|cause| Error::io("opening archive", &shown, cause))?;
-    let folder = file.metadata().is_ok_and(|data| data.is_dir());
-    if lies_open || folder {
+    let data = file.metadata();
+    let folder = data.as_ref().is_ok_and(std::fs::Metadata::is_dir);
+    let aci = form.is_none() && data.is_ok_and(|data| data.is_file()) && Archive::may_be_aci(&file);
+    if lies_open || folder || aci {
         return Ok(None);
     }
     Ok(Some((file, shown, *form, which.clone())))

@@ -26,6 +26,7 @@ pub struct Home {
     options: store::Options,
     scratch: PathBuf,
     streams: Option<Streams>,
+    dependencies: Vec<PathBuf>,
 }
 
 /// What `-` stands for.
@@ -74,7 +75,19 @@ impl Home {
             options: store::Options::default(),
             scratch: PathBuf::from("/tmp"),
             streams: None,
+            dependencies: Vec::new(),
         }
+    }
+
+    /// Looks for what AppC images depend on in these folders too; that of the
+    /// image is always one.
+    pub fn with_dependencies(self, folders: Vec<PathBuf>) -> Self {
+        Self { dependencies: folders, ..self }
+    }
+
+    /// Where else the dependencies of AppC images are.
+    pub(crate) fn dependencies(&self) -> &[PathBuf] {
+        &self.dependencies
     }
 
     /// The same with these budgets for documents.

@@ -10,6 +10,7 @@
 //! `wasm32-unknown-unknown`.
 
 pub mod annotations;
+pub mod appc;
 mod chain;
 mod config;
 pub mod docker;

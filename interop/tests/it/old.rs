@@ -189,3 +189,51 @@ fn schema_1_is_to_skopeo_what_it_is_to_us() {
         assert_eq!(plimsoll.good(&["run", "dir:old"]), "b\n");
     }
 }
+
+/// An AppC image with busybox, made by GNU tar.
+#[test]
+fn an_aci_runs_as_its_manifest_says() {
+    let scratch = Scratch::new();
+    fs::create_dir_all(scratch.join("app/rootfs/opt/work")).expect("new folders");
+    if plimsoll_interop::busybox_rootfs(&scratch.join("app/rootfs")).is_none()
+        || !plimsoll_interop::is_root("running as another user")
+    {
+        return;
+    }
+    let manifest = json!({
+        "acKind": "ImageManifest", "acVersion": "0.8.11", "name": "example.test/worker",
+        "labels": [{"name": "version", "value": "1.0.0"}],
+        "app": {
+            "exec": ["sh", "-c", "echo $A $(id -u) $(id -g) $(pwd)"], "user": "100", "group": "300",
+            "workingDirectory": "/opt/work", "environment": [{"name": "A", "value": "b"}],
+        },
+    });
+    fs::write(scratch.join("app/manifest"), manifest.to_string()).expect("written");
+    let mut command = Command::new("tar");
+    command.arg("-czf").arg(scratch.join("app.aci")).arg("-C").arg(scratch.join("app"));
+    run(command.args(["manifest", "rootfs"])).good("tar");
+    let plimsoll = Program::new(scratch.path());
+    assert_eq!(plimsoll.good(&["run", "aci:app.aci"]), "b 100 300 /opt/work\n");
+    plimsoll.good(&["copy", "aci:app.aci", "oci:out:app"]);
+    assert_eq!(plimsoll.good(&["run", "oci:out:app"]), "b 100 300 /opt/work\n");
+    // The image id is the digest of the archive before it was compressed.
+    let mut shell = Command::new("sh");
+    shell.current_dir(scratch.path()).args(["-c", "gzip -dc app.aci | sha512sum"]);
+    let sum = run(&mut shell).good("sha512sum");
+    let digits = sum.split(' ').next().expect("a digest");
+    let inspected: Value =
+        serde_json::from_str(&plimsoll.good(&["inspect", "--json", "oci:out:app"])).expect("JSON");
+    assert_eq!(inspected["annotations"]["appc.io/id"], json!(format!("sha512-{digits}")));
+    // The tree is the one that tar unpacks, and other tools take the image.
+    plimsoll.good(&["unpack", "oci:out:app", "ours"]);
+    let mut shell = Command::new("sh");
+    let script = "mkdir theirs && tar -xzpf app.aci -C theirs && mv theirs/rootfs tarred &&
+        for d in ours tarred; do (cd $d && find . -printf '%p %m %U %G %T@ %l\\n' | sort) > $d.list; done
+        diff ours.list tarred.list";
+    run(shell.current_dir(scratch.path()).args(["-c", script])).good("diff");
+    let Some(skopeo) = peer("skopeo") else { return };
+    let mut command = skopeo.command();
+    command.current_dir(scratch.path());
+    command.args(["--insecure-policy", "copy", "oci:out:app", "docker-archive:o.tar:a/b:c"]);
+    run(&mut command).good("skopeo copy");
+}

@@ -1,6 +1,7 @@
 //! The real program, from outside: words in, files and exit codes out.
 #![allow(clippy::print_stderr, reason = "tests say what they skip")]
 
+mod aci;
 mod change;
 mod demo;
 mod errors;

@@ -69,9 +69,12 @@ impl Home {
             }
             Reference::Archive { form, at, which } => {
                 let limits = self.limits();
+                let (scratch, folders) = (self.scratch(), self.dependencies());
                 let archive = match &at {
-                    At::File(path) => Archive::open(path, form, self.scratch(), limits)?,
-                    At::Stream => Archive::read(self.input()?, "-", form, self.scratch(), limits)?,
+                    At::File(path) => Archive::open_among(path, form, scratch, limits, folders)?,
+                    At::Stream => {
+                        Archive::read_among(self.input()?, "-", form, scratch, limits, folders)?
+                    }
                 };
                 let place = format!("{}{at}", archive.form().prefix());
                 (Some(Held::Archive(Box::new(archive))), which, place)
@@ -101,7 +104,10 @@ impl Home {
                 let form = match form.or(Archive::look(&path)?.flatten()) {
                     Some(form) => form,
                     // A compressed one, which takes reading it.
-                    None => Archive::open(&path, None, self.scratch(), self.limits())?.form(),
+                    None => {
+                        let (scratch, folders) = (self.scratch(), self.dependencies());
+                        Archive::open_among(&path, None, scratch, self.limits(), folders)?.form()
+                    }
                 };
                 absolute(form.prefix(), &path)
             }
@@ -114,9 +120,8 @@ impl Home {
 
     /// Opens such a place.
     pub(crate) fn hold_lasting(&self, place: &str) -> Result<Held> {
-        let form = [Form::Oci, Form::Docker]
-            .into_iter()
-            .find_map(|form| Some((form, place.strip_prefix(form.prefix())?)));
+        let form =
+            Form::ALL.into_iter().find_map(|form| Some((form, place.strip_prefix(form.prefix())?)));
         let reference = if let Some((form, path)) = form {
             Reference::Archive {
                 form: Some(form),

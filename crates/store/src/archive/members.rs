@@ -85,6 +85,11 @@ impl<T: Clone> Members<T> {
         self.named.contains_key(name.as_bytes())
     }
 
+    /// What has that name.
+    pub(super) fn get(&self, name: &str) -> Option<&Member<T>> {
+        self.named.get(name.as_bytes())
+    }
+
     /// All names.
     pub(super) fn names(&self) -> impl Iterator<Item = &RelPath> {
         self.named.keys()

@@ -10,6 +10,9 @@
 //! An archive that is both (newer docker writes `manifest.json` beside a
 //! layout) is taken as the layout, which has the manifests as they are.
 
+mod aci;
+mod aci_layer;
+mod aci_search;
 mod docker;
 mod files;
 mod legacy;
@@ -24,7 +27,7 @@ use std::fmt;
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use plimsoll_content::limits::Limits;
@@ -32,6 +35,7 @@ use plimsoll_content::{
     Code, Descriptor, Digest, Document, Error, Result, Source, Unverified, View,
 };
 use plimsoll_layer::codec::{Decoder, Format};
+use plimsoll_layer::tar::Entries;
 use plimsoll_spec::{Index, LayoutHeader};
 
 pub use output::Output;
@@ -57,6 +61,8 @@ pub enum Form {
     Oci,
     /// What `docker save` writes.
     Docker,
+    /// An app container image (AppC), which is only read.
+    Aci,
 }
 
 impl Form {
@@ -65,8 +71,12 @@ impl Form {
         match self {
             Self::Oci => "oci-archive:",
             Self::Docker => "docker-archive:",
+            Self::Aci => "aci:",
         }
     }
+
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Oci, Self::Docker, Self::Aci];
 }
 
 /// An archive to read from.
@@ -91,9 +101,23 @@ impl Archive {
     /// file that a compressed one needs; `limits` are the budgets for documents
     /// in it. Without `form`, what it is is seen by what it holds.
     pub fn open(path: &Path, form: Option<Form>, scratch: &Path, limits: Limits) -> Result<Self> {
+        Self::open_among(path, form, scratch, limits, &[])
+    }
+
+    /// The same; what an AppC image depends on is looked for in the folder of
+    /// `path` and in these.
+    pub fn open_among(
+        path: &Path,
+        form: Option<Form>,
+        scratch: &Path,
+        limits: Limits,
+        folders: &[PathBuf],
+    ) -> Result<Self> {
         let file = File::open(path)
             .map_err(|cause| Error::io("opening archive", path.display(), cause))?;
-        Self::read(file, &path.display().to_string(), form, scratch, limits)
+        let mut all = vec![path.parent().map_or_else(PathBuf::new, Path::to_owned)];
+        all.extend_from_slice(folders);
+        Self::read_among(file, &path.display().to_string(), form, scratch, limits, &all)
     }
 
     /// What the file at `path` looks like: `None` if it is no archive of
@@ -121,6 +145,26 @@ impl Archive {
         Ok(form_of(&members).map(Some))
     }
 
+    /// Whether an archive in a file may be an AppC image, by its first entry;
+    /// all of it has to be read then before anything is known.
+    pub fn may_be_aci(file: &File) -> bool {
+        let Ok(length) = file.metadata().map(|data| data.len()) else { return false };
+        let whole = Arc::new(match file.try_clone() {
+            Ok(file) => file,
+            Err(_) => return false,
+        });
+        let reader = Piece::new(&whole, Span { offset: 0, size: length }, 0);
+        let Ok(reader) = stream(reader) else { return false };
+        let mut entries = Entries::new(reader, members::limits());
+        loop {
+            match entries.next() {
+                Ok(Some((entry, _))) if entry.path.is_root() => {}
+                Ok(Some((entry, _))) => return aci::belongs(&entry.path),
+                Ok(None) | Err(_) => return false,
+            }
+        }
+    }
+
     /// Whether an open file can be read where it lies: a regular file that is
     /// not compressed.
     pub fn lies_open(file: &File) -> io::Result<bool> {
@@ -136,22 +180,20 @@ impl Archive {
         scratch: &Path,
         limits: Limits,
     ) -> Result<Self> {
+        Self::read_among(file, shown, form, scratch, limits, &[])
+    }
+
+    /// The same; what an AppC image depends on is looked for in these folders.
+    pub fn read_among(
+        file: File,
+        shown: &str,
+        form: Option<Form>,
+        scratch: &Path,
+        limits: Limits,
+        folders: &[PathBuf],
+    ) -> Result<Self> {
         let doing = || format!("opening archive {shown}");
-        let io = |cause| Error::io("opening archive", shown, cause);
-        let data = file.metadata().map_err(io)?;
-        if data.is_dir() {
-            return Err(Error::new(Code::NotALayout, doing())
-                .found("a folder")
-                .expected("a tar archive")
-                .fix(format!("for a layout in a folder, write oci:{shown}")));
-        }
-        let (file, length) = if data.is_file() && is_plain(&file).map_err(io)? {
-            (file, data.len())
-        } else {
-            let file = spool(file, scratch).map_err(|error| error.context(doing()))?;
-            let length = file.metadata().map_err(io)?.len();
-            (file, length)
-        };
+        let (file, length) = plain(file, shown, scratch)?;
         let members = Members::index(&file, length).map_err(|error| error.context(doing()))?;
         let Some(form) = form.or_else(|| form_of(&members)) else {
             return Err(neither(doing(), shown));
@@ -171,6 +213,7 @@ impl Archive {
         match form {
             Form::Oci => archive.open_oci(),
             Form::Docker => archive.open_docker(),
+            Form::Aci => archive.open_aci(length, scratch, folders),
         }
         .map_err(|error| error.context(doing()))?;
         Ok(archive)
@@ -212,10 +255,23 @@ impl Archive {
         Ok(())
     }
 
+    fn open_aci(&mut self, length: u64, scratch: &Path, folders: &[PathBuf]) -> Result<()> {
+        let members = std::mem::replace(&mut self.members, Members::new());
+        let file = Arc::clone(&self.file);
+        let top = aci::Part::new(&self.shown, file, length, members, &self.limits)?;
+        let read = aci::read(top, scratch, folders, self.limits)?;
+        self.file = Arc::new(read.file);
+        self.layers = read.layers;
+        self.documents = read.documents;
+        self.list = vec![read.entry];
+        self.findings = read.findings;
+        Ok(())
+    }
+
     fn span(&self, digest: &Digest) -> Result<Option<Span>> {
         match self.form {
             Form::Oci => self.members.file(&blob_name(digest)),
-            Form::Docker => Ok(self.layers.get(digest).copied()),
+            Form::Docker | Form::Aci => Ok(self.layers.get(digest).copied()),
         }
     }
 }
@@ -230,7 +286,10 @@ fn form_of<T: Clone>(members: &Members<T>) -> Option<Form> {
         || folders(members).any(|folder| {
             ["layer.tar", "VERSION"].iter().any(|name| members.has(&format!("{folder}/{name}")))
         });
-    docker.then_some(Form::Docker)
+    if docker {
+        return Some(Form::Docker);
+    }
+    aci::is_one(members).then_some(Form::Aci)
 }
 
 /// The folders that may be images of docker before 1.10.
@@ -263,7 +322,7 @@ fn blob_name(digest: &Digest) -> String {
 fn neither(doing: String, shown: &str) -> Error {
     Error::new(Code::NotALayout, doing)
         .found("neither index.json, nor manifest.json or layers of docker")
-        .expected("the archive of a layout, or what docker save writes")
+        .expected("the archive of a layout, what docker save writes, or an AppC image")
         .fix(format!(
             "plimsoll pack {shown} NAME   makes an image, if it is a tar archive of a root filesystem"
         ))
@@ -362,6 +421,26 @@ fn stream<R: Read + Send>(mut reader: R) -> Result<impl Read + Send> {
             .expected("an archive with images"));
     }
     Ok(io::Cursor::new(first).chain(decoder))
+}
+
+/// The uncompressed archive in a file, and how long it is: that file itself,
+/// or a temporary one.
+fn plain(file: File, shown: &str, scratch: &Path) -> Result<(File, u64)> {
+    let doing = || format!("opening archive {shown}");
+    let io = |cause| Error::io("opening archive", shown, cause);
+    let data = file.metadata().map_err(io)?;
+    if data.is_dir() {
+        return Err(Error::new(Code::NotALayout, doing())
+            .found("a folder")
+            .expected("a tar archive")
+            .fix(format!("for a layout in a folder, write oci:{shown}")));
+    }
+    if data.is_file() && is_plain(&file).map_err(io)? {
+        return Ok((file, data.len()));
+    }
+    let file = spool(file, scratch).map_err(|error| error.context(doing()))?;
+    let length = file.metadata().map_err(io)?.len();
+    Ok((file, length))
 }
 
 /// Writes what comes, uncompressed, to a temporary file without a name.

@@ -244,6 +244,12 @@ impl Coming<'_> {
                 ),
                 &self.limits,
             )?,
+            Form::Aci => {
+                return Err(Error::new(Code::Unrepresentable, "reading an AppC image as it comes")
+                    .found("an image whose manifest is made when all of it was read")
+                    .expected("one that can be read again")
+                    .fix("aci:- writes it to a temporary file first, aci:PATH reads a file"));
+            }
             Form::Docker => {
                 let (images, findings) = docker::images(&mut self)?;
                 self.findings.extend(findings);

@@ -1,6 +1,7 @@
 //! Behaviour of layouts, the store and staged folders, through the public
 //! API. Hostile cases carry their ids.
 
+mod aci;
 mod archive;
 mod blobs;
 mod build;
