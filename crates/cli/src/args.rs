@@ -25,7 +25,7 @@ const STYLES: Styles = Styles::styled()
     after_help = "References: oci:PATH[:REF] (a layout), oci-archive:PATH[:REF] and docker-archive:PATH[:REF] (tar archives),\n\
                   aci:PATH (an AppC image, read), dir:PATH (skopeo's folder), store:NAME or NAME (the local store), ./PATH (looked at), - (an archive on a pipe).\n\
                   Moving and looking act on all platforms; unpacking and running on this machine's; --platform overrides.\n\
-                  First steps: plimsoll demo      What an error code means: plimsoll explain CODE"
+                  First steps: plimsoll demo      What an error code or rule means: plimsoll explain CODE"
 )]
 pub(crate) struct Cli {
     #[command(flatten)]
@@ -153,6 +153,8 @@ pub(crate) enum Verb {
     /// Copy images to another place, byte for byte
     #[command(visible_alias = "cp")]
     Copy(verbs::copy::Args),
+    /// Convert an image to another form, compression or digest algorithm
+    Convert(verbs::convert::Args),
     /// Write images to an archive
     Save(verbs::save::Args),
     /// Bring the images of an archive into the local store
@@ -177,6 +179,9 @@ pub(crate) enum Verb {
     Append(verbs::append::Args),
     /// Put an image on another base
     Rebase(verbs::rebase::Args),
+    /// Join the layers of an image into one
+    #[command(visible_alias = "flatten")]
+    Squash(verbs::squash::Args),
     /// Make and change indexes of images for several platforms
     #[command(alias = "manifest")]
     Index(verbs::index::Args),
@@ -192,7 +197,7 @@ pub(crate) enum Verb {
     Gc(verbs::gc::Args),
     /// Check every blob and image of a place, and repair it
     Fsck(verbs::fsck::Args),
-    /// Check structure, digests, sizes and diff_ids of everything reachable
+    /// Check images by every rule of the image specification
     Validate(verbs::validate::Args),
     /// Unpack an image to a root filesystem
     Unpack(verbs::unpack::Args),
@@ -206,9 +211,11 @@ pub(crate) enum Verb {
     Run(verbs::run::Args),
     /// See the main steps at work, with nothing installed
     Demo(verbs::demo::Args),
+    /// Conformance cases, and what any command makes of them
+    Kit(verbs::kit::Args),
     /// Check what this machine can do, or list the limits for input
     Doctor(verbs::doctor::Args),
-    /// Tell what an error code means
+    /// Tell what an error code or a rule means
     Explain(verbs::explain::Args),
     /// Print a completion script for a shell
     Completions(verbs::completions::Args),

@@ -23,6 +23,8 @@ pub(crate) struct Context {
     pub(crate) watch: Progress,
     pub(crate) home: Home,
     pub(crate) json: bool,
+    /// Whether more is to be told than the essential.
+    pub(crate) verbose: bool,
     /// How many threads may work at once.
     pub(crate) jobs: usize,
     pub(crate) limits: Limits,
@@ -54,6 +56,7 @@ impl Context {
                     output: || io::stdout().as_fd().try_clone_to_owned().map(File::from),
                 }),
             json: global.json,
+            verbose: global.verbose > 0,
             // Where the system does not tell, one thread is always right.
             jobs: global.jobs.map_or_else(
                 || std::thread::available_parallelism().map_or(1, NonZero::get),
@@ -111,7 +114,7 @@ fn store_path(flag: Option<PathBuf>) -> Result<PathBuf> {
 
 /// A folder for big temporary files without a name: `TMPDIR`, else `/var/tmp`,
 /// which is a disk where `/tmp` may be memory.
-fn scratch() -> PathBuf {
+pub(crate) fn scratch() -> PathBuf {
     match std::env::var_os("TMPDIR").filter(|value| !value.is_empty()) {
         Some(folder) => folder.into(),
         None if std::path::Path::new("/var/tmp").is_dir() => "/var/tmp".into(),

@@ -73,6 +73,11 @@ impl Output {
         bytes(&self.rendered(verb, report, essential, text)?)
     }
 
+    /// Prints a report as JSON, whatever was asked for globally.
+    pub(crate) fn json_report(verb: &str, report: &impl Serialize) -> Result<()> {
+        bytes(json(verb, report)?.as_bytes())
+    }
+
     /// The same on standard error, where standard output is an archive; that
     /// is all that the quiet want.
     pub(crate) fn report_aside(

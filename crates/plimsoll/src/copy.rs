@@ -10,7 +10,7 @@
 //! as it comes ([`plimsoll_store::receive`]). A docker archive holds no
 //! manifests, so writing one is a matter of its own (`docker`).
 
-mod docker;
+pub(crate) mod docker;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -237,22 +237,8 @@ impl Copying<'_> {
         Ok(())
     }
 
-    /// A name that the source gives. It takes nobody's place unasked (hostile
-    /// case DA09).
     fn free(&self, name: Option<String>, image: &Descriptor) -> Result<Option<String>> {
-        let Some(name) = name else { return Ok(None) };
-        if self.options.force {
-            return Ok(Some(name));
-        }
-        match self.target.named(&name)? {
-            Some(other) if other != image.digest => {
-                Err(Error::new(Code::Exists, format!("naming {} {name:?}", image.digest))
-                    .found(format!("{other} under that name"))
-                    .expected("a name that is free: the source has chosen it, not you")
-                    .fix("--force   lets it take the name over"))
-            }
-            _ => Ok(Some(name)),
-        }
+        self.target.free(name, image, self.options.force)
     }
 
     fn put(&mut self, name: Option<String>, image: &Descriptor, referrer: bool) -> Result<()> {
@@ -329,7 +315,7 @@ fn chosen(catalog: &Catalog, source: &dyn Source, which: &Which, all: bool) -> R
 }
 
 /// What an image is called where it comes from.
-fn given_name(entry: &Entry) -> Option<String> {
+pub(crate) fn given_name(entry: &Entry) -> Option<String> {
     let full = entry.descriptor.annotations.get(CONTAINERD_NAME).map(String::as_str);
     full.or(entry.name()).map(str::to_owned)
 }

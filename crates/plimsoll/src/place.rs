@@ -10,7 +10,9 @@ use std::path::{Path, PathBuf};
 use plimsoll_content::limits::Limits;
 use plimsoll_content::{Code, Descriptor, Digest, Error, Kind, Result, Source, Tag};
 use plimsoll_spec::graph::Node;
-use plimsoll_store::{self as store, Catalog, Entry, Flush, Layout, Selector, Store, reachable};
+use plimsoll_store::{
+    self as store, Catalog, Entry, Flush, Layout, Reading, Selector, Store, reachable,
+};
 use serde::Serialize;
 
 use crate::image;
@@ -85,9 +87,9 @@ impl Home {
         Self { dependencies: folders, ..self }
     }
 
-    /// Where else the dependencies of AppC images are.
-    pub(crate) fn dependencies(&self) -> &[PathBuf] {
-        &self.dependencies
+    /// How archives are read.
+    pub(crate) fn reading(&self) -> Reading<'_> {
+        Reading { folders: &self.dependencies, ..Reading::new(&self.scratch, self.limits()) }
     }
 
     /// The same with these budgets for documents.
@@ -217,6 +219,14 @@ impl Home {
             return Ok(None);
         }
         Layout::open_with(&self.store, self.options).map(Some)
+    }
+
+    /// The error that the local store, where `reference` leads, is not there.
+    pub(crate) fn no_store(&self, reference: &Reference) -> Error {
+        match reference {
+            Reference::Store { which } => self.not_in_store(which),
+            _ => self.not_in_store(&Which::Only),
+        }
     }
 
     fn not_in_store(&self, which: &Which) -> Error {

@@ -39,7 +39,12 @@ pub struct Rootfs {
 /// The options with which layers are applied for running: owners as the
 /// image has them; devices are left out, for the runtime makes its own.
 fn options(limits: Limits) -> apply::Options {
-    apply::Options { ids: apply::Ids::Keep, devices: apply::Devices::Omit, limits }
+    apply::Options {
+        ids: apply::Ids::Keep,
+        devices: apply::Devices::Omit,
+        limits,
+        ..apply::Options::default()
+    }
 }
 
 /// Prepares the root filesystem of `image` in the private folder `scratch`.

@@ -136,7 +136,8 @@ fn inflated(
 ) -> Result<Digest> {
     watch.begin(&format!("reading {}", layer.digest.short()), Some(layer.size));
     let mut reader = source.open(layer)?;
-    let format = LayerType::of(&layer.media_type).map_or(Format::Gzip, crate::unpack::layer_format);
+    let format = LayerType::of(&layer.media_type)
+        .map_or(Format::Gzip, |kind| crate::unpack::format_of(kind.compression));
     let mut hashed = || {
         let mut hasher = Hasher::new(Algorithm::Sha256);
         let mut decoder = Decoder::new(format, Watched::new(&mut reader, watch), limits)?;

@@ -71,6 +71,19 @@ pub struct User {
 /// not know (CV28), a number above [`MOST`], a broken line, a file that is
 /// no regular file; [`Code::Limit`] for budgets.
 pub fn resolve(root: &Root, user: &str) -> Result<User> {
+    look_up(user, |file| Table::of(file, root.read_file(file.as_bytes(), FILE)?))
+}
+
+/// The same by what `/etc/passwd` and `/etc/group` hold, where there is no
+/// root filesystem. `None` stands for a file that is not there.
+pub fn resolve_from(passwd: Option<&[u8]>, group: Option<&[u8]>, user: &str) -> Result<User> {
+    look_up(user, |file| {
+        let bytes = if file == PASSWD { passwd } else { group };
+        Table::of(file, bytes.map(<[u8]>::to_vec))
+    })
+}
+
+fn look_up(user: &str, read: impl Fn(&'static str) -> Result<Table>) -> Result<User> {
     let mut findings = Vec::new();
     let (name, group) = parts(user, &mut findings)?;
     let wanted = match name {
@@ -79,7 +92,7 @@ pub fn resolve(root: &Root, user: &str) -> Result<User> {
     };
     let group = group.map(|group| Wanted::parse("group", group)).transpose()?;
 
-    let passwd = Table::read(root, PASSWD)?;
+    let passwd = read(PASSWD)?;
     let account = passwd.account(&wanted)?;
     let (uid, account) = match (wanted, account) {
         (Wanted::Number(uid), account) => (uid, account),
@@ -90,10 +103,8 @@ pub fn resolve(root: &Root, user: &str) -> Result<User> {
 
     let (gid, memberships) = match (group, account) {
         (Some(Wanted::Number(gid)), _) => (gid, Vec::new()),
-        (Some(Wanted::Name(name)), _) => (Table::read(root, GROUP)?.group(name)?, Vec::new()),
-        (None, Some(account)) => {
-            (account.gid, Table::read(root, GROUP)?.memberships(account.name)?)
-        }
+        (Some(Wanted::Name(name)), _) => (read(GROUP)?.group(name)?, Vec::new()),
+        (None, Some(account)) => (account.gid, read(GROUP)?.memberships(account.name)?),
         (None, None) => (0, Vec::new()),
     };
     let mut additional_gids = vec![gid];
@@ -197,8 +208,8 @@ struct Account<'a> {
 }
 
 impl Table {
-    fn read(root: &Root, file: &'static str) -> Result<Self> {
-        let table = Self { file, bytes: root.read_file(file.as_bytes(), FILE)? };
+    fn of(file: &'static str, bytes: Option<Vec<u8>>) -> Result<Self> {
+        let table = Self { file, bytes };
         let limit = |found: String, expected: String| {
             Error::new(Code::Limit, format!("reading the image's {file}"))
                 .found(found)

@@ -5,9 +5,11 @@
 //! does not know are kept in `other`, so an edit writes them again. What was
 //! read keeps its bytes in [`plimsoll_content::Document`].
 //!
-//! Deliberately not here: where documents lie, layers' content, the rule book
-//! of `validate`. Nothing does input or output; the crate compiles for
-//! `wasm32-unknown-unknown`.
+//! Whether they say it rightly is for the rule book ([`rules`]), which judges
+//! one document by its bytes.
+//!
+//! Deliberately not here: where documents lie, layers' content. Nothing does
+//! input or output; the crate compiles for `wasm32-unknown-unknown`.
 
 pub mod annotations;
 pub mod appc;
@@ -20,6 +22,7 @@ mod layout;
 mod manifest;
 pub mod media_type;
 mod null;
+pub mod rules;
 pub mod select;
 
 pub use chain::{chain_ids, image_id};
@@ -29,3 +32,4 @@ pub use index::Index;
 pub use layout::LayoutHeader;
 pub use manifest::Manifest;
 pub use media_type::{LayerCompression, LayerType};
+pub use rules::validate;

@@ -41,12 +41,12 @@ mod staged;
 mod store;
 mod temporary;
 
-pub use archive::{Archive, DockerImage, DockerWriter, Form, OciWriter, Output, Received, receive};
+pub use archive::{Archive, DockerWriter, Form, OciWriter, Output, Reading, Received, receive};
 pub use catalog::{Catalog, Entry};
 pub use dir::{Dir, DirWriter};
 pub use folder::Flush;
 pub use layout::{
-    Closure, Collect, Collected, Inventory, Layout, Options, Reachable, Referrers, Removed,
+    Closure, Collect, Collected, Frame, Inventory, Layout, Options, Reachable, Referrers, Removed,
     Selector, Target, Writing, closure, reachable,
 };
 pub use ref_name::check_ref_name;

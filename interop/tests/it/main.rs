@@ -1,6 +1,7 @@
 //! The program against other people's tools.
 
 mod compression;
+mod convert;
 mod crash;
 mod debian;
 mod layers;

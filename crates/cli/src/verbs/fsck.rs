@@ -43,7 +43,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<u8> {
             let head = match (&finding.repaired, finding.level) {
                 (Some(_), _) => style.good("repaired"),
                 (None, Level::Error) => style.error("damage  "),
-                (None, Level::Warning) => style.faint("note    "),
+                (None, Level::Warning | Level::Note) => style.faint("note    "),
             };
             let what = match (&finding.digest, &finding.path) {
                 (Some(digest), _) => digest.to_string(),

@@ -3,12 +3,14 @@
 
 mod aci;
 mod change;
+mod convert;
 mod demo;
 mod errors;
 mod export;
 mod faults;
 mod images;
 mod kills;
+mod kit;
 mod limits;
 mod old;
 mod places;
@@ -17,6 +19,7 @@ mod reproducible;
 mod run;
 mod schema1;
 mod schemas;
+mod squash;
 mod store;
 mod support;
 mod survive;

@@ -192,7 +192,6 @@ fn nobody_writes_schema_1() {
     sandbox.image();
     for words in [
         &["copy", "oci:old:v1", "oci:new"][..],
-        &["copy", "oci:old:v1", "docker-archive:new.tar"],
         &["copy", "oci:old:v1", "dir:new"],
         &["edit", "oci:old:v1", "--label", "a=b"],
         &["append", "oci:old:v1", "tree"],
@@ -211,6 +210,50 @@ fn nobody_writes_schema_1() {
     sandbox.ok(&["validate", "oci:old:v1"]);
     assert!(sandbox.layout("old").blob_path(&old.blobs[1].0).exists());
     sandbox.ok(&["fsck", "oci:old"]);
+}
+
+#[test]
+fn it_is_converted_to_what_it_was_seen_as() {
+    let (sandbox, old) = (Sandbox::new(), old());
+    old.dir(&sandbox, "old", &signed(&old.manifest));
+    let report = sandbox.json(&["convert", "dir:old", "oci:new:v1"]);
+    assert_eq!(report["from"], json!(sha256(old.manifest.as_bytes())));
+    sandbox.ok(&["validate", "oci:new:v1"]);
+    let (manifest, _) = sandbox.layout("new").only();
+    assert_eq!(manifest["mediaType"], json!("application/vnd.oci.image.manifest.v1+json"));
+    let layers: Vec<_> =
+        manifest["layers"].as_array().expect("a list").iter().map(|one| &one["digest"]).collect();
+    assert_eq!(layers, [&json!(old.blobs[0].0), &json!(old.blobs[2].0)], "the blobs as they are");
+    let config = sandbox.ok(&["show", "dir:old", "config"]);
+    assert_eq!(sandbox.ok(&["show", "oci:new:v1", "config"]), config);
+    // Every other form, and by way of a manifest list.
+    sandbox.ok(&["convert", "dir:old", "oci:docker:v1", "--to", "docker"]);
+    sandbox.ok(&["convert", "dir:old", "oci:zstd:v1", "--compression", "zstd"]);
+    sandbox.ok(&["copy", "dir:old", "docker-archive:new.tar:app:v1"]);
+    for place in ["oci:docker:v1", "oci:zstd:v1", "docker-archive:new.tar"] {
+        sandbox.ok(&["validate", place]);
+        assert_eq!(sandbox.ok(&["show", place, "config"]), config, "{place}");
+    }
+    let whole = signed(&old.manifest);
+    let list = json!({
+        "schemaVersion": 2, "mediaType": "application/vnd.docker.distribution.manifest.list.v2+json",
+        "manifests": [{
+            "mediaType": "application/vnd.docker.distribution.manifest.v1+prettyjws",
+            "digest": sha256(old.manifest.as_bytes()), "size": whole.len(),
+            "platform": {"os": "linux", "architecture": "amd64"},
+        }],
+    });
+    let hex = |digest: &str| digest.replace("sha256:", "");
+    let name = format!("old/{}.manifest.json", hex(&sha256(old.manifest.as_bytes())));
+    sandbox.write(&name, whole);
+    sandbox.write("old/manifest.json", list.to_string());
+    sandbox.ok(&["validate", "dir:old"]);
+    sandbox.ok(&["convert", "dir:old", "oci:list:v1", "--to", "oci"]);
+    sandbox.ok(&["validate", "oci:list:v1"]);
+    let inspected = sandbox.json(&["inspect", "oci:list:v1"]);
+    assert_eq!(inspected["images"][0]["layers"].as_array().map(Vec::len), Some(2));
+    let errors = sandbox.fails(1, &["copy", "dir:old", "oci:copied"]);
+    assert!(errors.contains("plimsoll convert"), "{errors}");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::support::Sandbox;
 
-fn check(document: &Value) {
+pub(crate) fn check(document: &Value) {
     let name = document["schema"]
         .as_str()
         .expect("a schema")
@@ -69,8 +69,12 @@ fn every_report_follows_its_schema() {
         &["history", "oci:images:v4"],
         &["attach", "oci:images:v1", "tree/etc/motd", "--artifact-type", "a/b"],
         &["referrers", "oci:images:v1"],
+        &["convert", "oci:images:v1", "oci:images:v5", "--to", "docker", "--compression", "none"],
+        &["squash", "oci:images:v4", "-t", "v6"],
         &["explain"],
         &["explain", "E_DIGEST"],
+        &["explain", "LY2"],
+        &["validate", "oci:images"],
         &["version"],
     ] {
         check(&sandbox.json(words));

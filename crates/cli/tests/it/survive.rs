@@ -46,7 +46,7 @@ fn unknown_things_survive_packing_on_a_base() {
     let (mut manifest, mut config) = layout.only();
     manifest["x-manifest"] = json!({"n": [2]});
     manifest["layers"][0]["x-layer"] = json!(true);
-    manifest["layers"][0]["annotations"] = json!({"l": "1"});
+    manifest["layers"][0]["annotations"] = json!({"com.example.l": "1"});
     config["x-config"] = json!("kept");
     config["config"] = json!({"Healthcheck": {"Test": ["NONE"]}, "Labels": {"a": "1"}, "x-run": 7});
     config["rootfs"]["x-root"] = json!([]);
@@ -62,7 +62,7 @@ fn unknown_things_survive_packing_on_a_base() {
             serde_json::from_str(&sandbox.ok(&["show", to, "config"])).expect("JSON");
         assert_eq!(manifest["x-manifest"], json!({"n": [2]}));
         assert_eq!(manifest["layers"][0]["x-layer"], json!(true));
-        assert_eq!(manifest["layers"][0]["annotations"], json!({"l": "1"}));
+        assert_eq!(manifest["layers"][0]["annotations"], json!({"com.example.l": "1"}));
         assert_eq!(manifest["layers"].as_array().map(Vec::len), Some(2));
         assert_eq!(config["x-config"], "kept");
         assert_eq!(config["rootfs"]["x-root"], json!([]));

@@ -27,13 +27,36 @@ pub(crate) enum Meaning {
     Private,
 }
 
+/// Why the name of an entry is none.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Odd {
+    /// It lies in a folder that is named as a whiteout is.
+    Folder,
+    /// It is a whiteout of nothing.
+    Bare,
+}
+
 /// Reads the name of an entry, and those of its parents.
 pub(crate) fn meaning(path: &RelPath) -> Result<Meaning> {
-    let bad = |found: String, expected: &str| {
-        Err(Error::new(Code::UnsafeEntry, format!("reading entry {path}"))
-            .found(found)
-            .expected(expected))
-    };
+    look(path).map_err(|odd| {
+        let error = Error::new(Code::UnsafeEntry, format!("reading entry {path}"));
+        let name = |start: &[u8]| {
+            let mut names = path.components().map(OsStr::as_bytes);
+            shown(names.find(|name| name.starts_with(start)).unwrap_or_default())
+        };
+        match odd {
+            Odd::Folder => error
+                .found(format!("a folder named {} as a whiteout is", name(WHITEOUT)))
+                .expected("whiteouts without anything in them"),
+            Odd::Bare => error
+                .found(format!("whiteout {}", name(WHITEOUT)))
+                .expected("the name of a file behind .wh. (LY20)"),
+        }
+    })
+}
+
+/// The same without words.
+pub(crate) fn look(path: &RelPath) -> Result<Meaning, Odd> {
     let mut components = path.components().map(OsStr::as_bytes);
     let Some(name) = components.next_back() else { return Ok(Meaning::File) };
     for parent in components {
@@ -41,19 +64,14 @@ pub(crate) fn meaning(path: &RelPath) -> Result<Meaning> {
             return Ok(Meaning::Private);
         }
         if parent.starts_with(WHITEOUT) {
-            return bad(
-                format!("a folder named {} as a whiteout is", shown(parent)),
-                "whiteouts without anything in them",
-            );
+            return Err(Odd::Folder);
         }
     }
     match name.strip_prefix(WHITEOUT) {
         None => Ok(Meaning::File),
         Some(_) if name == OPAQUE => Ok(Meaning::HideAll),
         Some(_) if name.starts_with(AUFS) => Ok(Meaning::Private),
-        Some(b"" | b"." | b"..") => {
-            bad(format!("whiteout {}", shown(name)), "the name of a file behind .wh. (LY20)")
-        }
+        Some(b"" | b"." | b"..") => Err(Odd::Bare),
         Some(hidden) => Ok(Meaning::Hide(OsStr::from_bytes(hidden).to_owned())),
     }
 }

@@ -30,6 +30,8 @@ pub struct Entries<R> {
     state: State,
     /// How many headers were seen, extended ones included.
     count: u64,
+    /// Where the first header of the entry begins that is or was read.
+    header: u64,
     /// Kept from entry to entry, so that they are not allocated anew.
     extension: Vec<u8>,
     long_name: Vec<u8>,
@@ -74,6 +76,7 @@ impl<R: Read> Entries<R> {
             findings: Findings::default(),
             state: State::Reading,
             count: 0,
+            header: 0,
             extension: Vec::new(),
             long_name: Vec::new(),
             long_link: Vec::new(),
@@ -89,6 +92,17 @@ impl<R: Read> Entries<R> {
     /// How many bytes of the archive were taken so far.
     pub fn position(&self) -> u64 {
         self.input.position()
+    }
+
+    /// Where in the archive the entry begins that was read last, with the
+    /// headers that belong to it, or the one that could not be read.
+    pub fn header(&self) -> u64 {
+        self.header
+    }
+
+    /// Gives the reader back where it is, for those who stop before the end.
+    pub fn stop(self) -> (R, Vec<Finding>) {
+        (self.input.into_reader(), self.findings.into_vec())
     }
 
     /// The next entry with its content; `None` behind the last. What is left
@@ -134,7 +148,7 @@ impl<R: Read> Entries<R> {
                 self.findings.note("tar-after-end", || {
                     let what =
                         format!("bytes behind the end marker, from byte {at} on, are ignored");
-                    Finding::new("tar-after-end", what)
+                    Finding::new("tar-after-end", what).at_byte(at)
                 });
             }
         }
@@ -144,8 +158,10 @@ impl<R: Read> Entries<R> {
     fn advance(&mut self) -> Result<Option<Entry>> {
         self.content.skip(&mut self.input)?;
         let mut before = Extended::default();
+        self.header = self.input.position();
         loop {
             let offset = self.input.position();
+            self.findings.stand_at(Some(self.header));
             let Some(block) = self.input.block()?.map(Block) else {
                 end_of_headers(before, offset)?;
                 self.findings.push(Finding::new("tar-no-end", "the archive has no end marker"));
@@ -176,6 +192,7 @@ impl<R: Read> Entries<R> {
                         return Ok(Some(entry));
                     }
                     before = Extended::default();
+                    self.header = self.input.position();
                 }
             }
         }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use plimsoll_content::{Code, Error, Result, Source};
-use plimsoll_store::{Archive, Catalog, Dir, Form, Layout};
+use plimsoll_store::{Archive, Catalog, Dir, Form, Layout, Reading};
 
 use super::{Home, bug};
 use crate::reference::{At, Reference, Which};
@@ -61,20 +61,27 @@ impl Home {
     /// Opens the place of a reference; which image of it is meant comes with
     /// it, and what the place is called. `None` is a store that is not there.
     pub fn hold(&self, reference: &Reference) -> Result<(Option<Held>, Which, String)> {
+        self.hold_as(reference, true)
+    }
+
+    /// The same; a layout that is not to be `checked` may be in any state.
+    pub(crate) fn hold_as(
+        &self,
+        reference: &Reference,
+        checked: bool,
+    ) -> Result<(Option<Held>, Which, String)> {
         Ok(match reference.clone().look(true)? {
             Reference::Layout { path, which } => {
                 let place = format!("oci:{}", path.display());
-                let layout = Layout::open_with(&path, self.options())?;
+                let open = if checked { Layout::open_with } else { Layout::open_unchecked };
+                let layout = open(&path, self.options())?;
                 (Some(Held::Layout(layout)), which, place)
             }
             Reference::Archive { form, at, which } => {
-                let limits = self.limits();
-                let (scratch, folders) = (self.scratch(), self.dependencies());
+                let reading = Reading { form, unchecked: !checked, ..self.reading() };
                 let archive = match &at {
-                    At::File(path) => Archive::open_among(path, form, scratch, limits, folders)?,
-                    At::Stream => {
-                        Archive::read_among(self.input()?, "-", form, scratch, limits, folders)?
-                    }
+                    At::File(path) => Archive::open_with(path, &reading)?,
+                    At::Stream => Archive::read_with(self.input()?, "-", &reading)?,
                 };
                 let place = format!("{}{at}", archive.form().prefix());
                 (Some(Held::Archive(Box::new(archive))), which, place)
@@ -104,10 +111,7 @@ impl Home {
                 let form = match form.or(Archive::look(&path)?.flatten()) {
                     Some(form) => form,
                     // A compressed one, which takes reading it.
-                    None => {
-                        let (scratch, folders) = (self.scratch(), self.dependencies());
-                        Archive::open_among(&path, None, scratch, self.limits(), folders)?.form()
-                    }
+                    None => Archive::open_with(&path, &self.reading())?.form(),
                 };
                 absolute(form.prefix(), &path)
             }

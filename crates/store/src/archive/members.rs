@@ -90,9 +90,14 @@ impl<T: Clone> Members<T> {
         self.named.get(name.as_bytes())
     }
 
-    /// All names.
+    /// All names, in their order.
     pub(super) fn names(&self) -> impl Iterator<Item = &RelPath> {
         self.named.keys()
+    }
+
+    /// Whether what has that name is a folder.
+    pub(super) fn is_folder(&self, name: &RelPath) -> bool {
+        matches!(self.named.get(name), Some(Member::Other("a folder")))
     }
 
     /// The file of that name, which may be one of several that it has; `None`

@@ -1,5 +1,5 @@
-//! Images in tar archives: a layout in an archive (`oci-archive:`), and what
-//! `docker save` writes (`docker-archive:`).
+//! Images in tar archives: a layout in an archive (`oci-archive:`), what
+//! `docker save` writes (`docker-archive:`), and AppC images (`aci:`).
 //!
 //! An [`Archive`] is a place to read from. An uncompressed one in a file is
 //! read where it lies, by offset; one that is compressed, or that comes
@@ -18,6 +18,7 @@ mod files;
 mod legacy;
 mod members;
 mod output;
+mod read_docker;
 mod receive;
 mod write_docker;
 mod write_oci;
@@ -34,22 +35,25 @@ use plimsoll_content::limits::Limits;
 use plimsoll_content::{
     Code, Descriptor, Digest, Document, Error, Result, Source, Unverified, View,
 };
+use plimsoll_layer::RelPath;
 use plimsoll_layer::codec::{Decoder, Format};
 use plimsoll_layer::tar::Entries;
 use plimsoll_spec::{Index, LayoutHeader};
 
 pub use output::Output;
 pub use receive::{Received, receive};
-pub use write_docker::{DockerImage, DockerWriter};
+pub use write_docker::DockerWriter;
 pub use write_oci::OciWriter;
 
 use crate::catalog::Catalog;
+use crate::layout::Frame;
 use crate::temporary;
 use docker::Files as _;
 use members::{Members, Piece, Span};
 
 const HEADER: &str = "oci-layout";
 const INDEX: &str = "index.json";
+const BLOBS: &str = "blobs";
 
 /// How much of a file tells what it is.
 const START: u64 = 512;
@@ -79,6 +83,29 @@ impl Form {
     pub const ALL: [Self; 3] = [Self::Oci, Self::Docker, Self::Aci];
 }
 
+/// How an archive is read.
+#[derive(Clone, Copy, Debug)]
+pub struct Reading<'a> {
+    /// What kind of archive it is; without it, that is seen by what it holds.
+    pub form: Option<Form>,
+    /// A folder for the temporary file that a compressed one needs.
+    pub scratch: &'a Path,
+    /// The budgets for documents in it.
+    pub limits: Limits,
+    /// Where the images are that an AppC image depends on.
+    pub folders: &'a [PathBuf],
+    /// Whether the documents of a layout in it may be in any state: to judge
+    /// them ([`Archive::frame`]).
+    pub unchecked: bool,
+}
+
+impl<'a> Reading<'a> {
+    /// Nothing special.
+    pub fn new(scratch: &'a Path, limits: Limits) -> Self {
+        Self { form: None, scratch, limits, folders: &[], unchecked: false }
+    }
+}
+
 /// An archive to read from.
 pub struct Archive {
     form: Form,
@@ -101,23 +128,16 @@ impl Archive {
     /// file that a compressed one needs; `limits` are the budgets for documents
     /// in it. Without `form`, what it is is seen by what it holds.
     pub fn open(path: &Path, form: Option<Form>, scratch: &Path, limits: Limits) -> Result<Self> {
-        Self::open_among(path, form, scratch, limits, &[])
+        Self::open_with(path, &Reading { form, ..Reading::new(scratch, limits) })
     }
 
-    /// The same; what an AppC image depends on is looked for in the folder of
-    /// `path` and in these.
-    pub fn open_among(
-        path: &Path,
-        form: Option<Form>,
-        scratch: &Path,
-        limits: Limits,
-        folders: &[PathBuf],
-    ) -> Result<Self> {
-        let file = File::open(path)
-            .map_err(|cause| Error::io("opening archive", path.display(), cause))?;
-        let mut all = vec![path.parent().map_or_else(PathBuf::new, Path::to_owned)];
-        all.extend_from_slice(folders);
-        Self::read_among(file, &path.display().to_string(), form, scratch, limits, &all)
+    /// The same with all that can be said about it. What an AppC image depends
+    /// on is also looked for in the folder of `path`.
+    pub fn open_with(path: &Path, reading: &Reading<'_>) -> Result<Self> {
+        let mut folders = vec![path.parent().map_or_else(PathBuf::new, Path::to_owned)];
+        folders.extend_from_slice(reading.folders);
+        let reading = Reading { folders: &folders, ..*reading };
+        Self::read_with(open_file(path)?, &path.display().to_string(), &reading)
     }
 
     /// What the file at `path` looks like: `None` if it is no archive of
@@ -180,22 +200,15 @@ impl Archive {
         scratch: &Path,
         limits: Limits,
     ) -> Result<Self> {
-        Self::read_among(file, shown, form, scratch, limits, &[])
+        Self::read_with(file, shown, &Reading { form, ..Reading::new(scratch, limits) })
     }
 
-    /// The same; what an AppC image depends on is looked for in these folders.
-    pub fn read_among(
-        file: File,
-        shown: &str,
-        form: Option<Form>,
-        scratch: &Path,
-        limits: Limits,
-        folders: &[PathBuf],
-    ) -> Result<Self> {
+    /// The same with all that can be said about it.
+    pub fn read_with(file: File, shown: &str, reading: &Reading<'_>) -> Result<Self> {
         let doing = || format!("opening archive {shown}");
-        let (file, length) = plain(file, shown, scratch)?;
+        let (file, length) = plain(file, shown, reading.scratch)?;
         let members = Members::index(&file, length).map_err(|error| error.context(doing()))?;
-        let Some(form) = form.or_else(|| form_of(&members)) else {
+        let Some(form) = reading.form.or_else(|| form_of(&members)) else {
             return Err(neither(doing(), shown));
         };
         let mut archive = Self {
@@ -208,15 +221,48 @@ impl Archive {
             layers: BTreeMap::new(),
             hashed: BTreeMap::new(),
             findings: Vec::new(),
-            limits,
+            limits: reading.limits,
         };
         match form {
+            Form::Oci if reading.unchecked => Ok(()),
             Form::Oci => archive.open_oci(),
             Form::Docker => archive.open_docker(),
-            Form::Aci => archive.open_aci(length, scratch, folders),
+            Form::Aci => archive.open_aci(length, reading),
         }
         .map_err(|error| error.context(doing()))?;
         Ok(archive)
+    }
+
+    /// What the layout in the archive consists of, unread, to judge it by the
+    /// letter; `None` if it is no layout.
+    pub fn frame(&self) -> Option<Frame> {
+        if self.form != Form::Oci {
+            return None;
+        }
+        let limits = &self.limits;
+        let blobs = self.members.names().any(is_in_blobs);
+        Some(Frame {
+            header: self.document(HEADER, LayoutHeader::limit(limits)),
+            index: self.document(INDEX, Index::limit(limits)),
+            blobs: blobs || self.members.has(BLOBS),
+        })
+    }
+
+    /// The blobs of a layout in the archive with their sizes, and what else
+    /// lies among them.
+    pub fn inventory(&self) -> (Vec<(Digest, u64)>, Vec<PathBuf>) {
+        let (mut blobs, mut strangers) = (Vec::new(), Vec::new());
+        for name in self.members.names().filter(|name| is_in_blobs(name)) {
+            let shown = name.to_string();
+            let span = self.members.file(&shown).ok().flatten();
+            match (digest_of_name(&shown), span) {
+                (Some(digest), Some(span)) => blobs.push((digest, span.size)),
+                // The folder of an algorithm.
+                _ if self.members.is_folder(name) && name.components().count() == 2 => {}
+                _ => strangers.push(PathBuf::from(shown)),
+            }
+        }
+        (blobs, strangers)
     }
 
     /// What kind of archive it is.
@@ -255,11 +301,11 @@ impl Archive {
         Ok(())
     }
 
-    fn open_aci(&mut self, length: u64, scratch: &Path, folders: &[PathBuf]) -> Result<()> {
+    fn open_aci(&mut self, length: u64, reading: &Reading<'_>) -> Result<()> {
         let members = std::mem::replace(&mut self.members, Members::new());
         let file = Arc::clone(&self.file);
         let top = aci::Part::new(&self.shown, file, length, members, &self.limits)?;
-        let read = aci::read(top, scratch, folders, self.limits)?;
+        let read = aci::read(top, reading.scratch, reading.folders, self.limits)?;
         self.file = Arc::new(read.file);
         self.layers = read.layers;
         self.documents = read.documents;
@@ -274,6 +320,14 @@ impl Archive {
             Form::Docker | Form::Aci => Ok(self.layers.get(digest).copied()),
         }
     }
+}
+
+fn open_file(path: &Path) -> Result<File> {
+    File::open(path).map_err(|cause| Error::io("opening archive", path.display(), cause))
+}
+
+fn is_in_blobs(name: &RelPath) -> bool {
+    name.as_bytes().starts_with(b"blobs/")
 }
 
 /// What an archive is by what it holds.
@@ -312,6 +366,12 @@ fn oci_list(
     let index =
         Document::<Index>::parse_within(documents.1.ok_or_else(|| missing(INDEX))?, limits)?;
     Ok(index.view().manifests.clone())
+}
+
+/// The digest that the name of a blob claims.
+fn digest_of_name(name: &str) -> Option<Digest> {
+    let (algorithm, encoded) = name.strip_prefix("blobs/")?.split_once('/')?;
+    format!("{algorithm}:{encoded}").parse().ok()
 }
 
 /// The name of a blob in the archive of a layout.

@@ -8,13 +8,13 @@ use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use plimsoll_content::{Descriptor, Digest, Document, Error, MediaType, Result, Source};
+use plimsoll_content::{Descriptor, Digest, Document, Error, MediaType, Result, Source, View};
 use plimsoll_spec::{Index, LayoutHeader};
 use rustix::fs::{RenameFlags, renameat_with};
 use rustix::io::Errno;
 
 use super::blobs::path;
-use super::{HEADER, INDEX, Layout, OWN, Options};
+use super::{BLOBS, HEADER, INDEX, Layout, OWN, Options};
 use crate::folder::{Folder, Refused};
 
 const QUARANTINE: &str = "quarantine";
@@ -27,6 +27,16 @@ impl Layout {
     /// check it, and to repair it.
     pub fn open_unchecked(path: &Path, options: Options) -> Result<Self> {
         Self::unchecked(path, options)
+    }
+
+    /// What the layout consists of, unread, to judge it by the letter.
+    pub fn frame(&self) -> Frame {
+        let limits = &self.options.limits;
+        Frame {
+            header: self.read_document(HEADER, LayoutHeader::limit(limits)),
+            index: self.read_document(INDEX, Index::limit(limits)),
+            blobs: self.root.folder(BLOBS).is_ok(),
+        }
     }
 
     /// The length of the file of a blob; `None` if there is none.
@@ -136,6 +146,17 @@ impl Layout {
         own.make(QUARANTINE).map_err(failed)?;
         Ok((own.folder(QUARANTINE).map_err(failed)?, Path::new(OWN).join(QUARANTINE)))
     }
+}
+
+/// The parts of a layout that is to be judged. Nothing about them is sure.
+#[derive(Debug)]
+pub struct Frame {
+    /// The bytes of `oci-layout`, if there is one.
+    pub header: Result<Option<Vec<u8>>>,
+    /// The bytes of `index.json`, if there is one.
+    pub index: Result<Option<Vec<u8>>>,
+    /// Whether there is a folder `blobs`.
+    pub blobs: bool,
 }
 
 const OCTETS: MediaType = MediaType::from_static("application/octet-stream");

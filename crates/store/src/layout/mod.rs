@@ -34,6 +34,7 @@ use plimsoll_content::{Code, Document, Error, Result, View};
 use plimsoll_spec::{Index, LayoutHeader};
 
 pub use blobs::{Inventory, Removed};
+pub use check::Frame;
 pub(crate) use collect::in_folder;
 pub use collect::{Collect, Collected};
 pub use select::Selector;

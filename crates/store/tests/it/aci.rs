@@ -9,7 +9,7 @@ use plimsoll_content::{Algorithm, Code, Digest, Result, Source};
 use plimsoll_layer::tar::Entries;
 use plimsoll_layer::{EntryKind, Limits as LayerLimits};
 use plimsoll_spec::{Config, Manifest};
-use plimsoll_store::{Archive, Form};
+use plimsoll_store::{Archive, Form, Reading};
 use serde_json::{Value, json};
 
 use crate::archive::{Raw, tar};
@@ -219,13 +219,10 @@ fn a_dependency_is_found_by_name_labels_id_and_size() {
     other.write("base", &manifest("elsewhere", json!([])), &[("rootfs/file", b'0', b"there")]);
     app(json!({"imageName": "example.com/elsewhere"}));
     images.refused("app", Code::NotFound);
-    let found = Archive::open_among(
-        &images.path("app.aci"),
-        Some(Form::Aci),
-        images.folder.path(),
-        Limits::default(),
-        &[other.folder.path().to_owned()],
-    );
+    let folders = [other.folder.path().to_owned()];
+    let reading =
+        Reading { folders: &folders, ..Reading::new(images.folder.path(), Limits::default()) };
+    let found = Archive::open_with(&images.path("app.aci"), &reading);
     assert_eq!(tops(&found.expect("found")), ["there", "app"]);
 }
 
