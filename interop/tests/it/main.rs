@@ -6,6 +6,7 @@ mod crash;
 mod debian;
 mod layers;
 mod layouts;
+mod old;
 mod places;
 mod power;
 mod promises;
