@@ -30,6 +30,8 @@ impl Converter<'_> {
         let new = match image::node(self.source, descriptor)? {
             Node::Index(index) => self.index(descriptor, &index, depth)?,
             Node::Manifest(manifest) if is_image(&manifest) => self.image(descriptor)?,
+            // It becomes an OCI image in memory, and goes on from there.
+            Node::Schema1(_) => self.image(descriptor)?,
             Node::Manifest(manifest) => self.artifact(descriptor, &manifest)?,
             Node::Opaque if depth > 0 => self.opaque(descriptor)?,
             Node::Opaque => {
@@ -47,6 +49,7 @@ impl Converter<'_> {
 
     fn image(&mut self, descriptor: &Descriptor) -> Result<Descriptor> {
         let image = Image::open(self.source, descriptor, None)?;
+        let image = image.complete(self.source, &self.options.limits, self.watch)?;
         let from = Family::of(&descriptor.media_type);
         let to = self.options.family.unwrap_or(from);
         let (layers, diff_ids) = (&image.manifest.layers, &image.config.rootfs.diff_ids);

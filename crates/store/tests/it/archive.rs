@@ -18,10 +18,10 @@ use plimsoll_store::{
 use crate::build::{Place, code, image, index, put, read};
 
 /// One entry of a tar archive: name, type, content or target of a link.
-type Raw<'a> = (&'a str, u8, &'a [u8]);
+pub(crate) type Raw<'a> = (&'a str, u8, &'a [u8]);
 
 /// An archive by hand: names that no good writer would write.
-fn tar(entries: &[Raw<'_>]) -> Vec<u8> {
+pub(crate) fn tar(entries: &[Raw<'_>]) -> Vec<u8> {
     let mut archive = Vec::new();
     for (name, kind, content) in entries {
         let mut header = [0u8; 512];
@@ -47,7 +47,7 @@ fn tar(entries: &[Raw<'_>]) -> Vec<u8> {
     archive
 }
 
-fn sha256(bytes: &[u8]) -> String {
+pub(crate) fn sha256(bytes: &[u8]) -> String {
     Digest::of(Algorithm::Sha256, bytes).encoded()
 }
 
@@ -62,7 +62,10 @@ fn config(layers: &[&[u8]]) -> Vec<u8> {
 }
 
 /// The two ways of reading an archive: in place, and as it goes by.
-fn both(bytes: &[u8], form: Option<Form>) -> (Result<Archive>, Result<(Place, Received)>) {
+pub(crate) fn both(
+    bytes: &[u8],
+    form: Option<Form>,
+) -> (Result<Archive>, Result<(Place, Received)>) {
     let folder = tempfile::tempdir().expect("folder");
     let path = folder.path().join("archive");
     fs::write(&path, bytes).expect("written");
@@ -76,7 +79,7 @@ fn both(bytes: &[u8], form: Option<Form>) -> (Result<Archive>, Result<(Place, Re
     (opened, received)
 }
 
-fn refused(bytes: &[u8], expected: Code) {
+pub(crate) fn refused(bytes: &[u8], expected: Code) {
     let (opened, received) = both(bytes, None);
     assert_eq!(code(opened), expected, "in place");
     assert_eq!(code(received.map(|_| ())), expected, "as a stream");
