@@ -45,8 +45,8 @@ const ROOMS: &[Room] = &[
     room(RUNTIME, 2, &[CONTENT, SPEC, LAYER]),
     room(FACADE, 3, &[CONTENT, SPEC, NAME, LAYER, STORE, REGISTRY, SIGN, RUNTIME]),
     room(SERVE, 3, &[CONTENT, SPEC, NAME, LAYER, STORE, SIGN]),
-    room(CLI, 4, &[FACADE, SERVE]),
-    room(KIT, 4, &[CONTENT, SPEC, LAYER]),
+    room(KIT, 3, &[CONTENT, SPEC, LAYER]),
+    room(CLI, 4, &[FACADE, SERVE, KIT]),
     // Outside of the house: they look at the program from the street.
     room(INTEROP, 9, &[]),
     room(XTASK, 9, &[]),

@@ -23,7 +23,7 @@ const STYLES: Styles = Styles::styled()
     styles = STYLES,
     disable_help_subcommand = true,
     after_help = "References: oci:PATH[:REF] (a layout), oci-archive:PATH[:REF] and docker-archive:PATH[:REF] (tar archives),\n\
-                  dir:PATH (skopeo's folder), store:NAME or NAME (the local store), ./PATH (looked at), - (an archive on a pipe).\n\
+                  aci:PATH (an AppC image, read), dir:PATH (skopeo's folder), store:NAME or NAME (the local store), ./PATH (looked at), - (an archive on a pipe).\n\
                   Moving and looking act on all platforms; unpacking and running on this machine's; --platform overrides.\n\
                   First steps: plimsoll demo      What an error code or rule means: plimsoll explain CODE"
 )]
@@ -78,6 +78,18 @@ pub(crate) struct Global {
     /// them. Those of PLIMSOLL_LIMITS, divided by commas, come first
     #[arg(long, global = true, value_name = "NAME=VALUE", help_heading = "Global options")]
     pub(crate) limit: Vec<String>,
+
+    /// Where else files .aci are that an AppC image depends on; the folder of the
+    /// image itself comes first
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        env = "PLIMSOLL_ACI_PATH",
+        value_delimiter = ':',
+        help_heading = "Global options"
+    )]
+    pub(crate) aci_path: Vec<PathBuf>,
 
     /// When to use colour
     #[arg(long, global = true, value_enum, default_value_t = ColorMode::Auto, env = "PLIMSOLL_COLOR", value_name = "WHEN", help_heading = "Global options")]
@@ -141,6 +153,8 @@ pub(crate) enum Verb {
     /// Copy images to another place, byte for byte
     #[command(visible_alias = "cp")]
     Copy(verbs::copy::Args),
+    /// Convert an image to another form, compression or digest algorithm
+    Convert(verbs::convert::Args),
     /// Write images to an archive
     Save(verbs::save::Args),
     /// Bring the images of an archive into the local store
@@ -165,6 +179,9 @@ pub(crate) enum Verb {
     Append(verbs::append::Args),
     /// Put an image on another base
     Rebase(verbs::rebase::Args),
+    /// Join the layers of an image into one
+    #[command(visible_alias = "flatten")]
+    Squash(verbs::squash::Args),
     /// Make and change indexes of images for several platforms
     #[command(alias = "manifest")]
     Index(verbs::index::Args),
@@ -194,6 +211,8 @@ pub(crate) enum Verb {
     Run(verbs::run::Args),
     /// See the main steps at work, with nothing installed
     Demo(verbs::demo::Args),
+    /// Conformance cases, and what any command makes of them
+    Kit(verbs::kit::Args),
     /// Check what this machine can do, or list the limits for input
     Doctor(verbs::doctor::Args),
     /// Tell what an error code or a rule means

@@ -50,6 +50,7 @@ impl Context {
                 .with_limits(limits.documents)
                 .flushed(if global.no_sync { Flush::Never } else { Flush::Durable })
                 .with_scratch(scratch())
+                .with_dependencies(global.aci_path.clone())
                 .with_streams(Streams {
                     input,
                     output: || io::stdout().as_fd().try_clone_to_owned().map(File::from),
@@ -113,7 +114,7 @@ fn store_path(flag: Option<PathBuf>) -> Result<PathBuf> {
 
 /// A folder for big temporary files without a name: `TMPDIR`, else `/var/tmp`,
 /// which is a disk where `/tmp` may be memory.
-fn scratch() -> PathBuf {
+pub(crate) fn scratch() -> PathBuf {
     match std::env::var_os("TMPDIR").filter(|value| !value.is_empty()) {
         Some(folder) => folder.into(),
         None if std::path::Path::new("/var/tmp").is_dir() => "/var/tmp".into(),

@@ -55,7 +55,10 @@ impl fmt::Display for Finding {
 /// count.
 #[derive(Clone, Debug, Default)]
 pub struct Findings {
-    kept: Vec<Finding>,
+    /// Each with the position that it was found at.
+    kept: Vec<(u64, Finding)>,
+    /// Where the reader is.
+    position: u64,
     /// How often each name came, in the order of first appearance.
     seen: Vec<(&'static str, u64)>,
     /// Where the reader is that finds them.
@@ -77,6 +80,51 @@ impl Findings {
         }
     }
 
+    /// What comes next is found at that position, such as the number of an
+    /// entry. It only matters for [`Findings::absorb`].
+    pub(crate) fn at(&mut self, position: u64) {
+        self.position = position;
+    }
+
+    /// Whether nothing was found.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.seen.is_empty()
+    }
+
+    /// Takes in what another thread found, as if one had found all of it in
+    /// the order of positions.
+    pub(crate) fn absorb(&mut self, other: Self) {
+        if other.is_empty() {
+            return;
+        }
+        self.kept.extend(other.kept);
+        self.kept.sort_by_key(|(position, _)| *position);
+        let mut seen: Vec<(&'static str, u64)> = Vec::new();
+        let mut kept: Vec<(&'static str, u64)> = Vec::new();
+        for (name, count) in self.seen.drain(..).chain(other.seen) {
+            match seen.iter_mut().find(|(known, _)| *known == name) {
+                Some((_, sum)) => *sum += count,
+                None => seen.push((name, count)),
+            }
+        }
+        self.kept.retain(|(_, finding)| {
+            match kept.iter_mut().find(|(name, _)| *name == finding.name) {
+                Some((_, count)) => {
+                    *count += 1;
+                    *count <= KEPT
+                }
+                None => {
+                    kept.push((finding.name, 1));
+                    true
+                }
+            }
+        });
+        // Every name was kept at least once, so this is all of them.
+        let first = |name| kept.iter().position(|(known, _)| *known == name);
+        seen.sort_by_key(|(name, _)| first(*name));
+        self.seen = seen;
+    }
+
     /// Says where the reader is that finds what comes in from now on.
     pub(crate) fn stand_at(&mut self, offset: Option<u64>) {
         self.offset = offset;
@@ -84,18 +132,19 @@ impl Findings {
 
     fn keep(&mut self, finding: Finding) {
         let offset = finding.offset.or(self.offset);
-        self.kept.push(Finding { offset, ..finding });
+        self.kept.push((self.position, Finding { offset, ..finding }));
     }
 
     /// All that was kept, and one finding more for each name that came too
     /// often.
-    pub fn into_vec(mut self) -> Vec<Finding> {
+    pub fn into_vec(self) -> Vec<Finding> {
+        let mut list: Vec<_> = self.kept.into_iter().map(|(_, finding)| finding).collect();
         for (name, count) in self.seen {
             if count > KEPT {
-                self.kept.push(Finding::new(name, format!("and {} more of these", count - KEPT)));
+                list.push(Finding::new(name, format!("and {} more of these", count - KEPT)));
             }
         }
-        self.kept
+        list
     }
 
     fn room_for(&mut self, name: &'static str) -> bool {
@@ -127,5 +176,21 @@ mod tests {
         assert_eq!(list.len(), 22);
         assert_eq!(list[20].to_string(), "x: other (b)");
         assert_eq!(list[21].to_string(), "and 980 more of these (a)");
+    }
+
+    #[test]
+    fn two_threads_find_what_one_would() {
+        let find = |findings: &mut Findings, at: u64| {
+            findings.at(at);
+            let name = if at.is_multiple_of(7) { "seven" } else { "other" };
+            findings.note(name, || Finding::new(name, at.to_string()));
+        };
+        let (mut one, mut even, mut odd) = <(Findings, Findings, Findings)>::default();
+        for at in 0..300 {
+            find(&mut one, at);
+            find(if at.is_multiple_of(2) { &mut even } else { &mut odd }, at);
+        }
+        odd.absorb(even);
+        assert_eq!(odd.into_vec(), one.into_vec());
     }
 }

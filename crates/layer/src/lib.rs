@@ -21,6 +21,7 @@ pub mod ids;
 pub mod limits;
 pub mod pack;
 pub mod path;
+pub mod recode;
 pub mod remove;
 pub mod root;
 pub mod tar;

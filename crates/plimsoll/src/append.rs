@@ -10,7 +10,7 @@ use plimsoll_content::{
 use plimsoll_layer::Limits;
 use plimsoll_layer::codec::{Compression, Decoder, Encoder, Format};
 use plimsoll_layer::tar::Entries;
-use plimsoll_spec::{LayerCompression, LayerType};
+use plimsoll_spec::media_type;
 
 use crate::change::Report;
 use crate::draft::Draft;
@@ -169,23 +169,18 @@ fn archive(
         (Format::Tar, compression) => {
             let encoder = Encoder::with_threads(compression, sealing, options.threads)?;
             let (encoder, read) = read(&file, encoder, format, limits)?;
-            let kind = match compression {
-                Compression::None => LayerCompression::None,
-                Compression::Gzip { .. } => LayerCompression::Gzip,
-                Compression::Zstd { .. } => LayerCompression::Zstd,
-            };
-            (encoder.finish()?, read, kind, compression.to_string())
+            (encoder.finish()?, read, pack::layer_type(compression), compression.to_string())
         }
         (Format::Gzip, _) => {
             let (sealing, read) = read(&file, sealing, format, limits)?;
-            (sealing, read, LayerCompression::Gzip, format.to_string())
+            (sealing, read, media_type::LAYER_GZIP, format.to_string())
         }
         (Format::Zstd, _) => {
             let (sealing, read) = read(&file, sealing, format, limits)?;
-            (sealing, read, LayerCompression::Zstd, format.to_string())
+            (sealing, read, media_type::LAYER_ZSTD, format.to_string())
         }
     };
-    let (proof, ingest) = sealing.finish(LayerType::name(kind));
+    let (proof, ingest) = sealing.finish(kind);
     let blob = proof.descriptor().clone();
     ingest.into_inner().commit(proof)?;
     warnings.extend(notes::all("", &read.findings, watch));

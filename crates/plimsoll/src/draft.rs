@@ -11,12 +11,13 @@ use plimsoll_content::{
 };
 use plimsoll_content::{Code, Source, Watch};
 use plimsoll_spec::graph::Node;
-use plimsoll_spec::{Config, History, Index, LayerType, Manifest, media_type, select};
+use plimsoll_spec::{Config, History, Index, Manifest, media_type, select};
 use serde_json::{Map, Value};
 
+use crate::convert::Family;
 use crate::edit::{Edit, array, object};
 use crate::image::{self, Image};
-use crate::transfer;
+use crate::{schema1, transfer};
 
 /// An image that is being changed.
 #[derive(Clone, Debug)]
@@ -46,13 +47,22 @@ impl Draft {
     }
 
     /// An image as it is.
+    ///
+    /// Errors with [`Code::Unrepresentable`] for one of Docker schema 1 that is
+    /// not [complete](Image::complete).
     pub fn of(image: &Image) -> Result<Self> {
+        if image.manifest.layers.len() != image.config.rootfs.diff_ids.len() {
+            image.written(|| format!("changing {}", image.descriptor.digest))?;
+        }
         let algorithm = |digest: &Digest| digest.computable("a changed document");
         Ok(Self {
             manifest: parse(image.manifest.bytes())?,
             config: parse(image.config.bytes())?,
             config_type: image.manifest.config.media_type.clone(),
-            manifest_type: image.descriptor.media_type.clone(),
+            manifest_type: match &image.schema1 {
+                None => image.descriptor.media_type.clone(),
+                Some(_) => media_type::MANIFEST,
+            },
             algorithms: (
                 algorithm(&image.manifest.config.digest)?,
                 algorithm(&image.descriptor.digest)?,
@@ -65,18 +75,29 @@ impl Draft {
     pub fn into_oci(mut self) -> Result<Self> {
         self.manifest.remove("subject");
         self.manifest.insert("mediaType".to_owned(), Value::from(media_type::MANIFEST.as_str()));
-        self.manifest_type = media_type::MANIFEST;
-        self.config_type = media_type::CONFIG;
-        self.algorithms = (Algorithm::Sha256, Algorithm::Sha256);
-        for layer in array(&mut self.manifest, "layers")? {
-            rename_layer(layer, true);
-        }
-        Ok(self)
+        self.convert(Family::Oci)?;
+        Ok(self.rehashed(Algorithm::Sha256))
     }
 
-    /// Whether it is a Docker image.
-    pub fn is_docker(&self) -> bool {
-        self.manifest_type == media_type::DOCKER_MANIFEST
+    /// Makes an image of that family of it. Gives what is lost by that.
+    ///
+    /// Errors with [`Code::Unrepresentable`] if that has no such layers.
+    pub fn convert(&mut self, family: Family) -> Result<Vec<String>> {
+        let lost = family.manifest(&mut self.manifest, &self.manifest_type)?;
+        self.manifest_type = family.name(&self.manifest_type);
+        self.config_type = family.name(&self.config_type);
+        Ok(lost)
+    }
+
+    /// The same with documents of that algorithm.
+    #[must_use]
+    pub fn rehashed(self, algorithm: Algorithm) -> Self {
+        Self { algorithms: (algorithm, algorithm), ..self }
+    }
+
+    /// Whose documents they are.
+    pub fn family(&self) -> Family {
+        Family::of(&self.manifest_type)
     }
 
     /// The algorithm of the digest that its manifest has.
@@ -98,7 +119,7 @@ impl Draft {
     /// below.
     pub fn push(&mut self, layer: &Descriptor, diff_id: &Digest, step: &History) -> Result<()> {
         let mut layer = serde_json::to_value(layer).map_err(bug)?;
-        rename_layer(&mut layer, !self.is_docker());
+        self.family().adopt(&mut layer)?;
         array(&mut self.manifest, "layers")?.push(layer);
         let ids = array(object(&mut self.config, "rootfs")?, "diff_ids")?;
         let below = ids.len();
@@ -114,6 +135,14 @@ impl Draft {
         Ok(())
     }
 
+    /// What its layers are, by their media types.
+    pub(crate) fn layer_types(&self) -> Vec<String> {
+        let layers = self.manifest.get("layers").and_then(Value::as_array);
+        let said =
+            |layer: &Value| layer.get("mediaType").and_then(Value::as_str).map(str::to_owned);
+        layers.into_iter().flatten().map(|layer| said(layer).unwrap_or_default()).collect()
+    }
+
     /// The JSON of the config.
     pub(crate) fn config_mut(&mut self) -> &mut Map<String, Value> {
         &mut self.config
@@ -127,10 +156,8 @@ impl Draft {
     /// Writes both documents, and gives the descriptor of the manifest with
     /// its platform.
     pub fn write(mut self, sink: &dyn Sink) -> Result<Descriptor> {
-        let config = match &self.before {
-            Some(image) if parse(image.config.bytes())? == self.config => image.config.clone(),
-            _ => document::<Config>(&self.config)?,
-        };
+        let before = self.before.as_ref();
+        let config = kept::<Config>(before.map(|image| &image.config), &self.config)?;
         let descriptor = config.descriptor(self.config_type.clone(), self.algorithms.0);
         sink.write(&descriptor, config.bytes())?;
         let member = object(&mut self.manifest, "config")?;
@@ -146,12 +173,8 @@ impl Draft {
         for (name, value) in new {
             member.insert(name.to_owned(), value);
         }
-        let manifest = match &self.before {
-            Some(image) if parse(image.manifest.bytes())? == self.manifest => {
-                image.manifest.clone()
-            }
-            _ => document::<Manifest>(&self.manifest)?,
-        };
+        let before = self.before.as_ref();
+        let manifest = kept::<Manifest>(before.map(|image| &image.manifest), &self.manifest)?;
         let mut descriptor = manifest.descriptor(self.manifest_type, self.algorithms.1);
         sink.write(&descriptor, manifest.bytes())?;
         descriptor.platform = Some(config.platform());
@@ -212,6 +235,7 @@ impl Rewrite<'_> {
                 let image = Image::open(self.source, descriptor, self.platform)?;
                 self.image(&image)
             }
+            Node::Schema1(_) => Err(schema1::refused(format!("changing {}", descriptor.digest))),
             Node::Opaque => {
                 Err(Error::new(Code::MediaType, format!("changing {}", descriptor.digest))
                     .found(format!("media type {:?}", descriptor.media_type.as_str()))
@@ -256,8 +280,7 @@ impl Rewrite<'_> {
         if self.platform.is_none() {
             (self.index)(&mut value)?;
         }
-        let new =
-            if value == parse(index.bytes())? { index.clone() } else { document::<Index>(&value)? };
+        let new = kept::<Index>(Some(index), &value)?;
         let algorithm = descriptor.digest.computable("a changed index")?;
         let new_descriptor = new.descriptor(descriptor.media_type.clone(), algorithm);
         self.sink.write(&new_descriptor, new.bytes())?;
@@ -269,7 +292,7 @@ impl Rewrite<'_> {
         match image::node(self.source, entry) {
             Ok(Node::Index(_)) => return Ok(Meant::Index),
             Ok(Node::Manifest(_)) => {}
-            Ok(Node::Opaque) => return Ok(Meant::Other),
+            Ok(Node::Schema1(_) | Node::Opaque) => return Ok(Meant::Other),
             Err(error) if error.code() == Code::NotFound => return Ok(Meant::Other),
             Err(error) => return Err(error),
         }
@@ -303,7 +326,11 @@ enum Meant {
 
 /// Lets an entry of an index point at the new content. Its platform changes
 /// only if that of the image did.
-fn update(member: &mut Map<String, Value>, old: &Descriptor, new: &Descriptor) -> Result<()> {
+pub(crate) fn update(
+    member: &mut Map<String, Value>,
+    old: &Descriptor,
+    new: &Descriptor,
+) -> Result<()> {
     if old.digest == new.digest {
         return Ok(());
     }
@@ -332,6 +359,18 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Map<String, Value>> {
     })
 }
 
+/// A document out of a JSON object: the one that was there before, byte for
+/// byte, if it says nothing else.
+pub(crate) fn kept<T: View + Clone>(
+    before: Option<&Document<T>>,
+    value: &Map<String, Value>,
+) -> Result<Document<T>> {
+    match before {
+        Some(before) if parse(before.bytes())? == *value => Ok(before.clone()),
+        _ => document(value),
+    }
+}
+
 /// A document out of a JSON object, in canonical form.
 pub(crate) fn document<T: View>(value: &Map<String, Value>) -> Result<Document<T>> {
     Document::parse(json::canonical(value)?)
@@ -351,14 +390,4 @@ fn bug(cause: serde_json::Error) -> Error {
 /// Whether a step of the history made no layer.
 pub(crate) fn is_empty_layer(step: &Value) -> bool {
     step.get("empty_layer").and_then(Value::as_bool).unwrap_or(false)
-}
-
-/// Gives a layer the name that layers have in such a manifest.
-pub(crate) fn rename_layer(layer: &mut Value, oci: bool) {
-    let Some(said) = layer.get("mediaType").and_then(Value::as_str).map(MediaType::from) else {
-        return;
-    };
-    let Some(kind) = LayerType::of(&said) else { return };
-    let new = if oci { kind.media_type() } else { kind.docker_name().unwrap_or(said) };
-    layer["mediaType"] = Value::from(new.as_str());
 }

@@ -14,7 +14,7 @@ use serde::Serialize;
 use crate::image::Image;
 use crate::notes;
 use crate::transfer::Counted;
-use crate::unpack;
+use crate::unpack::Way;
 
 /// How an image is exported.
 #[derive(Clone, Debug)]
@@ -64,6 +64,7 @@ pub fn export<W: Write>(
     options: &Options,
     watch: &dyn Watch,
 ) -> Result<(Exported, W)> {
+    let image = image.complete(source, &options.limits, watch)?;
     let layers = image.layers()?;
     let scratch = File::open(&options.scratch)
         .map_err(|cause| Error::io("opening folder", options.scratch.display(), cause))?;
@@ -81,10 +82,8 @@ pub fn export<W: Write>(
         let place = format!("layer {}: ", position + 1);
         warnings.extend(notes::all(&place, &summary.findings, watch));
     };
-    let stack =
-        unpack::proved(source, &layers, 1, layers.len(), watch, done, |blobs, announced, done| {
-            stack.layers(blobs, announced, done)
-        })?;
+    let way = Way { source, layers: &layers, number: 1, of: layers.len(), keep: None, watch };
+    let stack = way.lead(done, |blobs, announced, done| stack.layers(blobs, announced, done))?;
     watch.begin("writing the root filesystem", None);
     let (packed, out) = stack.write(Length { out: Counted::new(out, watch), length: 0 })?;
     warnings.extend(notes::all("", &packed.findings, watch));

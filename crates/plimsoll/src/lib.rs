@@ -1,5 +1,6 @@
-//! The sentences: pack, copy, edit, append, rebase, index, attach, inspect,
-//! validate, collect, check, unpack, export, bundle, repack, run.
+//! The sentences: pack, copy, convert, edit, append, rebase, squash, index,
+//! attach, inspect, validate, collect, check, unpack, export, bundle, repack,
+//! run.
 //!
 //! Each is a function over the rooms below, which are re-exported under
 //! their short names. What does not live here: words of the command line,
@@ -10,6 +11,7 @@ pub mod attach;
 pub mod bundle;
 pub mod change;
 pub mod collect;
+pub mod convert;
 pub mod copy;
 pub mod doctor;
 pub mod draft;
@@ -30,6 +32,8 @@ pub mod reference;
 pub mod repack;
 pub mod rootfs;
 pub mod run;
+pub mod schema1;
+pub mod squash;
 pub mod transfer;
 pub mod unpack;
 pub mod validate;

@@ -5,8 +5,8 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use plimsoll_content::{
-    Algorithm, Annotations, Code, Descriptor, Digest, Document, Error, Ingest, Platform, Result,
-    Sealing, Sink, Source, Watch,
+    Algorithm, Annotations, Code, Descriptor, Digest, Document, Error, Ingest, MediaType, Platform,
+    Result, Sealing, Sink, Source, Watch,
 };
 use plimsoll_layer::codec::Compression;
 use plimsoll_layer::{IdMap, Root, pack as layer_pack};
@@ -190,15 +190,19 @@ pub(crate) fn blob<'a>(sink: &'a dyn Sink, watch: &'a dyn Watch) -> Result<Blob<
 
 /// Ends a blob that is a layer.
 pub(crate) fn commit(blob: Blob<'_>, compression: Compression) -> Result<Descriptor> {
-    let kind = match compression {
-        Compression::None => LayerCompression::None,
-        Compression::Gzip { .. } => LayerCompression::Gzip,
-        Compression::Zstd { .. } => LayerCompression::Zstd,
-    };
-    let (proof, ingest) = blob.finish(LayerType::name(kind));
+    let (proof, ingest) = blob.finish(layer_type(compression));
     let descriptor = proof.descriptor().clone();
     ingest.into_inner().commit(proof)?;
     Ok(descriptor)
+}
+
+/// What a layer is that was compressed in that way.
+pub(crate) fn layer_type(compression: Compression) -> MediaType {
+    LayerType::name(match compression {
+        Compression::None => LayerCompression::None,
+        Compression::Gzip { .. } => LayerCompression::Gzip,
+        Compression::Zstd { .. } => LayerCompression::Zstd,
+    })
 }
 
 impl PackedLayer {

@@ -11,7 +11,8 @@ use plimsoll_spec::annotations::{BASE_DIGEST, BASE_NAME};
 use serde_json::Value;
 
 use crate::change::Report;
-use crate::draft::{Draft, is_empty_layer, parse, rename_layer};
+use crate::convert::Family;
+use crate::draft::{Draft, is_empty_layer, parse};
 use crate::edit::{array, object};
 use crate::image::Image;
 use crate::place::{Home, Target};
@@ -41,6 +42,9 @@ impl Home {
                     .map_err(|error| error.context("opening the old base"))?;
                 let instead = Image::open(newer.source(), &newer.root, Some(&platform))
                     .map_err(|error| error.context("opening the new base"))?;
+                for base in [&below, &instead] {
+                    base.written(|| format!("rebasing on {}", base.descriptor.digest))?;
+                }
                 one(image, &below, &instead, newer.source(), target, watch)
             },
             watch,
@@ -57,15 +61,15 @@ fn one(
     watch: &dyn Watch,
 ) -> Result<Draft> {
     let depth = old.manifest.layers.len();
-    check(image, old)?;
+    check("rebasing", image, old)?;
     transfer::layers(source, target.sink(), &new.manifest.layers, watch)?;
     let (old_config, new_config, new_manifest) =
         (parse(old.config.bytes())?, parse(new.config.bytes())?, parse(new.manifest.bytes())?);
     let mut draft = Draft::of(image)?;
-    let oci = !draft.is_docker();
+    let family = draft.family();
     let mut layers = list(new_manifest.get("layers"));
     for layer in &mut layers {
-        rename_layer(layer, oci);
+        family.adopt(layer)?;
     }
     layers.extend(array(draft.manifest_mut(), "layers")?.drain(depth..));
     draft.manifest_mut().insert("layers".to_owned(), Value::Array(layers));
@@ -93,7 +97,7 @@ fn one(
             None => config.remove(member),
         };
     }
-    if oci {
+    if family == Family::Oci {
         let annotations = object(draft.manifest_mut(), "annotations")?;
         annotations.insert(BASE_DIGEST.to_owned(), Value::from(new.descriptor.digest.to_string()));
         // It names the old base.
@@ -104,8 +108,8 @@ fn one(
 
 /// Refuses an image that is not on the old base. The same layer may be
 /// compressed in different ways.
-fn check(image: &Image, old: &Image) -> Result<()> {
-    let doing = || format!("rebasing {}", image.descriptor.digest);
+pub(crate) fn check(doing: &str, image: &Image, old: &Image) -> Result<()> {
+    let doing = || format!("{doing} {}", image.descriptor.digest);
     let (ours, theirs) = (&image.config.rootfs.diff_ids, &old.config.rootfs.diff_ids);
     for both in [image, old] {
         if both.manifest.layers.len() != both.config.rootfs.diff_ids.len() {
@@ -121,18 +125,14 @@ fn check(image: &Image, old: &Image) -> Result<()> {
     }
     if theirs.len() > ours.len() {
         return Err(Error::new(Code::Failed, doing())
-            .found(format!(
-                "{} layers, fewer than the {} of the old base",
-                ours.len(),
-                theirs.len()
-            ))
-            .expected("an image that was made on the old base"));
+            .found(format!("{} layers, fewer than the {} of the base", ours.len(), theirs.len()))
+            .expected("an image that was made on that base"));
     }
     match ours.iter().zip(theirs).position(|(ours, theirs)| ours != theirs) {
         None => Ok(()),
         Some(position) => Err(Error::new(Code::Failed, doing())
             .found(format!("layer {} is {}", position + 1, ours[position]))
-            .expected(format!("{}, as in the old base", theirs[position]))
+            .expected(format!("{}, as in the base", theirs[position]))
             .fix(
                 "name the base that the image was made on: plimsoll history REF shows its layers",
             )),

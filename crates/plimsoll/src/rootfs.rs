@@ -39,7 +39,12 @@ pub struct Rootfs {
 /// The options with which layers are applied for running: owners as the
 /// image has them; devices are left out, for the runtime makes its own.
 fn options(limits: Limits) -> apply::Options {
-    apply::Options { ids: apply::Ids::Keep, devices: apply::Devices::Omit, limits }
+    apply::Options {
+        ids: apply::Ids::Keep,
+        devices: apply::Devices::Omit,
+        limits,
+        ..apply::Options::default()
+    }
 }
 
 /// Prepares the root filesystem of `image` in the private folder `scratch`.
@@ -114,6 +119,7 @@ pub fn layers(
     limits: Limits,
     watch: &dyn Watch,
 ) -> Result<(Vec<PathBuf>, Vec<Held>)> {
+    let image = image.complete(source, &limits, watch)?;
     let layers = image.layers()?;
     let diff_ids: Vec<_> = layers.iter().map(|layer| layer.diff_id.clone()).collect();
     let mut lowers: Vec<PathBuf> = Vec::new();

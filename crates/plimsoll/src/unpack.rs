@@ -1,11 +1,12 @@
 //! The layers of an image become a root filesystem, in one pass over each
 //! blob, staged beside the destination and published when every proof is in.
 
-use std::io::Read;
+use std::io::{self, Read, Write};
 use std::os::fd::BorrowedFd;
 use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use plimsoll_content::{Descriptor, Digest, Error, Result, Source, Verifying, Watch};
+use plimsoll_content::{Descriptor, Digest, Error, Ingest, Result, Sink, Source, Verifying, Watch};
 use plimsoll_layer::apply::{self, Announced, Applier};
 use plimsoll_layer::codec::Format;
 use plimsoll_layer::limits;
@@ -105,6 +106,7 @@ pub fn into(
     options: &apply::Options,
     watch: &dyn Watch,
 ) -> Result<Unpacked> {
+    let image = image.complete(source, &options.limits, watch)?;
     let layers = image.layers()?;
     let mut unpacked = Unpacked {
         digest: image.descriptor.digest.clone(),
@@ -139,60 +141,95 @@ pub fn layers_into(
     watch: &dyn Watch,
     done: impl FnMut(usize, apply::Summary),
 ) -> Result<()> {
-    proved(source, layers, number, of, watch, done, |blobs, announced, done| {
-        applier.apply_all(blobs, announced, done)
-    })
+    Way { source, layers, number, of, keep: None, watch }
+        .lead(done, |blobs, announced, done| applier.apply_all(blobs, announced, done))
 }
 
-/// Leads neighbouring layers to `take`, with their digests as the proof of
-/// the blobs; what they say comes to `done`, and to `watch`.
-pub(crate) fn proved<'a, T>(
-    source: &'a dyn Source,
-    layers: &'a [Layer],
-    number: usize,
-    of: usize,
-    watch: &'a dyn Watch,
-    mut done: impl FnMut(usize, apply::Summary),
-    take: impl FnOnce(
-        Blobs<'a>,
-        &[Announced],
-        &mut dyn FnMut(usize, apply::Summary),
-    ) -> Result<T, (usize, Error)>,
-) -> Result<T> {
-    let name = |position: usize| format!("layer {} of {of}", number + position);
-    let begin = |position: usize| {
-        if let Some(layer) = layers.get(position) {
-            watch.begin(&name(position), Some(layer.descriptor.size));
-        }
-    };
-    let announced: Vec<_> = layers
-        .iter()
-        .map(|layer| Announced { format: format(layer), diff_id: layer.diff_id.clone() })
-        .collect();
-    begin(0);
-    let mut each = |position: usize, mut summary: apply::Summary| {
-        let Descriptor { digest, size, .. } = &layers[position].descriptor;
-        summary.findings.extend(limits::ratio(summary.bytes, *size));
-        watch.end(&format!("{}  {digest}  {} entries", name(position), summary.entries));
-        done(position, summary);
-        begin(position + 1);
-    };
-    let blobs = layers.iter().map(|layer| &layer.descriptor).collect();
-    take(Blobs::new(source, blobs, watch), &announced, &mut each).map_err(|(position, error)| {
-        match layers.get(position) {
+/// Neighbouring layers on their way to whoever takes them, with their digests
+/// as the proof of the blobs.
+#[derive(Clone, Copy)]
+pub(crate) struct Way<'a> {
+    pub(crate) source: &'a dyn Source,
+    pub(crate) layers: &'a [Layer],
+    /// What people call the first of them.
+    pub(crate) number: usize,
+    /// How many the image has.
+    pub(crate) of: usize,
+    /// Where the blobs are to be kept as they go by.
+    pub(crate) keep: Option<&'a dyn Sink>,
+    pub(crate) watch: &'a dyn Watch,
+}
+
+impl<'a> Way<'a> {
+    /// Leads the layers to `take`; what they say comes to `done`, and to the
+    /// watch.
+    pub(crate) fn lead<T>(
+        self,
+        mut done: impl FnMut(usize, apply::Summary),
+        take: impl FnOnce(
+            Blobs<'a>,
+            &[Announced],
+            &mut dyn FnMut(usize, apply::Summary),
+        ) -> Result<T, (usize, Error)>,
+    ) -> Result<T> {
+        let Self { layers, number, of, watch, .. } = self;
+        let name = |position: usize| format!("layer {} of {of}", number + position);
+        let begin = |position: usize| {
+            if let Some(layer) = layers.get(position) {
+                watch.begin(&name(position), Some(layer.descriptor.size));
+            }
+        };
+        let announced: Vec<_> = layers
+            .iter()
+            .map(|layer| Announced { format: format(layer), diff_id: layer.diff_id.clone() })
+            .collect();
+        begin(0);
+        let mut each = |position: usize, mut summary: apply::Summary| {
+            let Descriptor { digest, size, .. } = &layers[position].descriptor;
+            summary.findings.extend(limits::ratio(summary.bytes, *size));
+            watch.end(&format!("{}  {digest}  {} entries", name(position), summary.entries));
+            done(position, summary);
+            begin(position + 1);
+        };
+        let blobs = layers.iter().map(|layer| &layer.descriptor).collect();
+        let blobs = Blobs { keep: self.keep, ..Blobs::new(self.source, blobs, watch) };
+        take(blobs, &announced, &mut each).map_err(|(position, error)| match layers.get(position) {
             Some(layer) => {
                 error.context(format!("applying {}, {}", name(position), layer.descriptor.digest))
             }
             None => error,
-        }
-    })
+        })
+    }
 }
 
 /// The blobs of layers, from one source, with their digests as the proof.
 pub(crate) struct Blobs<'a> {
     source: &'a dyn Source,
     blobs: Vec<&'a Descriptor>,
+    /// Where they are to be kept as they go by.
+    keep: Option<&'a dyn Sink>,
+    kept: Option<Kept<'a>>,
     watch: &'a dyn Watch,
+}
+
+/// A blob that is kept as it goes by.
+#[derive(Clone)]
+struct Kept<'a>(Arc<Mutex<Option<Box<dyn Ingest + 'a>>>>);
+
+impl<'a> Kept<'a> {
+    fn lock(&self) -> MutexGuard<'_, Option<Box<dyn Ingest + 'a>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Write for Kept<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.lock().as_mut().map_or(Ok(bytes.len()), |ingest| ingest.write(bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 impl<'a> Blobs<'a> {
@@ -201,7 +238,7 @@ impl<'a> Blobs<'a> {
         blobs: Vec<&'a Descriptor>,
         watch: &'a dyn Watch,
     ) -> Self {
-        Self { source, blobs, watch }
+        Self { source, blobs, keep: None, kept: None, watch }
     }
 }
 
@@ -209,11 +246,26 @@ impl<'a> apply::Blobs for Blobs<'a> {
     type Blob = Watched<'a, Verifying<Box<dyn Read + Send + 'a>>>;
 
     fn open(&mut self, layer: usize) -> Result<Self::Blob> {
-        Ok(Watched::new(self.source.open(self.blobs[layer])?, self.watch))
+        let blob = self.blobs[layer];
+        let mut unproved = self.source.fetch(blob, 0)?;
+        if let Some(sink) = self.keep
+            && !sink.has(blob)?
+        {
+            let kept = Kept(Arc::new(Mutex::new(Some(sink.receive(blob)?))));
+            unproved = unproved.tee(kept.clone());
+            self.kept = Some(kept);
+        }
+        Ok(Watched::new(unproved.verify(blob)?, self.watch))
     }
 
     fn prove(&mut self, _: usize, blob: Self::Blob) -> Result<()> {
-        let (_proof, _) = blob.into_inner().finish()?;
+        let (proof, reader) = blob.into_inner().finish()?;
+        drop(reader);
+        if let Some(kept) = self.kept.take()
+            && let Some(ingest) = kept.lock().take()
+        {
+            ingest.commit(proof)?;
+        }
         Ok(())
     }
 }

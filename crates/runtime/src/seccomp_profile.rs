@@ -14,8 +14,11 @@ use serde_json::Map;
 
 use crate::spec::{Comparison, Seccomp, SeccompAction, SeccompArg, SeccompRule};
 
-/// ENOSYS on every architecture that has a profile.
+/// ENOSYS on most architectures.
 const ENOSYS: u32 = 38;
+
+/// ENOSYS on those of MIPS, which has numbers of its own.
+const ENOSYS_MIPS: u32 = 89;
 
 /// GOARCH names and the architectures of libseccomp. Calls of the 32-bit
 /// twins of an architecture are not allowed: a filter has to know each of
@@ -26,6 +29,11 @@ const ARCHITECTURES: &[(&str, &str)] = &[
     ("arm", "SCMP_ARCH_ARM"),
     ("arm64", "SCMP_ARCH_AARCH64"),
     ("loong64", "SCMP_ARCH_LOONGARCH64"),
+    ("mips", "SCMP_ARCH_MIPS"),
+    ("mips64", "SCMP_ARCH_MIPS64"),
+    ("mips64le", "SCMP_ARCH_MIPSEL64"),
+    ("mipsle", "SCMP_ARCH_MIPSEL"),
+    ("ppc64", "SCMP_ARCH_PPC64"),
     ("ppc64le", "SCMP_ARCH_PPC64LE"),
     ("riscv64", "SCMP_ARCH_RISCV64"),
     ("s390x", "SCMP_ARCH_S390X"),
@@ -191,7 +199,10 @@ pub fn profile(architecture: &str, capabilities: &[String]) -> Result<Seccomp> {
     let Some((_, native)) = ARCHITECTURES.iter().find(|(name, _)| *name == architecture) else {
         return Err(Error::new(Code::Config, "making the filter of system calls")
             .found(format!("architecture {architecture:?}"))
-            .expected("one of 386, amd64, arm, arm64, loong64, ppc64le, riscv64, s390x"));
+            .expected(format!(
+                "one of {}",
+                ARCHITECTURES.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
+            )));
     };
     let mut names: Vec<&str> =
         ALLOWED.iter().flat_map(|(_, names)| names.split_whitespace()).collect();
@@ -209,7 +220,7 @@ pub fn profile(architecture: &str, capabilities: &[String]) -> Result<Seccomp> {
         rules.push(allow(&["clone"], vec![masked(flags, CLONE_NAMESPACES, 0)]));
         rules.push(SeccompRule {
             action: SeccompAction::Errno,
-            errno_ret: Some(ENOSYS),
+            errno_ret: Some(if architecture.starts_with("mips") { ENOSYS_MIPS } else { ENOSYS }),
             ..allow(&["clone3"], Vec::new())
         });
     }
@@ -297,6 +308,8 @@ mod tests {
         let none = profile("riscv64", &[]).expect("a profile");
         let rule = none.syscalls.iter().find(|rule| rule.names == ["clone3"]).expect("a rule");
         assert_eq!((rule.action, rule.errno_ret), (SeccompAction::Errno, Some(38)));
+        let mips = profile("mips64le", &[]).expect("a profile");
+        assert!(mips.syscalls.iter().any(|rule| rule.errno_ret == Some(89)));
         let admin = profile("riscv64", &["CAP_SYS_ADMIN".to_owned()]).expect("a profile");
         assert_eq!(allowed(&admin, "clone3"), 1);
         assert!(admin.syscalls.iter().all(|rule| rule.action == SeccompAction::Allow));

@@ -7,6 +7,7 @@
 use plimsoll_content::{Code, Descriptor, Error, Platform, Result};
 
 use crate::Index;
+use crate::graph::Node;
 
 /// How many of the platforms that are there an error lists.
 const SHOWN: usize = 12;
@@ -25,9 +26,22 @@ pub fn matches(wanted: &Platform, offered: &Platform) -> bool {
 
 /// The entry for `platform`: the one of the nearest variant, and of several
 /// such the first (IX24).
+///
+/// Entries of a media type that is unknown here are no error and stand back
+/// (IX12): one of them is chosen only where no image fits, so that whoever
+/// looks into it can tell what it is.
 pub fn select<'a>(index: &'a Index, platform: &Platform) -> Option<&'a Descriptor> {
+    let known = |entry: &&Descriptor| Node::is_document(&entry.media_type);
+    let entries = index.manifests.iter();
+    nearest(entries.clone().filter(known), platform).or_else(|| nearest(entries, platform))
+}
+
+fn nearest<'a>(
+    entries: impl Iterator<Item = &'a Descriptor>,
+    platform: &Platform,
+) -> Option<&'a Descriptor> {
     let mut best: Option<(u32, &Descriptor)> = None;
-    for entry in &index.manifests {
+    for entry in entries {
         let Some(rank) = entry.platform.as_ref().and_then(|offered| rank(platform, offered)) else {
             continue;
         };

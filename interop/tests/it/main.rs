@@ -1,15 +1,19 @@
 //! The program against other people's tools.
 
 mod compression;
+mod convert;
 mod crash;
 mod debian;
 mod layers;
 mod layouts;
+mod old;
 mod places;
+mod power;
 mod promises;
 mod referrers;
 mod repack;
 mod reproducible;
 mod rules;
 mod run;
+mod scale;
 mod writers;

@@ -7,7 +7,7 @@
 
 use std::collections::HashSet;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -15,50 +15,75 @@ use plimsoll_interop::trace::{Call, inject, trace};
 use plimsoll_interop::{Peer, Program, Scratch, peer, run, skip};
 
 /// What is done to a layout, in words; `{}` stands for the layout.
-const COMMANDS: [(&str, &[&str]); 5] = [
+pub(crate) const COMMANDS: [(&str, &[&str]); 11] = [
     ("tag", &["tag", "oci:images:v1", "v2"]),
     ("pack", &["pack", "tree", "oci:images:v2", "--label", "a=b"]),
     ("pack new", &["pack", "tree", "oci:new:v2"]),
     ("edit", &["edit", "oci:images:v1", "--label", "a=b"]),
+    ("convert", &["convert", "oci:images:two", "oci:images:v2", "--compression", "zstd"]),
+    ("convert new", &["convert", "oci:images:two", "oci:new:v2", "--to", "docker"]),
+    ("squash", &["squash", "oci:images:two", "-t", "v2"]),
     ("gc", &["gc", "oci:images"]),
+    ("copy", &["copy", "oci-archive:other.tar:v2", "oci:images:v2"]),
+    ("copy new", &["copy", "oci:images:v1", "oci:new:v2"]),
+    ("load", &["load", "-q", "--store", "loaded", "-i", "other.tar"]),
 ];
 
-struct Place {
-    scratch: Scratch,
-    program: Program,
+/// The layouts that they write.
+const LAYOUTS: [&str; 3] = ["images", "new", "loaded"];
+
+/// A folder in which they are run.
+pub(crate) struct Place {
+    pub(crate) folder: PathBuf,
+    pub(crate) program: Program,
+    /// What is removed at the end.
+    scratch: Option<Scratch>,
 }
 
 impl Place {
-    /// A layout with an image `v1`, another one that nothing leads to, and a
-    /// copy of it all to begin from again.
+    /// A place of its own, with a copy of it all to begin from again.
     fn new() -> Self {
         let scratch = Scratch::new();
-        let program = Program::new(scratch.path());
-        fs::create_dir(scratch.join("tree")).expect("a folder");
-        fs::write(scratch.join("tree/file"), "x").expect("a file");
-        program.good(&["pack", "tree", "oci:images:v0", "--label", "old=1"]);
-        program.good(&["pack", "tree", "oci:images:v1"]);
-        program.good(&["rm", "oci:images:v0"]);
-        let place = Self { scratch, program };
+        let mut place = Self::at(scratch.path());
+        place.prepare(0);
         place.copy("images", "pristine");
+        place.scratch = Some(scratch);
         place
+    }
+
+    /// What lies in a folder.
+    pub(crate) fn at(folder: &Path) -> Self {
+        Self { folder: folder.to_owned(), program: Program::new(folder), scratch: None }
+    }
+
+    /// Makes a layout with an image `v1`, one of two layers, another one that
+    /// nothing leads to, and an archive of one more. They hold that many bytes.
+    pub(crate) fn prepare(&self, bytes: usize) {
+        fs::create_dir(self.folder.join("tree")).expect("a folder");
+        fs::write(self.folder.join("tree/file"), noise(bytes + 1)).expect("a file");
+        self.program.good(&["pack", "tree", "oci:images:v0", "--label", "old=1"]);
+        self.program.good(&["pack", "tree", "oci:images:v1"]);
+        self.program.good(&["append", "oci:images:v1", "tree", "-t", "two"]);
+        self.program.good(&["rm", "oci:images:v0"]);
+        fs::write(self.folder.join("tree/file"), noise(bytes + 2)).expect("a file");
+        self.program.good(&["pack", "tree", "oci-archive:other.tar:v2"]);
     }
 
     fn copy(&self, from: &str, to: &str) {
         let mut copy = Command::new("cp");
-        run(copy.arg("-a").arg(self.scratch.join(from)).arg(self.scratch.join(to))).good("cp");
+        run(copy.arg("-a").arg(self.folder.join(from)).arg(self.folder.join(to))).good("cp");
     }
 
     fn again(&self) {
-        for name in ["images", "new"] {
-            let _ = fs::remove_dir_all(self.scratch.join(name));
+        for name in LAYOUTS {
+            let _ = fs::remove_dir_all(self.folder.join(name));
         }
         self.copy("pristine", "images");
     }
 
     /// Whatever happened, the layout is good, the old names are there, the
     /// same command works, and `gc` leaves nothing lying about.
-    fn is_good(&self, words: &[&str], what: &str) {
+    pub(crate) fn is_good(&self, words: &[&str], what: &str) {
         let check = self.program.run(&["fsck", "oci:images"]);
         assert_eq!(check.code, 0, "{what}: {}{}", check.out, check.err);
         let listed = self.program.good(&["ls", "-q", "oci:images"]);
@@ -66,14 +91,14 @@ impl Place {
         let again = self.program.run(words);
         let done = again.code == 0 || again.err.contains("E_EXISTS");
         assert!(done, "{what}, again: {}", again.err);
-        for layout in ["images", "new"] {
-            if self.scratch.join(layout).exists() {
+        for layout in LAYOUTS {
+            if self.folder.join(layout).exists() {
                 let place = format!("oci:{layout}");
                 self.program.good(&["gc", &place]);
                 self.program.good(&["fsck", &place]);
             }
         }
-        let left = leftovers(self.scratch.path());
+        let left = leftovers(&self.folder);
         assert!(left.is_empty(), "{what}: {left:?}");
     }
 }
@@ -97,12 +122,12 @@ fn leftovers(folder: &Path) -> Vec<String> {
     found
 }
 
-fn exhaustive() -> bool {
+pub(crate) fn exhaustive() -> bool {
     std::env::var("PLIMSOLL_EXHAUSTIVE").is_ok_and(|value| value == "1")
 }
 
 /// All of the points, or some of them, the first and the last included.
-fn sample(points: Vec<Call>, most: usize) -> Vec<Call> {
+pub(crate) fn sample(points: Vec<Call>, most: usize) -> Vec<Call> {
     if exhaustive() || points.len() <= most {
         return points;
     }
@@ -111,9 +136,8 @@ fn sample(points: Vec<Call>, most: usize) -> Vec<Call> {
 }
 
 /// The calls of a command at which something can go wrong.
-fn points(place: &Place, strace: &Peer, words: &[&str]) -> Option<Vec<Call>> {
-    place.again();
-    let (output, calls) = trace(strace, &place.program, words, &place.scratch.join("trace"));
+pub(crate) fn points(place: &Place, strace: &Peer, words: &[&str]) -> Option<Vec<Call>> {
+    let (output, calls) = trace(strace, &place.program, words, &place.folder.join("trace"));
     if output.code != 0 && output.err.contains("ptrace") {
         skip("tracing: not allowed here");
         return None;
@@ -130,12 +154,13 @@ fn st01_killed_at_every_system_call() {
     let place = Place::new();
     let mut kills = 0;
     for (name, words) in COMMANDS {
+        place.again();
         let Some(points) = points(&place, &strace, words) else { return };
         let all = points.len();
         for call in sample(points, 12) {
             place.again();
             let what = format!("{name} killed at {} {}", call.name, call.ordinal);
-            let log = place.scratch.join("trace");
+            let log = place.folder.join("trace");
             let output = inject(&strace, &place.program, words, &call, "signal=KILL", &log);
             assert_ne!(output.code, 0, "{what}: it was not killed");
             place.is_good(words, &what);
@@ -152,6 +177,7 @@ fn st02_faults_at_every_system_call() {
     let place = Place::new();
     let (mut faults, mut told) = (0, 0);
     for (name, words) in COMMANDS {
+        place.again();
         let Some(points) = points(&place, &strace, words) else { return };
         for (error, text, codes) in [
             ("ENOSPC", "No space left", &[5][..]),
@@ -163,7 +189,7 @@ fn st02_faults_at_every_system_call() {
             for call in sample(points.clone(), 5) {
                 place.again();
                 let what = format!("{name} with {error} at {} {}", call.name, call.ordinal);
-                let log = place.scratch.join("trace");
+                let log = place.folder.join("trace");
                 let fault = format!("error={error}");
                 let output = inject(&strace, &place.program, words, &call, &fault, &log);
                 faults += 1;
@@ -173,10 +199,10 @@ fn st02_faults_at_every_system_call() {
                     assert!(codes.contains(&output.code), "{what}: {} {}", output.code, output.err);
                     let lower = output.err.to_lowercase();
                     assert!(lower.contains(&text.to_lowercase()), "{what}: {}", output.err);
-                    let names = ["images", "new", "blob", "tree"];
+                    let names = ["images", "new", "loaded", "blob", "tree", "other.tar"];
                     assert!(names.iter().any(|name| output.err.contains(name)), "{}", output.err);
                     // Nothing half-done is at the destination of a new layout.
-                    if place.scratch.join("new").exists() {
+                    if place.folder.join("new").exists() {
                         place.program.good(&["validate", "oci:new:v2"]);
                     }
                 }
@@ -190,10 +216,12 @@ fn st02_faults_at_every_system_call() {
 
 #[test]
 fn killed_at_random_times() {
-    let place = Place::new();
+    let scratch = Scratch::new();
+    let place = Place::at(scratch.path());
+    place.prepare(3_000_000);
+    place.copy("images", "pristine");
     let kills: usize =
         std::env::var("PLIMSOLL_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(60);
-    fs::write(place.scratch.join("tree/big"), noise(3_000_000)).expect("written");
     // How long each takes tells when it can be killed.
     let mut state = 1u64;
     let (mut killed, mut late) = (0, 0);
@@ -272,7 +300,7 @@ fn nothing_is_flushed_with_no_sync() {
     let Some(strace) = peer("strace") else { return };
     let place = Place::new();
     let flushes = |words: &[&str]| {
-        let log = place.scratch.join("trace");
+        let log = place.folder.join("trace");
         let (output, calls) = trace(&strace, &place.program, words, &log);
         if output.code != 0 && output.err.contains("ptrace") {
             return None;
@@ -305,7 +333,7 @@ fn power_cut_everything_is_on_disk_before_it_has_a_name() {
     let mut renames = 0;
     for (name, words) in COMMANDS {
         place.again();
-        let log = place.scratch.join("trace");
+        let log = place.folder.join("trace");
         let (output, calls) = trace(&strace, &place.program, words, &log);
         if output.code != 0 && output.err.contains("ptrace") {
             skip("tracing: not allowed here");

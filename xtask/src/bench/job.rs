@@ -62,11 +62,14 @@ pub(super) fn tasks() -> Vec<Task> {
         workload,
         jobs: pack,
     };
-    let packs = WORKLOADS
-        .iter()
-        .filter(|workload| matches!(workload.name, "debian" | "development"))
-        .map(pack);
-    unpacks.chain(packs).collect()
+    let repack = |workload: &'static Workload| Task {
+        name: format!("repack/{}", workload.name),
+        workload,
+        jobs: repack,
+    };
+    let real =
+        || WORKLOADS.iter().filter(|workload| matches!(workload.name, "debian" | "development"));
+    unpacks.chain(real().map(pack)).chain(real().map(repack)).collect()
 }
 
 impl Task {
@@ -247,6 +250,70 @@ fn pack(place: &Place<'_>) -> Outcome<Vec<Job>> {
         jobs.push(
             Job::new("tar | gzip -6", format!("tar -C {out}/tree -c . | gzip -6 > {out}/layer"))
                 .after(&tree),
+        );
+    }
+    Ok(jobs)
+}
+
+/// A layer of what changed in an unpacked image: a folder more (what Debian has
+/// below `/usr/share`), another one less.
+#[expect(clippy::unnecessary_wraps, reason = "as the jobs of all tasks")]
+fn repack(place: &Place<'_>) -> Outcome<Vec<Job>> {
+    let (program, out) = (budget::release(), place.out.display());
+    let program = program.display();
+    let layout = place.image.folder();
+    let copy = format!("cp -a {} {out}/images", layout.display());
+    let change = |root: String| {
+        format!(
+            "cp -a {root}/usr/share {root}/opt/more && rm -r {root}/usr/share/doc
+             echo changed >> {root}/etc/passwd && sync -f {out}"
+        )
+    };
+    let mut jobs = vec![
+        Job::new(
+            "plimsoll repack",
+            format!(
+                "{program} repack --quiet --compression gzip:6 {out}/bundle oci:{out}/images:new"
+            ),
+        )
+        .after(format!(
+            "{copy}
+             {program} bundle --quiet --entrypoint /bin/sh oci:{out}/images:{TAG} {out}/bundle
+             {}",
+            change(format!("{out}/bundle/rootfs"))
+        )),
+    ];
+    for (umoci, version) in peers("umoci") {
+        let umoci = umoci.display();
+        jobs.push(
+            Job::new(
+                format!("umoci {version} repack"),
+                format!("{umoci} repack --image {out}/images:new {out}/bundle"),
+            )
+            .after(format!(
+                "{copy}
+                 {umoci} unpack --image {out}/images:{TAG} {out}/bundle
+                 {}",
+                change(format!("{out}/bundle/rootfs"))
+            )),
+        );
+    }
+    for (buildah, version) in peers("buildah") {
+        let buildah = format!(
+            "{} --root {out}/c --runroot {out}/run --storage-driver overlay",
+            buildah.display()
+        );
+        jobs.push(
+            Job::new(
+                format!("buildah {version} commit"),
+                format!("{buildah} commit --quiet --disable-compression=false bench oci:{out}/images:new"),
+            )
+            .after(format!(
+                "{copy}
+                 {buildah} from --name bench oci:{out}/images:{TAG}
+                 {}",
+                change(format!("$({buildah} mount bench)"))
+            )),
         );
     }
     Ok(jobs)

@@ -4,6 +4,7 @@ pub(crate) mod append;
 pub(crate) mod attach;
 pub(crate) mod bundle;
 pub(crate) mod completions;
+pub(crate) mod convert;
 pub(crate) mod copy;
 pub(crate) mod demo;
 pub(crate) mod doctor;
@@ -17,6 +18,7 @@ pub(crate) mod history;
 pub(crate) mod ids;
 pub(crate) mod index;
 pub(crate) mod inspect;
+pub(crate) mod kit;
 pub(crate) mod load;
 pub(crate) mod ls;
 pub(crate) mod pack;
@@ -28,6 +30,7 @@ pub(crate) mod rm;
 pub(crate) mod run;
 pub(crate) mod save;
 pub(crate) mod show;
+pub(crate) mod squash;
 pub(crate) mod tag;
 pub(crate) mod unpack;
 pub(crate) mod validate;
@@ -44,6 +47,7 @@ pub(crate) fn dispatch(verb: Verb, context: &Context) -> Result<u8> {
     match verb {
         Verb::Pack(args) => pack::run(args, context),
         Verb::Copy(args) => copy::run(args, context),
+        Verb::Convert(args) => convert::run(args, context),
         Verb::Save(args) => save::run(args, context),
         Verb::Load(args) => load::run(&args, context),
         Verb::Ls(args) => ls::run(&args, context),
@@ -54,6 +58,7 @@ pub(crate) fn dispatch(verb: Verb, context: &Context) -> Result<u8> {
         Verb::Edit(args) => edit::run(*args, context),
         Verb::Append(args) => append::run(args, context),
         Verb::Rebase(args) => rebase::run(&args, context),
+        Verb::Squash(args) => squash::run(args, context),
         Verb::Index(args) => index::run(&args, context),
         Verb::History(args) => history::run(&args, context),
         Verb::Attach(args) => attach::run(&args, context),
@@ -66,6 +71,7 @@ pub(crate) fn dispatch(verb: Verb, context: &Context) -> Result<u8> {
         Verb::Bundle(args) => bundle::run(&args, context),
         Verb::Repack(args) => repack::run(args, context),
         Verb::Demo(args) => demo::run(&args, context),
+        Verb::Kit(args) => kit::run(&args, context),
         Verb::Doctor(args) => doctor::run(&args, context),
         Verb::Explain(args) => explain::run(&args, context),
         Verb::Completions(args) => completions::run(&args, context),

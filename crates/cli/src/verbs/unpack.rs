@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use plimsoll::content::Result;
 use plimsoll::image::Image;
-use plimsoll::layer::apply::Options;
+use plimsoll::layer::apply::{Options, Threads};
 use plimsoll::reference::Reference;
 use plimsoll::{repack, unpack};
 
@@ -44,8 +44,12 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, context: &Context) -> Result<u8> {
     let opened = context.home.open(&args.image)?;
     let image = Image::open(opened.source(), &opened.root, args.platform.platform.as_ref())?;
-    let options =
-        Options { ids: args.ids.ids()?, limits: context.limits.layers, ..unpack::options() };
+    let options = Options {
+        ids: args.ids.ids()?,
+        threads: if context.jobs == 1 { Threads::One } else { Threads::Spare },
+        limits: context.limits.layers,
+        ..unpack::options()
+    };
     let place = context.home.lasting(&args.image)?;
     let mut state = None;
     let report = unpack::unpack_with(

@@ -69,6 +69,8 @@ fn every_report_follows_its_schema() {
         &["history", "oci:images:v4"],
         &["attach", "oci:images:v1", "tree/etc/motd", "--artifact-type", "a/b"],
         &["referrers", "oci:images:v1"],
+        &["convert", "oci:images:v1", "oci:images:v5", "--to", "docker", "--compression", "none"],
+        &["squash", "oci:images:v4", "-t", "v6"],
         &["explain"],
         &["explain", "E_DIGEST"],
         &["explain", "LY2"],

@@ -3,13 +3,14 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 use plimsoll_content::{Code, Error, Result};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, linkat, makedev, mknodat, openat, symlinkat};
 use rustix::io::Errno;
 
 use super::Devices;
+use super::aside;
 use super::attributes::Attributes;
 use super::walk::{Parents, Walk, is_folder};
 use super::whiteout::{Meaning, meaning};
@@ -41,8 +42,15 @@ impl<'a> Layer<'a> {
     }
 
     /// Applies one entry.
-    pub(super) fn add<R: Read>(&mut self, entry: &Entry, body: Body<'_, R>) -> Result<()> {
+    pub(super) fn add<R: Read>(&mut self, entry: Entry, body: Body<'_, R>) -> Result<()> {
+        self.findings.at(self.done.0);
         self.done.0 += 1;
+        if let EntryKind::File { size } = entry.kind
+            && meaning(&entry.path)? == Meaning::File
+        {
+            return self.file(entry, size, body);
+        }
+        let entry = &entry;
         let meaning = meaning(&entry.path)?;
         if meaning != Meaning::File {
             return self.whiteout(entry, &meaning);
@@ -57,7 +65,6 @@ impl<'a> Layer<'a> {
                 self.walk.go(&parent, Parents::Make, Some(self.attributes))?;
                 match kind {
                     EntryKind::Directory => self.folder(entry, name),
-                    EntryKind::File { .. } => self.file(entry, name, body),
                     _ => self.special(entry, name),
                 }
             }
@@ -118,16 +125,24 @@ impl<'a> Layer<'a> {
         Ok(())
     }
 
-    fn file<R: Read>(&mut self, entry: &Entry, name: &OsStr, mut body: Body<'_, R>) -> Result<()> {
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW;
-        // Without the bits that a change of owner would take away again, and
-        // with those that an ordinary user needs to set attributes.
-        let mode = Mode::from_raw_mode(entry.mode & 0o777 | 0o600);
-        let file = self
-            .create(entry, name, |walk| openat(walk.here(), name, flags | OFlags::CLOEXEC, mode))?;
+    fn file<R: Read>(&mut self, entry: Entry, size: u64, mut body: Body<'_, R>) -> Result<()> {
+        let Some(name) = entry.path.name() else { return self.root(&entry) };
+        let parent = entry.path.parent().unwrap_or_default();
+        self.walk.go(&parent, Parents::Make, Some(self.attributes))?;
+        if size <= aside::SMALL
+            && !body.is_sparse()
+            && let Some(folder) = self.walk.elsewhere(name)?
+        {
+            let mut content = Vec::with_capacity(usize::try_from(size).unwrap_or_default());
+            while let Some(Chunk::Data(bytes)) = body.chunk()? {
+                content.extend_from_slice(bytes);
+            }
+            return self.walk.give(folder, entry, content, self.done.0 - 1);
+        }
+        let file = self.create(&entry, name, |walk| open_new(walk.here(), name, &entry))?;
         let mut file = File::from(file);
-        write(&mut file, entry, &mut body)?;
-        self.attributes.file(&file, entry, self.findings)
+        write(&mut file, &entry, &mut body)?;
+        self.attributes.file(&file, &entry, self.findings)
     }
 
     fn special(&mut self, entry: &Entry, name: &OsStr) -> Result<()> {
@@ -188,6 +203,7 @@ impl<'a> Layer<'a> {
         if !self.walk.go(&folder, Parents::Find, None)? {
             return Err(bad("nothing there"));
         }
+        self.walk.meet(from)?;
         let real = self.walk.real(from);
         let omitted = match self.walk.look(from).map_err(failed)? {
             Some(stat) if is_folder(&stat) => return Err(bad("a folder")),
@@ -219,6 +235,7 @@ impl<'a> Layer<'a> {
         name: &OsStr,
         make: impl Fn(&Walk) -> Result<T, Errno>,
     ) -> Result<T> {
+        self.walk.meet(name)?;
         let mut made = make(self.walk);
         if matches!(made, Err(Errno::EXIST)) {
             self.replace(entry, name)?;
@@ -236,18 +253,32 @@ impl<'a> Layer<'a> {
             return Ok(());
         }
         if self.walk.is_own(name) {
-            self.findings.note("duplicate-entry", || {
-                Finding::new(
-                    "duplicate-entry",
-                    "the layer has several entries for it, the last one counts (LY2)",
-                )
-                .at(&entry.path)
-            });
+            duplicate(entry, self.findings);
         }
         self.walk
             .clear_way(name)
             .map_err(|error| error.context(format!("replacing {}", entry.path)))
     }
+}
+
+/// Opens a file for an entry that is not there yet.
+pub(super) fn open_new(folder: impl AsFd, name: &OsStr, entry: &Entry) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW;
+    // Without the bits that a change of owner would take away again, and with
+    // those that an ordinary user needs to set attributes.
+    let mode = Mode::from_raw_mode(entry.mode & 0o777 | 0o600);
+    openat(folder, name, flags | OFlags::CLOEXEC, mode)
+}
+
+/// Notes that the layer has the name twice.
+pub(super) fn duplicate(entry: &Entry, findings: &mut Findings) {
+    findings.note("duplicate-entry", || {
+        Finding::new(
+            "duplicate-entry",
+            "the layer has several entries for it, the last one counts (LY2)",
+        )
+        .at(&entry.path)
+    });
 }
 
 /// Writes the content of a file and leaves holes where the archive does.

@@ -22,7 +22,7 @@ const READ: usize = 4;
 
 /// How many may be on their way from it: enough to keep it busy while many
 /// small files are made, and the other way round.
-const INFLATED: usize = 32;
+const INFLATED: usize = 128;
 
 /// Leads layers of these formats through the threads. `work` is called on
 /// this one and must use all layers, in order; it tells which one it was at.

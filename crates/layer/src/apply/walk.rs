@@ -4,10 +4,13 @@
 //! The chain holds real folders only, never links, so one folder has one
 //! place in it. A folder gets its mode and time when the chain leaves it.
 
+mod hide;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::sync::Arc;
 
 use plimsoll_content::{Code, Error, Result};
 use rustix::fs::{
@@ -16,15 +19,22 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
-use super::attributes::{Attributes, clear_xattrs, timespec};
-use crate::entry::Timestamp;
-use crate::handle::{Chain, Identity, Usable, is_empty, names, usable, usable_folder};
+use super::Threads;
+use super::aside::{Aside, FEW, Job, MANY, leave};
+use super::attributes::{Attributes, timespec};
+use crate::entry::{Entry, Timestamp};
+use crate::finding::Findings;
+use crate::handle::{Chain, Identity, Usable, is_empty, usable, usable_folder};
 use crate::limits::PATH;
 use crate::path::{RelPath, shown};
 use crate::remove;
 
 /// How many links one path may lead through: what Linux allows.
 const LINKS: usize = 40;
+
+/// How many files this thread makes in a folder before the second one may
+/// take over.
+const RUN: u32 = 64;
 
 /// The mode of folders that no layer has an entry for.
 const IMPLIED: u32 = 0o755;
@@ -48,6 +58,23 @@ struct Level {
     /// The time to set on leaving, if the folder was touched.
     time: Timespec,
     touched: bool,
+    /// A handle for the second thread, once it makes files in here.
+    shared: Option<Arc<OwnedFd>>,
+    /// How many files in a row were made by the other than this thread, or
+    /// by this.
+    turn: Turn,
+}
+
+/// Whose files those of a folder are. Two threads in one folder wait for each
+/// other, so they change as seldom as can be.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Turn {
+    /// Nobody's yet.
+    Open,
+    /// The second thread's.
+    Theirs,
+    /// This thread's; how many it made.
+    Ours(u32),
 }
 
 /// How parents are found.
@@ -74,6 +101,9 @@ pub(super) struct Walk {
     later: BTreeMap<Vec<u8>, (Identity, u32)>,
     /// Devices that could not be made, so that links to them can not either.
     omitted: BTreeSet<Vec<u8>>,
+    /// The thread that makes small files.
+    aside: Aside,
+    threads: Threads,
 }
 
 impl Walk {
@@ -81,8 +111,9 @@ impl Walk {
     /// the caller says so or because it holds something.
     pub(super) fn new(
         root: BorrowedFd<'_>,
-        attributes: &Attributes,
+        attributes: &Arc<Attributes>,
         over: bool,
+        threads: Threads,
     ) -> Result<(Self, bool)> {
         let failed = |errno: Errno| Error::io("opening", "the root filesystem", errno.into());
         let Usable { folder: handle, before, was_closed } = usable(root).map_err(failed)?;
@@ -101,6 +132,15 @@ impl Walk {
             marks: BTreeMap::new(),
             later: BTreeMap::new(),
             omitted: BTreeSet::new(),
+            aside: Aside::new(attributes.clone()),
+            threads: match threads {
+                Threads::Spare
+                    if std::thread::available_parallelism().is_ok_and(|it| it.get() < 2) =>
+                {
+                    Threads::One
+                }
+                other => other,
+            },
         };
         Ok((walk, lower))
     }
@@ -108,6 +148,7 @@ impl Walk {
     /// Begins a layer; `lower` tells whether there is anything below it.
     pub(super) fn begin(&mut self, lower: bool) -> Result<()> {
         self.up_to(0)?;
+        self.aside.wait()?;
         self.marks.clear();
         self.chain.top().fresh = !lower;
         Ok(())
@@ -116,6 +157,7 @@ impl Walk {
     /// Leaves all folders and sets what had to wait.
     pub(super) fn finish(mut self) -> Result<()> {
         self.up_to(0)?;
+        self.aside.wait()?;
         // Children before parents, so that a closed folder is never entered.
         while let Some((path, (identity, mode))) = self.later.pop_last() {
             let path = RelPath::parse(&path)?;
@@ -148,6 +190,66 @@ impl Walk {
     /// The folder that the walk stands in.
     pub(super) fn here(&self) -> BorrowedFd<'_> {
         self.chain.handle()
+    }
+
+    /// Where the second thread is to make a small file `name` here; `None` if
+    /// this thread is to make it.
+    pub(super) fn elsewhere(&mut self, name: &OsStr) -> Result<Option<Arc<OwnedFd>>> {
+        if self.threads == Threads::One
+            || !self.chain.top().fresh
+            || self.is_omitted(name)
+            || self.is_later(name)
+        {
+            return Ok(None);
+        }
+        let backlog = self.aside.backlog();
+        let level = self.chain.top();
+        let theirs = match level.turn {
+            _ if self.threads == Threads::Two => true,
+            Turn::Open => backlog < FEW,
+            Turn::Theirs => backlog < MANY,
+            Turn::Ours(made) => made >= RUN && backlog < FEW,
+        };
+        if !theirs {
+            level.turn = match level.turn {
+                Turn::Ours(made) => Turn::Ours(made.saturating_add(1)),
+                Turn::Open => Turn::Ours(1),
+                Turn::Theirs => Turn::Theirs,
+            };
+            return Ok(None);
+        }
+        level.turn = Turn::Theirs;
+        if level.shared.is_none() {
+            let handle = self
+                .here_owned()
+                .map_err(|errno| Error::io("opening", shown(&self.path), errno.into()))?;
+            self.chain.top().shared = Some(Arc::new(handle));
+        }
+        Ok(self.chain.top().shared.clone())
+    }
+
+    /// Lets the second thread make a file here.
+    pub(super) fn give(
+        &mut self,
+        folder: Arc<OwnedFd>,
+        entry: Entry,
+        content: Vec<u8>,
+        position: u64,
+    ) -> Result<()> {
+        self.touch();
+        let name = entry.path.name().unwrap_or_default().to_owned();
+        self.aside.give(&self.path, &name, Job::File { folder, entry, content, position })
+    }
+
+    /// Waits until `name` here is what it should be by now, if the second
+    /// thread has to do with it.
+    pub(super) fn meet(&mut self, name: &OsStr) -> Result<()> {
+        self.aside.meet(&self.path, name)
+    }
+
+    /// What the second thread tolerated in this layer.
+    pub(super) fn findings(&mut self) -> Result<Findings> {
+        self.aside.findings()
     }
 
     /// A handle of its own of that folder.
@@ -222,6 +324,7 @@ impl Walk {
         attributes: Option<&Attributes>,
         path: &RelPath,
     ) -> Result<Step> {
+        self.meet(name)?;
         let failed = |errno: Errno| Error::io("finding", path, errno.into());
         match usable_folder(self.chain.handle(), name) {
             Ok(found) => {
@@ -298,6 +401,7 @@ impl Walk {
     /// Makes the folder `name` here and enters it. The caller sets what it is
     /// to be on leaving.
     pub(super) fn make(&mut self, name: &OsStr, path: &RelPath) -> Result<()> {
+        self.meet(name)?;
         let failed = |errno: Errno| Error::io("making folder", path, errno.into());
         mkdirat(self.chain.handle(), name, Mode::RWXU).map_err(failed)?;
         let made = usable_folder(self.chain.handle(), name).map_err(failed)?;
@@ -348,12 +452,16 @@ impl Walk {
                     let identity = Identity::of(&fstat(&folder).map_err(failed)?);
                     self.later.insert(self.path.clone(), (identity, mode));
                 }
-                fchmod(&folder, Mode::from_raw_mode(mode | 0o700)).map_err(failed)?;
             }
-            if let Some(times) = times {
-                futimens(&folder, &times).map_err(failed)?;
-            }
+            let mode = mode.map(|mode| Mode::from_raw_mode(mode | 0o700));
             let parent = self.path.len().saturating_sub(level.name.len() + 1);
+            if level.shared.is_none() {
+                leave(&folder, mode, times).map_err(failed)?;
+            } else if mode.is_some() || times.is_some() {
+                // After the files in it.
+                let job = Job::Leave { folder, path: self.path.clone(), mode, times };
+                self.aside.give(&self.path[..parent], &level.name, job)?;
+            }
             self.path.truncate(parent);
         }
         Ok(())
@@ -397,6 +505,7 @@ impl Walk {
 
     /// Removes what lies at `name` here, whatever it is.
     pub(super) fn clear_way(&mut self, name: &OsStr) -> Result<()> {
+        self.aside.wait()?;
         self.touch();
         remove::tree(self.chain.handle(), name)?;
         let real = self.real(name);
@@ -408,6 +517,16 @@ impl Walk {
         }
         self.forget_later(&real);
         Ok(())
+    }
+
+    /// Whether a mode waits for `name` here or for something below it.
+    fn is_later(&self, name: &OsStr) -> bool {
+        if self.later.is_empty() {
+            return false;
+        }
+        let real = self.real(name);
+        self.later.contains_key(&real)
+            || !keys_below(&self.later, &[&real[..], b"/"].concat()).is_empty()
     }
 
     /// What was at this path is gone. Something else, a link even, may lie
@@ -432,112 +551,6 @@ impl Walk {
         !self.omitted.is_empty() && self.omitted.contains(&self.real(name))
     }
 
-    /// Applies an explicit whiteout: removes what lower layers have at `name`
-    /// here, and nothing of the current layer.
-    pub(super) fn hide(&mut self, name: &OsStr, attributes: &Attributes) -> Result<()> {
-        if self.chain.top().fresh {
-            return Ok(());
-        }
-        match self.hide_outside(name)? {
-            None => Ok(()),
-            Some(mark) => {
-                self.hide_all(attributes)?;
-                self.leave_rest(name, mark, attributes)
-            }
-        }
-    }
-
-    /// The same, but for a folder of a lower layer with content of this one:
-    /// that is entered, and its mark is given.
-    fn hide_outside(&mut self, name: &OsStr) -> Result<Option<Mark>> {
-        let real = self.real(name);
-        let mark = match self.marks.get(&real).copied() {
-            None => {
-                self.omitted.remove(&real);
-                return self.remove_lower(name).map(|()| None);
-            }
-            Some(Mark { own: true, fresh: true }) => return Ok(None),
-            Some(mark) => mark,
-        };
-        match usable_folder(self.chain.handle(), name) {
-            Ok(found) => self.enter(name, found).map(|()| Some(mark)),
-            // A file or link of this layer.
-            Err(Errno::NOTDIR | Errno::NOENT) => Ok(None),
-            Err(errno) => {
-                Err(Error::io("applying a whiteout to", shown(name.as_bytes()), errno.into()))
-            }
-        }
-    }
-
-    fn remove_lower(&mut self, name: &OsStr) -> Result<()> {
-        self.touch();
-        remove::tree(self.chain.handle(), name).map_err(|error| {
-            error.context(format!("applying a whiteout in {}", shown(&self.path)))
-        })?;
-        self.forget_later(&self.real(name));
-        Ok(())
-    }
-
-    /// Leaves the folder `name` of a lower layer after that layer's content
-    /// was removed: what this layer has in it stays, in the folder that it
-    /// implies or names.
-    fn leave_rest(&mut self, name: &OsStr, mark: Mark, attributes: &Attributes) -> Result<()> {
-        let failed = |errno: Errno| {
-            Error::io("applying a whiteout to", shown(name.as_bytes()), errno.into())
-        };
-        if !mark.own && is_empty(self.chain.handle()).map_err(failed)? {
-            // Nothing of this layer is in it after all.
-            self.up_to(self.chain.depth() - 1)?;
-            return self.clear_way(name);
-        }
-        if !mark.own {
-            self.chain.top().imply();
-            attributes.imply(self.chain.handle()).map_err(failed)?;
-            clear_xattrs(self.chain.handle(), &[]).map_err(failed)?;
-            self.later.remove(&self.path);
-        }
-        self.marks.insert(self.path.clone(), Mark { own: true, fresh: true });
-        self.up_to(self.chain.depth() - 1)
-    }
-
-    /// Applies an opaque whiteout: removes what lower layers have in the
-    /// folder here. Without recursion: folders may be 2,048 levels deep.
-    pub(super) fn hide_all(&mut self, attributes: &Attributes) -> Result<()> {
-        // Folders on the way down: what is left to look at in each, and, but
-        // for the first, its name and mark.
-        let mut ahead = vec![(self.listed()?, None)];
-        while let Some((names, about)) = ahead.last_mut() {
-            if let Some(name) = names.next() {
-                if let Some(mark) = self.hide_outside(&name)? {
-                    ahead.push((self.listed()?, Some((name, mark))));
-                }
-                continue;
-            }
-            let about = about.take();
-            ahead.pop();
-            if !self.chain.top().fresh {
-                self.chain.top().fresh = true;
-                self.mark_passed();
-                if let Some(mark) = self.marks.get_mut(&self.path) {
-                    mark.fresh = true;
-                }
-            }
-            if let Some((name, mark)) = about {
-                self.leave_rest(&name, mark, attributes)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// The names in the folder here that may be of lower layers.
-    fn listed(&mut self) -> Result<std::vec::IntoIter<OsString>> {
-        if self.chain.top().fresh {
-            return Ok(Vec::new().into_iter());
-        }
-        let failed = |errno: Errno| Error::io("listing", shown(&self.path), errno.into());
-        Ok(names(self.chain.handle()).map_err(failed)?.into_iter())
-    }
-
     /// What lies at `name` here; `None` if nothing does.
     pub(super) fn look(&self, name: &OsStr) -> Result<Option<Stat>, Errno> {
         match statat(self.chain.handle(), name, AtFlags::SYMLINK_NOFOLLOW) {
@@ -558,7 +571,15 @@ impl Level {
     /// A folder that was there: it keeps its mode, and its time is put back.
     fn entered(name: OsString, stat: &Stat) -> Self {
         let time = Timespec { tv_sec: stat.st_mtime, tv_nsec: stat.st_mtime_nsec as _ };
-        Self { name, fresh: false, mode: None, time, touched: false }
+        Self {
+            name,
+            fresh: false,
+            mode: None,
+            time,
+            touched: false,
+            shared: None,
+            turn: Turn::Open,
+        }
     }
 
     /// What a folder is that no layer has an entry for.

@@ -4,6 +4,8 @@
 //! Placing and hiding are one rule about marks, so they stand in one file.
 //! What does not live here: the bytes of files ([`super::spool`]).
 
+mod above;
+
 use std::collections::BTreeMap;
 use std::collections::btree_map;
 use std::ffi::{OsStr, OsString};
@@ -20,6 +22,8 @@ use crate::apply::whiteout::{Meaning, meaning};
 use crate::entry::{Entry, EntryKind, Timestamp};
 use crate::finding::{Finding, Findings};
 use crate::path::{RelPath, shown};
+
+pub(super) use above::{Lower, Step};
 
 /// How many links one path may lead through: what Linux allows.
 const LINKS: usize = 40;

@@ -6,13 +6,14 @@ use std::io::{Read, Write};
 use plimsoll_content::{Code, Digest, Error, Result};
 
 use super::emit::Emit;
-use super::index::{Archives, Index};
+use super::index::{Archives, Index, Lower, Node, Step};
 use super::spool::{self, Content, Place, Tee};
 use super::{Options, Packed};
 use crate::apply::pipe::{Chunks, Plain};
 use crate::apply::{Announced, Blobs, Single, Summary, lead};
 use crate::codec::Format;
 use crate::entry::{Entry, EntryKind};
+use crate::path::RelPath;
 use crate::tar::Entries;
 
 /// A stack of layers that becomes one: the bytes are those of packing the
@@ -26,6 +27,7 @@ use crate::tar::Entries;
 #[derive(Debug)]
 pub struct Stack<'a> {
     index: Index,
+    lower: Option<Lower>,
     spool: File,
     length: u64,
     options: &'a Options<'a>,
@@ -42,7 +44,7 @@ impl<'a> Stack<'a> {
                 .expected("one, for the plain bytes of the layers")
         })?;
         let spool = spool::anonymous(folder)?;
-        Ok(Self { index: Index::new(Archives::Layers), spool, length: 0, options })
+        Ok(Self { index: Index::new(Archives::Layers), lower: None, spool, length: 0, options })
     }
 
     /// Puts a layer on top, reads it to its end, and proves that its plain
@@ -97,9 +99,33 @@ impl<'a> Stack<'a> {
         })
     }
 
+    /// Lets the layers so far lie below: what comes from here on is above
+    /// them, for [`Stack::squash`].
+    pub fn base(&mut self) {
+        self.lower = Some(self.index.lower());
+    }
+
     /// Writes the layer that all of them come to.
     pub fn write<W: Write>(self, out: W) -> Result<(Packed, W)> {
         write(&self.index, &self.spool, out, self.options)
+    }
+
+    /// Writes one layer that does to the layers below ([`Stack::base`]) what
+    /// those above do; without a base it is all of them. What is gone has
+    /// whiteouts only where the layers below have it, and the root has an entry
+    /// only if one changed it, whatever [`Options::root`] says.
+    pub fn squash<W: Write>(self, out: W) -> Result<(Packed, W)> {
+        let options = Options { root: true, ..*self.options };
+        let mut emit = Emit::new(out, &options)?;
+        for step in self.index.above(&self.lower.unwrap_or_else(Lower::nothing)) {
+            match step {
+                Step::Gone(folder, name) => emit.whiteout(&folder, &name)?,
+                Step::Put(path, node, first) => {
+                    put(&mut emit, &self.spool, &path, self.index.node(node), first.as_ref())?;
+                }
+            }
+        }
+        emit.finish()
     }
 }
 
@@ -132,14 +158,24 @@ pub(super) fn write<W: Write>(
     options: &Options<'_>,
 ) -> Result<(Packed, W)> {
     let mut emit = Emit::new(out, options)?;
-    index.each(|path, node, first| {
-        let kind = match first {
-            Some(target) => EntryKind::Hardlink { target: target.clone() },
-            None => node.entry.kind.clone(),
-        };
-        let size = if let EntryKind::File { size } = kind { size } else { 0 };
-        let entry = Entry { path: path.clone(), kind, ..node.entry.clone() };
-        emit.entry(entry, Content::new(plain, &node.place, size))
-    })?;
+    index.each(|path, node, first| put(&mut emit, plain, path, node, first))?;
     emit.finish()
+}
+
+/// Writes one file, whose content lies in `plain`; or a link to its first
+/// name, if that was written.
+fn put<W: Write>(
+    emit: &mut Emit<'_, W>,
+    plain: &File,
+    path: &RelPath,
+    node: &Node,
+    first: Option<&RelPath>,
+) -> Result<()> {
+    let kind = match first {
+        Some(target) => EntryKind::Hardlink { target: target.clone() },
+        None => node.entry.kind.clone(),
+    };
+    let size = if let EntryKind::File { size } = kind { size } else { 0 };
+    let entry = Entry { path: path.clone(), kind, ..node.entry.clone() };
+    emit.entry(entry, Content::new(plain, &node.place, size))
 }

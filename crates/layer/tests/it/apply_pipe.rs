@@ -1,7 +1,9 @@
 //! Several layers at once: the order of errors is that of one thread, and
 //! nothing waits for anything that does not come.
 
+use std::fs;
 use std::io::{Cursor, Read};
+use std::process::Command;
 
 use plimsoll_content::{Algorithm, Code, Digest, Error, Result};
 use plimsoll_layer::Root;
@@ -9,7 +11,7 @@ use plimsoll_layer::apply::{Announced, Applier, Blobs, Summary};
 use plimsoll_layer::codec::Format;
 use rustix::fd::AsFd;
 
-use crate::apply_support::{Tar, options};
+use crate::apply_support::{Tar, Yard, found, needs_root, options};
 
 /// What a blob does: some bytes, then perhaps more, then a verdict.
 struct Blob {
@@ -147,4 +149,63 @@ fn bytes_before_an_error_of_reading_are_used_first() {
             applier.apply_all(One(Some(bytes)), &announced, |_, _| {}).expect_err("failed");
         assert_eq!((layer, error.code()), (0, code));
     }
+}
+
+/// Files with content for the second thread, in folders of this layer.
+fn many(tar: Tar, folder: &str, count: usize) -> Tar {
+    let tar = tar.dir(folder);
+    (0..count).fold(tar, |tar, number| tar.file(&format!("{folder}/{number}"), "x".repeat(number)))
+}
+
+#[test]
+fn names_that_are_under_way_are_waited_for() {
+    // The yard compares with one thread, findings and errors included.
+    let layer = many(Tar::new(), "a", 300).hard("b", "a/299").file("a/299", "again");
+    let layer = layer.link("a/298", "299").fifo("a/297").file("a/296", vec![1; 100_000]);
+    let layer = layer.dir("a/295").file("a/295/in", "1").file("a/295", "2").file("x/y/z", "1");
+    let layer = (0..40).fold(layer, |tar, number| tar.file("a/twice", number.to_string()));
+    // A folder that was left is entered again, and gets its time once more.
+    let layer = many(layer.file("x/other", "1"), "d", 50).time(7).dir("a").file("d/late", "");
+    let yard = Yard::new();
+    let done = yard.apply(std::slice::from_ref(&layer)).expect("applied");
+    assert_eq!((yard.read("b").len(), yard.read("a/299")), (299, "again".to_owned()));
+    assert_eq!((yard.read("a/295"), yard.read("a/twice")), ("2".to_owned(), "39".to_owned()));
+    assert_eq!(yard.tree().0["a"].time.seconds(), 7);
+    // 20 of them, and how many more there are.
+    assert_eq!(found(&done), ["duplicate-entry"; 21]);
+
+    let upper = many(Tar::new().file("d/.wh..wh..opq", ""), "d", 20).file("d/.wh.7", "");
+    let upper = upper.file(".wh.a", "").file("a/new", "n");
+    let yard = Yard::new();
+    yard.apply(&[layer, upper]).expect("applied");
+    assert_eq!(yard.read("a/new"), "n");
+    assert_eq!(fs::read_dir(yard.root().join("d")).expect("listed").count(), 20);
+}
+
+#[test]
+fn a_file_in_the_way_is_refused_also_while_it_is_under_way() {
+    let bad = many(Tar::new(), "a", 100).file("a/99/below", "");
+    let error = Yard::new().apply(&[many(bad, "z", 100)]).expect_err("refused");
+    assert_eq!(error.code(), Code::UnsafeEntry);
+}
+
+#[test]
+fn the_earlier_error_is_that_of_the_second_thread() {
+    if needs_root("mounting a small file system") {
+        return;
+    }
+    let yard = Yard::new();
+    let small = yard.root().display().to_string();
+    let mount = Command::new("mount")
+        .args(["-t", "tmpfs", "-o", "size=64k,mode=755", "tmpfs", &small])
+        .status();
+    if !mount.is_ok_and(|status| status.success()) {
+        return;
+    }
+    // No room for its files, and broken behind them.
+    let full = (0..40)
+        .fold(Tar::new().dir("a"), |tar, number| tar.file(&format!("a/{number}"), [7; 4096]));
+    let error = yard.apply(&[full.hard("b", "nothing")]).expect_err("refused");
+    Command::new("umount").arg(&small).status().expect("umount runs");
+    assert_eq!(error.code(), Code::Space, "{error}");
 }

@@ -4,12 +4,13 @@
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs;
+use std::io::ErrorKind;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
-use plimsoll_content::{Algorithm, Digest, Result};
-use plimsoll_layer::apply::{Applier, Ids, Options, Summary};
+use plimsoll_content::{Algorithm, Code, Digest, Result};
+use plimsoll_layer::apply::{Applier, Ids, Options, Summary, Threads};
 use plimsoll_layer::codec::Format;
 use plimsoll_layer::{Root, Timestamp};
 use rustix::fd::AsFd;
@@ -176,8 +177,27 @@ impl Yard {
         self.apply_with(layers, options())
     }
 
+    /// The same; an empty root also shows that two threads do what one does.
     pub(crate) fn apply_with(&self, layers: &[Tar], options: Options) -> Result<Vec<Summary>> {
-        let done = apply(&self.root(), layers, options);
+        let empty = fs::read_dir(self.root()).expect("listed").next().is_none();
+        let two = Options { threads: Threads::Two, ..options.clone() };
+        let done = apply(&self.root(), layers, two);
+        let full = done.as_ref().is_err_and(|error| error.code() == Code::Space);
+        if empty && !full {
+            let root = TempDir::new().expect("a temporary folder");
+            let mode = fs::metadata(self.root()).expect("there").permissions();
+            fs::set_permissions(root.path(), mode).expect("changed");
+            let one = Options { threads: Threads::One, ..options };
+            let alone = apply(root.path(), layers, one);
+            assert_eq!(format!("{done:?}"), format!("{alone:?}"), "one thread and two");
+            if done.is_ok() {
+                // Where absolute paths of both can reach.
+                let (mut two, mut one) = (self.tree(), look(root.path()));
+                two.0.retain(|path, _| path.len() < 3_000);
+                one.0.retain(|path, _| path.len() < 3_000);
+                assert_eq!(two, one, "one thread and two");
+            }
+        }
         assert_eq!(look(&self.outside()), self.before, "something outside changed");
         let mut names: Vec<_> = fs::read_dir(self.folder.path())
             .expect("listed")
@@ -278,19 +298,30 @@ impl Tree {
 pub(crate) fn look(root: &Path) -> Tree {
     let mut tree = BTreeMap::new();
     let mut groups = BTreeMap::new();
-    add(root, root, &mut tree, &mut groups);
+    // Without recursion: folders may be 2,048 levels deep.
+    let mut ahead = vec![root.to_owned()];
+    while let Some(path) = ahead.pop() {
+        let mut below = add(root, &path, &mut tree, &mut groups);
+        below.reverse();
+        ahead.append(&mut below);
+    }
     Tree(tree)
 }
 
+/// Adds one file; gives the paths in it, sorted, if it is a folder.
 fn add(
     root: &Path,
     path: &Path,
     tree: &mut BTreeMap<String, Facts>,
     groups: &mut BTreeMap<(u64, u64), String>,
-) {
+) -> Vec<PathBuf> {
     let name = path.strip_prefix(root).expect("below").as_os_str().as_bytes();
     let name = name.escape_ascii().to_string();
-    let data = fs::symlink_metadata(path).expect("there");
+    let data = match fs::symlink_metadata(path) {
+        // Too deep to be looked at by path.
+        Err(error) if error.kind() == ErrorKind::InvalidFilename => return Vec::new(),
+        data => data.expect("there"),
+    };
     let kind = data.file_type();
     let (kind, content) = if kind.is_dir() {
         ("folder", Vec::new())
@@ -322,16 +353,12 @@ fn add(
         xattrs: xattrs(path),
     };
     tree.insert(name, facts);
-    if kind == "folder" {
-        let mut names: Vec<_> = match fs::read_dir(path) {
-            Ok(list) => list.map(|entry| entry.expect("listed").path()).collect(),
-            Err(_) => Vec::new(),
-        };
-        names.sort();
-        for path in names {
-            add(root, &path, tree, groups);
-        }
-    }
+    let mut below: Vec<_> = match fs::read_dir(path) {
+        Ok(list) if kind == "folder" => list.map(|entry| entry.expect("listed").path()).collect(),
+        _ => Vec::new(),
+    };
+    below.sort();
+    below
 }
 
 fn xattrs(path: &Path) -> Vec<(Vec<u8>, Vec<u8>)> {

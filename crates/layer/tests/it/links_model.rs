@@ -13,7 +13,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use plimsoll_content::{Algorithm, Digest};
-use plimsoll_layer::apply::{Applier, Ids, Options};
+use plimsoll_layer::apply::{Applier, Ids, Options, Threads};
 use plimsoll_layer::codec::Format;
 use plimsoll_layer::tar::Writer;
 use plimsoll_layer::{Entry, EntryKind, RelPath, Root, Timestamp};
@@ -326,7 +326,9 @@ pub(crate) fn check(bytes: &[u8]) {
     let root = folder.join("root");
     fs::create_dir_all(&root).expect("made");
     let handle = Root::open(&root).expect("opened");
-    let options = Options { ids: Ids::Own, ..Options::default() };
+    // The length of the input decides, so that a fuzzer tries both.
+    let threads = if bytes.len().is_multiple_of(2) { Threads::One } else { Threads::Two };
+    let options = Options { ids: Ids::Own, threads, ..Options::default() };
     let mut applier = Applier::new(handle.as_fd(), options).expect("made");
     let applied = layers.iter().enumerate().try_for_each(|(number, layer)| {
         let archive = archive(layer, number);

@@ -18,6 +18,7 @@ mod golden;
 mod links_model;
 mod pack;
 mod pack_stack;
+mod recode;
 mod tar_hostile;
 mod tar_peers;
 mod tar_raw;

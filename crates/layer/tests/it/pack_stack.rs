@@ -11,7 +11,7 @@ use plimsoll_layer::pack::{self, Options, Packed, Stack};
 use proptest::prelude::*;
 use rustix::fd::AsFd;
 
-use crate::apply_support::{Tar, Yard, found, is_root};
+use crate::apply_support::{Tar, Yard, apply_bytes, found, is_root, options};
 
 fn settings() -> Options<'static> {
     let own = (!is_root())
@@ -37,6 +37,43 @@ fn through_files(layers: &[Tar]) -> Result<Vec<u8>> {
     yard.apply(layers)?;
     let root = Root::open(&yard.root()).expect("opened");
     Ok(pack::tree(root.as_fd(), Vec::new(), &settings()).expect("packed").1)
+}
+
+/// The layers with all above the lowest `keep` joined.
+fn squash(layers: &[Tar], keep: usize) -> Result<Vec<Vec<u8>>> {
+    let folder = File::open(std::env::temp_dir()).expect("opened");
+    let options = Options { scratch: Some(folder.as_fd()), own: None, root: false, ..settings() };
+    let mut stack = Stack::new(&options)?;
+    let mut bytes: Vec<_> = layers.iter().map(|layer| layer.clone().done()).collect();
+    for (number, bytes) in bytes.iter().enumerate() {
+        if number == keep && keep > 0 {
+            stack.base();
+        }
+        let diff_id = Digest::of(Algorithm::Sha256, bytes);
+        (stack, _) = stack.layer(&bytes[..], Format::Tar, &diff_id)?;
+    }
+    let joined = stack.squash(Vec::new())?.1;
+    bytes.truncate(keep);
+    bytes.push(joined);
+    Ok(bytes)
+}
+
+/// The tree that layers unpack to, packed.
+fn unpacked(layers: &[Vec<u8>]) -> Vec<u8> {
+    let yard = Yard::new();
+    apply_bytes(&yard.root(), layers, options()).expect("applied");
+    let root = Root::open(&yard.root()).expect("opened");
+    pack::tree(root.as_fd(), Vec::new(), &settings()).expect("packed").1
+}
+
+/// The paths in a layer.
+fn paths(layer: &[u8]) -> Vec<String> {
+    let mut entries = plimsoll_layer::tar::Entries::new(layer, plimsoll_layer::Limits::default());
+    let mut paths = Vec::new();
+    while let Some((entry, _)) = entries.next().expect("good") {
+        paths.push(entry.path.to_string());
+    }
+    paths
 }
 
 #[track_caller]
@@ -178,6 +215,80 @@ fn compressed_layers_and_what_is_odd_about_them() {
     }
 }
 
+#[test]
+fn joined_layers_say_what_is_new_and_what_is_gone_below() {
+    let lower = Tar::new()
+        .mode(0o700)
+        .dir("keep")
+        .file("keep/a", "a")
+        .file("keep/b", "b")
+        .dir("whole")
+        .file("whole/x", "x")
+        .link("lib", "usr/lib")
+        .file("usr/lib/so", "so")
+        .file("was-a-file", "f")
+        .file("was-a-folder/f", "f");
+    let middle = Tar::new()
+        .file("keep/.wh.a", "")
+        .file("keep/passing", "gone again")
+        .file("lib/new", "through a link")
+        .file(".wh.whole", "")
+        .file("was-a-file/now", "a folder")
+        .file("was-a-folder", "a file");
+    let top = Tar::new()
+        .file("keep/.wh.passing", "")
+        .file("keep/.wh.never", "")
+        .file("whole/.wh..wh..opq", "")
+        .file("whole/y", "y");
+    let layers = [lower, middle, top];
+    let joined = squash(&layers, 1).expect("joined");
+    assert_eq!(
+        paths(&joined[1]),
+        [
+            "keep",
+            "keep/.wh.a",
+            "usr",
+            "usr/lib",
+            "usr/lib/new",
+            "was-a-file",
+            "was-a-file/now",
+            "was-a-folder",
+            "whole",
+            "whole/.wh.x",
+            "whole/y",
+        ]
+    );
+    for keep in 0..3 {
+        let joined = squash(&layers, keep).expect("joined");
+        assert_eq!(joined.len(), keep + 1);
+        assert_eq!(unpacked(&joined), through_files(&layers).expect("applied"), "{keep}");
+    }
+    // Nothing that is gone as a whole needs a whiteout in a sole layer.
+    assert!(
+        !paths(&squash(&layers, 0).expect("joined")[0]).iter().any(|path| path.contains(".wh."))
+    );
+}
+
+#[test]
+fn the_root_has_an_entry_only_where_layers_change_it() {
+    let plain = Tar::new().file("a", "1");
+    let rooted = Tar::new().mode(0o711).dir("./").file("b", "2");
+    let of = |layers: &[Tar], keep| paths(&squash(layers, keep).expect("joined")[keep]);
+    assert_eq!(of(&[plain.clone(), plain.clone()], 0), ["a"]);
+    assert_eq!(of(&[rooted.clone(), plain.clone()], 0).len(), 3);
+    assert_eq!(of(&[rooted.clone(), plain.clone()], 1), ["a"]);
+    assert_eq!(of(&[plain, rooted], 1).len(), 2);
+}
+
+#[test]
+fn a_file_of_a_lower_layer_with_a_further_name_is_written_with_all() {
+    let lower = Tar::new().file("a", "content").hard("b", "a").file("z", "other");
+    let upper = Tar::new().hard("c", "a").file(".wh.z", "");
+    let joined = squash(&[lower.clone(), upper.clone(), Tar::new()], 1).expect("joined");
+    assert_eq!(paths(&joined[1]), [".wh.z", "a", "b", "c"]);
+    assert_eq!(unpacked(&joined), through_files(&[lower, upper]).expect("applied"));
+}
+
 /// An entry, by the path that a random layer has it at.
 #[derive(Clone, Debug)]
 pub(crate) enum Op {
@@ -232,6 +343,15 @@ fn stacks() -> impl Strategy<Value = Vec<Layer>> {
 
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(200) })]
+
+    #[test]
+    fn random_stacks_are_what_they_were_when_some_are_joined(layers in stacks(), keep in 0_usize..4) {
+        let layers = tars(&layers);
+        if let Ok(whole) = through_files(&layers) {
+            let joined = squash(&layers, keep.min(layers.len() - 1)).expect("joined");
+            prop_assert_eq!(unpacked(&joined), whole);
+        }
+    }
 
     #[test]
     fn random_stacks_come_out_as_their_tree_would(layers in stacks()) {

@@ -4,15 +4,31 @@
 //! config and its uncompressed layers. The image id and the diff_ids stay,
 //! the digest of the manifest does not, and the report says so.
 
-use plimsoll_content::{Code, Descriptor, Error, Platform, Result, Source, Watch};
+use plimsoll_content::{Algorithm, Code, Descriptor, Error, Platform, Result, Source, Watch};
+use plimsoll_layer::codec::Compression;
 use plimsoll_spec::graph::Node;
-use plimsoll_store::{DockerImage, DockerWriter};
+use plimsoll_store::Entry;
 
 use super::{Copied, CopiedBlob, CopiedImage, Options, State, chosen, given_name};
+use crate::convert::{self, Converted, Converter, Family};
 use crate::image::{self, Image};
-use crate::place::Home;
+use crate::place::{Home, Target};
 use crate::reference::{At, Reference, Which};
-use crate::unpack;
+
+/// What becomes of an image in such an archive.
+fn form(limits: plimsoll_layer::Limits) -> convert::Options {
+    convert::Options {
+        family: Some(Family::Docker),
+        compression: Some(Compression::None),
+        recompress: false,
+        algorithm: None,
+        platforms: Vec::new(),
+        squash: None,
+        force: false,
+        threads: 1,
+        limits,
+    }
+}
 
 pub(super) fn copy(
     home: &Home,
@@ -22,10 +38,7 @@ pub(super) fn copy(
     options: &Options,
     watch: &dyn Watch,
 ) -> Result<Copied> {
-    let explicit = match which {
-        Which::Only => None,
-        which => Some(which.to_write()?),
-    };
+    let explicit = explicit(which)?;
     if explicit.is_some() && (options.all || from.len() > 1) {
         return Err(Error::new(Code::Usage, "writing a docker archive")
             .found("one name for several images")
@@ -38,14 +51,8 @@ pub(super) fn copy(
                 "a layout, or the archive of one: this form holds nothing else than images",
             ));
     }
-    if let Some(name) = &explicit
-        && !is_repo_tag(&tagged(name))
-    {
-        return Err(Error::new(Code::Reference, "naming an image in a docker archive")
-            .found(format!("{name:?}"))
-            .expected("a name in lower case with a tag, as in example.com/org/app:v1"));
-    }
-    let mut writer = DockerWriter::new(home.archive(at)?);
+    let target = home.docker_target(at, explicit)?;
+    let form = form(plimsoll_layer::Limits::default());
     let mut report = Copied::default();
     for from in from {
         let (held, which, _) = home.hold(from)?;
@@ -56,48 +63,100 @@ pub(super) fn copy(
         let source = held.source();
         for entry in chosen(&held.catalog()?, source, &which, options.all)? {
             let image = only(source, &entry.descriptor, options.platform.as_ref(), 0)?;
-            let name = match &explicit {
-                Some(name) => Some(tagged(name)),
-                // Docker takes no bare tag, which layouts often have for a name.
-                None => given_name(&entry).filter(|name| is_repo_tag(name)),
-            };
-            if name.is_none()
-                && let Some(name) = given_name(&entry)
-            {
-                let warning = format!("{name:?} is no name that docker takes: left out");
-                watch.warn(&warning);
-                report.warnings.push(warning);
-            }
-            write(&mut writer, source, &image, name, &mut report, watch)
+            let mut converter = Converter::new(source, &target, &form, watch);
+            let new = converter
+                .run(&image.descriptor)
                 .map_err(|error| error.context(format!("writing {from}")))?;
+            let done = converter.report(&image.descriptor, &new);
+            let name = name(&target, &entry, watch, &mut report.warnings);
+            target.put(name.as_deref(), &new)?;
+            note(&mut report, &image, done, name);
         }
     }
     report.warnings.push(
         "a docker archive holds no manifests: image ids and diff_ids stay, manifest digests do not"
             .to_owned(),
     );
-    writer.publish()?;
+    target.finish()?;
     Ok(report)
 }
 
-fn write(
-    writer: &mut DockerWriter,
-    source: &dyn Source,
-    image: &Image,
-    name: Option<String>,
-    report: &mut Copied,
-    watch: &dyn Watch,
-) -> Result<()> {
-    let layers = image.layers()?;
-    let one = DockerImage {
-        config: &image.manifest.config,
-        layers: layers
-            .iter()
-            .map(|layer| (&layer.descriptor, unpack::format(layer), &layer.diff_id))
-            .collect(),
-        names: name.iter().cloned().collect(),
+/// Prepares a docker archive for an image that is converted, and says how.
+pub(crate) fn prepare(
+    home: &Home,
+    at: &At,
+    which: &Which,
+    options: &convert::Options,
+) -> Result<(Target, convert::Options)> {
+    let bad = |found: String, expected: &str| {
+        Err(Error::new(Code::Unrepresentable, "writing a docker archive")
+            .found(found)
+            .expected(expected))
     };
-    writer.add(source, &one, watch)?;
+    if options.family == Some(Family::Oci) {
+        return bad("OCI's form".to_owned(), "Docker's, which is all that it holds");
+    }
+    if let Some(compression) = options.compression.filter(|how| *how != Compression::None) {
+        return bad(format!("compression {compression}"), "none: layers lie there as plain tars");
+    }
+    if let Some(algorithm) = options.algorithm.filter(|it| *it != Algorithm::Sha256) {
+        return bad(format!("digests of {algorithm}"), "sha256, by which docker calls images");
+    }
+    if options.platforms.len() > 1 {
+        return bad("several platforms".to_owned(), "one: the form holds no index");
+    }
+    let mut form = convert::Options {
+        algorithm: options.algorithm,
+        platforms: options.platforms.clone(),
+        squash: options.squash.clone(),
+        ..form(options.limits)
+    };
+    if let Some(squash) = &mut form.squash {
+        squash.compression = Compression::None;
+    }
+    Ok((home.docker_target(at, explicit(which)?)?, form))
+}
+
+/// The name that the destination gives, with its tag.
+fn explicit(which: &Which) -> Result<Option<String>> {
+    let name = match which {
+        Which::Only => return Ok(None),
+        which => which.to_write()?,
+    };
+    if !is_repo_tag(&tagged(&name)) {
+        return Err(Error::new(Code::Reference, "naming an image in a docker archive")
+            .found(format!("{name:?}"))
+            .expected("a name in lower case with a tag, as in example.com/org/app:v1"));
+    }
+    Ok(Some(tagged(&name)))
+}
+
+/// What an image is called in the archive: as the destination says, or as it
+/// was, unless that is a bare tag, which layouts often have for a name.
+pub(crate) fn name(
+    target: &Target,
+    entry: &Entry,
+    watch: &dyn Watch,
+    warnings: &mut Vec<String>,
+) -> Option<String> {
+    if let Some(name) = target.name() {
+        return Some(name.to_owned());
+    }
+    let given = given_name(entry)?;
+    if is_repo_tag(&given) {
+        return Some(given);
+    }
+    let warning = format!("{given:?} is no name that docker takes: left out");
+    watch.warn(&warning);
+    warnings.push(warning);
+    None
+}
+
+/// Tells of an image, and of the blobs that went into it.
+fn note(report: &mut Copied, image: &Image, done: Converted, name: Option<String>) {
+    report.warnings.extend(done.warnings);
+    let lost = done.lost.into_iter().map(|lost| format!("lost, of {}: {}", lost.digest, lost.what));
+    report.warnings.extend(lost);
     let blobs = std::iter::once(&image.manifest.config).chain(&image.manifest.layers);
     for blob in blobs {
         if report.blobs.iter().any(|other| other.digest == blob.digest) {
@@ -118,12 +177,11 @@ fn write(
         media_type: image.manifest.config.media_type.to_string(),
         referrer: false,
     });
-    Ok(())
 }
 
 /// The one image that `root` stands for: where there are several platforms,
 /// nobody else can choose.
-fn only(
+pub(crate) fn only(
     source: &dyn Source,
     root: &Descriptor,
     platform: Option<&Platform>,

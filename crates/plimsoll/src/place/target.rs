@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use plimsoll_content::{Code, Descriptor, Digest, Error, Kind, Resolve, Result, Sink, Source, Tag};
-use plimsoll_store::{self as store, DirWriter, Form, Layout, OciWriter, Output, check_ref_name};
+use plimsoll_store::{
+    self as store, DirWriter, DockerWriter, Form, Layout, OciWriter, Output, check_ref_name,
+};
 
 use super::{Home, Opened, bug};
 use crate::reference::{At, Reference, Which};
@@ -24,6 +26,7 @@ pub struct Target {
 enum Sort {
     Layout(store::Target),
     Archive(OciWriter),
+    Docker(DockerWriter),
     Dir { writer: DirWriter, root: Box<Mutex<Option<Descriptor>>> },
 }
 
@@ -45,6 +48,11 @@ impl Home {
                         "write to a layout first; then: plimsoll copy oci:LAYOUT {reference}"
                     )));
             }
+            Reference::Archive { form: Some(Form::Aci), .. } => {
+                return Err(Error::new(Code::Usage, format!("writing to {reference}"))
+                    .found("an AppC image, which is only read")
+                    .expected("a layout, an archive of one, docker-archive:, dir: or store:"));
+            }
             Reference::Archive { at, which, .. } => {
                 (Sort::Archive(OciWriter::new(self.archive(&at)?)), which)
             }
@@ -62,6 +70,12 @@ impl Home {
             check_ref_name(name)?;
         }
         Ok(Target { kind, name, scratch })
+    }
+
+    /// Prepares a docker archive, for those who know what it can hold.
+    pub(crate) fn docker_target(&self, at: &At, name: Option<String>) -> Result<Target> {
+        let kind = Sort::Docker(DockerWriter::new(self.archive(at)?));
+        Ok(Target { kind, name, scratch: self.scratch().to_owned() })
     }
 
     fn layout(&self, path: &Path) -> Result<Sort> {
@@ -117,6 +131,7 @@ impl Target {
         match &self.kind {
             Sort::Layout(target) => target.layout(),
             Sort::Archive(writer) => writer,
+            Sort::Docker(writer) => writer,
             Sort::Dir { writer, .. } => writer,
         }
     }
@@ -129,7 +144,15 @@ impl Target {
     fn layout(&self) -> Option<&Layout> {
         match &self.kind {
             Sort::Layout(target) => Some(target.layout()),
-            Sort::Archive(_) | Sort::Dir { .. } => None,
+            Sort::Archive(_) | Sort::Docker(_) | Sort::Dir { .. } => None,
+        }
+    }
+
+    /// The docker archive that it is.
+    pub(crate) fn docker(&self) -> Option<&DockerWriter> {
+        match &self.kind {
+            Sort::Docker(writer) => Some(writer),
+            Sort::Layout(_) | Sort::Archive(_) | Sort::Dir { .. } => None,
         }
     }
 
@@ -138,7 +161,7 @@ impl Target {
     pub fn scratch(&self) -> PathBuf {
         match &self.kind {
             Sort::Layout(target) => target.folder(),
-            Sort::Archive(_) | Sort::Dir { .. } => self.scratch.clone(),
+            Sort::Archive(_) | Sort::Docker(_) | Sort::Dir { .. } => self.scratch.clone(),
         }
     }
 
@@ -167,6 +190,29 @@ impl Target {
         }
     }
 
+    /// A name for `image` that its source gives. It takes nobody's place
+    /// unasked (hostile case DA09), which `force` is.
+    pub fn free(
+        &self,
+        name: Option<String>,
+        image: &Descriptor,
+        force: bool,
+    ) -> Result<Option<String>> {
+        let Some(name) = name else { return Ok(None) };
+        if force {
+            return Ok(Some(name));
+        }
+        match self.named(&name)? {
+            Some(other) if other != image.digest => {
+                Err(Error::new(Code::Exists, format!("naming {} {name:?}", image.digest))
+                    .found(format!("{other} under that name"))
+                    .expected("a name that is free: the source has chosen it, not you")
+                    .fix("--force   lets it take the name over"))
+            }
+            _ => Ok(Some(name)),
+        }
+    }
+
     /// Lists content that was written, under a name or without.
     pub fn put(&self, name: Option<&str>, image: &Descriptor) -> Result<()> {
         match (&self.kind, name) {
@@ -174,6 +220,8 @@ impl Target {
             (Sort::Layout(target), None) => target.layout().add(image),
             (Sort::Archive(writer), Some(name)) => writer.tag(name, image),
             (Sort::Archive(writer), None) => writer.add(image),
+            (Sort::Docker(writer), Some(name)) => writer.tag(name, image),
+            (Sort::Docker(writer), None) => writer.add(image),
             (Sort::Dir { root, .. }, _) => {
                 let mut root = root.lock().unwrap_or_else(PoisonError::into_inner);
                 if root.as_ref().is_some_and(|root| root.digest != image.digest) {
@@ -192,6 +240,7 @@ impl Target {
         match self.kind {
             Sort::Layout(target) => target.publish().map(|_| ()),
             Sort::Archive(writer) => writer.publish(),
+            Sort::Docker(writer) => writer.publish(),
             Sort::Dir { writer, root } => {
                 match root.into_inner().unwrap_or_else(PoisonError::into_inner) {
                     Some(root) => writer.publish(&root),

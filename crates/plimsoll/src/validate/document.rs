@@ -5,6 +5,7 @@ use std::io;
 use plimsoll_content::limits::DOCUMENT;
 use plimsoll_content::{Code, Descriptor, Error, Platform, Result};
 use plimsoll_layer::Check as Sense;
+use plimsoll_spec::docker::schema1::is_schema1;
 use plimsoll_spec::graph::{Node, Role};
 use plimsoll_spec::rules::{self, Finding, Kind, Level, Report, table};
 use plimsoll_spec::{LayerType, media_type};
@@ -50,6 +51,11 @@ impl Check<'_> {
             return Ok(known);
         }
         self.documents.insert(key.clone(), Target::default());
+        if is_schema1(&descriptor.media_type) {
+            let target = self.schema1(descriptor, location, absent)?;
+            self.documents.insert(key, target.clone());
+            return Ok(target);
+        }
         let most = limits.index.max(limits.document);
         let Some(bytes) = self.read(descriptor, location, most, absent)? else {
             return Ok(Target::default());

@@ -143,3 +143,13 @@ fn an_error_lists_what_is_there_and_is_harmless_to_print() {
     assert!(!platforms(&hostile)[0].contains('\u{202e}'));
     assert!(require(&index(&["linux/s390x"]), &wanted).is_ok());
 }
+
+#[test]
+fn ix12_entries_of_unknown_types_stand_back() {
+    let mut index = index(&["linux/amd64", "linux/amd64"]);
+    index.manifests[0].media_type = "application/vnd.example.thing".into();
+    let wanted = platform("linux/amd64");
+    assert_eq!(chosen(&index, &wanted), Some(1));
+    index.manifests[1].media_type = "application/vnd.example.thing".into();
+    assert_eq!(chosen(&index, &wanted), Some(0), "to be told what it is");
+}

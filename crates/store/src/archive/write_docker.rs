@@ -1,38 +1,37 @@
 //! Writing what `docker load` and `podman load` accept: for each image its
-//! config as `<id>.json`, its layers uncompressed as `<diff_id>.tar`, and the
+//! layers uncompressed as `<diff_id>.tar`, its config as `<id>.json`, and the
 //! list `manifest.json` at the end. The same images give the same bytes.
 //!
 //! The form holds no manifest, so the digest of an image does not survive
-//! it. The id (the digest of the config) and the diff_ids do.
+//! it. The id (the digest of the config) and the diff_ids do. A manifest that
+//! is written here says what belongs to an image, and is forgotten.
+//!
+//! What does not live here: making the layers plain.
 
-use std::collections::BTreeSet;
-use std::io::{self, Read, Write};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io::{self, Write};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use plimsoll_content::{
-    Code, Descriptor, Digest, Error, Hasher, Kind, Result, Source, Watch, json,
+    Code, Descriptor, Digest, Error, Ingest, Result, Sink, Tag, Verified, json,
 };
-use plimsoll_layer::Limits;
-use plimsoll_layer::codec::{Decoder, Format};
+use plimsoll_spec::graph::Node;
+use plimsoll_spec::{LayerCompression, LayerType, media_type};
 use serde::Serialize;
 
+use super::files::{Files, Names};
 use super::{Output, docker};
 
-/// An image to be written.
-#[derive(Clone, Debug)]
-pub struct DockerImage<'a> {
-    /// Its config.
-    pub config: &'a Descriptor,
-    /// Its layers: the blob, how it is compressed, and its diff_id.
-    pub layers: Vec<(&'a Descriptor, Format, &'a Digest)>,
-    /// What it is called, as `NAME:TAG`.
-    pub names: Vec<String>,
+/// A docker archive, to write to. Files are written one at a time.
+pub struct DockerWriter {
+    files: Files<Flat>,
+    list: Mutex<List>,
 }
 
-/// A docker archive, to write to.
-#[derive(Debug)]
-pub struct DockerWriter {
-    output: Output,
-    written: BTreeSet<String>,
+#[derive(Default)]
+struct List {
+    manifests: BTreeMap<Digest, Vec<u8>>,
     lines: Vec<Line>,
 }
 
@@ -44,146 +43,159 @@ struct Line {
     repo_tags: Vec<String>,
 }
 
+struct Flat;
+
+impl Names for Flat {
+    fn file(&self, blob: &Descriptor) -> Result<String> {
+        let hex = blob.digest.encoded();
+        if [media_type::CONFIG, media_type::DOCKER_CONFIG].contains(&blob.media_type) {
+            return Ok(format!("{hex}.json"));
+        }
+        match LayerType::of(&blob.media_type) {
+            Some(LayerType { compression: LayerCompression::None, .. }) => Ok(format!("{hex}.tar")),
+            _ => Err(Error::new(
+                Code::Unrepresentable,
+                format!("writing {} to a docker archive", blob.digest),
+            )
+            .found(format!("media type {:?}", blob.media_type.as_str()))
+            .expected("the config of an image, or an uncompressed layer")),
+        }
+    }
+
+    fn folders(&self, _: &str) -> Vec<String> {
+        Vec::new()
+    }
+}
+
 impl DockerWriter {
     /// Starts an archive.
     pub fn new(output: Output) -> Self {
-        Self { output, written: BTreeSet::new(), lines: Vec::new() }
+        Self { files: Files::new(output, Flat), list: Mutex::default() }
     }
 
-    /// Writes an image. Layers are inflated once, on their way; digest and
-    /// diff_id are proved.
-    ///
-    /// After an error the archive is of no use.
-    pub fn add(
-        &mut self,
-        source: &dyn Source,
-        image: &DockerImage<'_>,
-        watch: &dyn Watch,
-    ) -> Result<()> {
-        let mut layers = Vec::new();
-        for (blob, format, diff_id) in &image.layers {
-            let name = format!("{}.tar", diff_id.encoded());
-            if self.written.insert(name.clone()) {
-                self.layer(source, blob, *format, diff_id, &name, watch)
-                    .map_err(|error| error.context(format!("writing layer {}", blob.digest)))?;
-            }
-            layers.push(name);
-        }
-        let config = format!("{}.json", image.config.digest.encoded());
-        if self.written.insert(config.clone()) {
-            let bytes = source.read(image.config, "an image config", source.limits().config)?;
-            self.output.whole(&config, &bytes)?;
-        }
-        // An image that comes again under another name is one line.
-        match self.lines.iter_mut().find(|line| line.config == config && line.layers == layers) {
-            Some(line) => line.repo_tags.extend(image.names.iter().cloned()),
-            None => self.lines.push(Line { config, layers, repo_tags: image.names.clone() }),
-        }
-        Ok(())
+    /// Lists an image, whose manifest was written, without a name.
+    pub fn add(&self, image: &Descriptor) -> Result<()> {
+        self.line(None, image)
+    }
+
+    /// The length of an uncompressed layer that was written.
+    pub fn layer(&self, diff_id: &Digest) -> Option<u64> {
+        self.files.size(&format!("{}.tar", diff_id.encoded()))
     }
 
     /// Ends the archive, and makes it visible where it is a file.
-    pub fn publish(mut self) -> Result<()> {
-        self.output.whole(docker::MANIFEST, &json::canonical(&self.lines)?)?;
-        self.output.publish()
+    pub fn publish(self) -> Result<()> {
+        let list = self.list.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let mut output = self.files.into_output()?;
+        output.whole(docker::MANIFEST, &json::canonical(&list.lines)?)?;
+        output.publish()
     }
 
-    fn layer(
-        &mut self,
-        source: &dyn Source,
-        blob: &Descriptor,
-        format: Format,
-        diff_id: &Digest,
-        name: &str,
-        watch: &dyn Watch,
-    ) -> Result<()> {
-        watch.begin(&format!("writing {}", diff_id.short()), Some(blob.size));
-        let mut reader = source.open(blob)?;
-        let plain = format == Format::Tar;
-        let start = if plain {
-            self.output.begin(name, blob.size)?;
-            0
-        } else {
-            self.output.begin_unknown()?
+    fn list(&self) -> MutexGuard<'_, List> {
+        self.list.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn line(&self, name: Option<&str>, image: &Descriptor) -> Result<()> {
+        let doing = || format!("listing {} in a docker archive", image.digest);
+        let mut list = self.list();
+        let bytes = list.manifests.get(&image.digest).cloned().ok_or_else(|| {
+            Error::new(Code::NotFound, doing())
+                .found("no such manifest")
+                .expected("content that is written before its name")
+        })?;
+        let Node::Manifest(manifest) = Node::parse(image, bytes)? else {
+            return Err(Error::new(Code::Unrepresentable, doing())
+                .found("an index")
+                .expected("one image: the form holds no index"));
         };
-        let counted = Counted { reader: &mut reader, watch };
-        let copied = self.inflate(counted, format, diff_id, plain && blob.digest == *diff_id);
-        let (found, size) = match copied {
-            Ok(copied) => {
-                let (_proof, _) = reader.finish()?;
-                copied
+        let file = |blob: &Descriptor| {
+            if self.files.has(blob)? {
+                return Flat.file(blob);
             }
-            // A damaged blob shows first as a broken stream.
-            Err(error) if error.kind() == Kind::Integrity => {
-                return Err(match reader.finish() {
-                    Err(damage) if damage.kind() == Kind::Integrity => damage,
-                    _ => error,
-                });
-            }
-            Err(error) => return Err(error),
+            Err(Error::new(Code::NotFound, doing())
+                .found(format!("no blob {} in the archive", blob.digest))
+                .expected("content that is written before its manifest"))
         };
-        if let Some(found) = found
-            && found != *diff_id
-        {
-            return Err(Error::new(Code::DiffId, "hashing the uncompressed layer")
-                .found(found)
-                .expected(diff_id));
+        let config = file(&manifest.config)?;
+        let layers = manifest.layers.iter().map(file).collect::<Result<Vec<_>>>()?;
+        let names = name.map(str::to_owned);
+        // An image that comes again under another name is one line.
+        match list.lines.iter_mut().find(|line| line.config == config && line.layers == layers) {
+            Some(line) => line.repo_tags.extend(names),
+            None => {
+                list.lines.push(Line { config, layers, repo_tags: names.into_iter().collect() });
+            }
         }
-        if plain {
-            self.output.end(size)?;
-        } else {
-            self.output.measure(start, name, size)?;
-        }
-        watch.end(&format!("wrote {diff_id}"));
         Ok(())
     }
+}
 
-    /// Copies the uncompressed layer; gives its digest, unless the proof of
-    /// the blob says the same, and its size.
-    fn inflate(
-        &mut self,
-        reader: impl Read,
-        format: Format,
-        diff_id: &Digest,
-        proved: bool,
-    ) -> Result<(Option<Digest>, u64)> {
-        let mut hasher = Hasher::new(diff_id.computable("diff_id")?);
-        let mut decoder = Decoder::new(format, reader, &Limits::default())?;
-        let mut buffer = vec![0; 128 << 10];
-        let mut size = 0;
-        loop {
-            let length = match decoder.read(&mut buffer) {
-                Ok(0) => break,
-                Ok(length) => length,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(Error::io("reading", "a layer", error)),
-            };
-            if !proved {
-                hasher.update(&buffer[..length]);
-            }
-            self.output
-                .write_all(&buffer[..length])
-                .map_err(|cause| Error::io("writing", "an archive", cause))?;
-            size += length as u64;
+impl Tag for DockerWriter {
+    /// `name` is `NAME:TAG`.
+    fn tag(&self, name: &str, image: &Descriptor) -> Result<()> {
+        self.untag(name)?;
+        self.line(Some(name), image)
+    }
+
+    fn untag(&self, name: &str) -> Result<bool> {
+        let mut found = false;
+        for line in &mut self.list().lines {
+            let before = line.repo_tags.len();
+            line.repo_tags.retain(|other| other != name);
+            found |= line.repo_tags.len() < before;
         }
-        decoder.finish()?;
-        Ok(((!proved).then(|| hasher.finish()), size))
+        Ok(found)
     }
 }
 
-/// Tells how much is read, and stops when told to.
-struct Counted<'a, R> {
-    reader: R,
-    watch: &'a dyn Watch,
+impl Sink for DockerWriter {
+    fn has(&self, blob: &Descriptor) -> Result<bool> {
+        if Node::is_document(&blob.media_type) {
+            return Ok(self.list().manifests.contains_key(&blob.digest));
+        }
+        self.files.has(blob)
+    }
+
+    /// What is begun must turn out to be an uncompressed layer.
+    fn begin(&self) -> Result<Box<dyn Ingest + '_>> {
+        self.files.start(None)
+    }
+
+    fn receive(&self, blob: &Descriptor) -> Result<Box<dyn Ingest + '_>> {
+        if Node::is_document(&blob.media_type) {
+            return Ok(Box::new(Manifest { writer: self, bytes: Vec::new() }));
+        }
+        self.files.start(Some(blob))
+    }
 }
 
-impl<R: Read> Read for Counted<'_, R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.watch.interrupted() {
-            return Err(Error::new(Code::Interrupted, "stopping").found("a signal").into());
-        }
-        let length = self.reader.read(buffer)?;
-        self.watch.advance(length as u64);
-        Ok(length)
+/// A manifest, which is not written.
+struct Manifest<'a> {
+    writer: &'a DockerWriter,
+    bytes: Vec<u8>,
+}
+
+impl Write for Manifest<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.bytes.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Ingest for Manifest<'_> {
+    fn commit(self: Box<Self>, proof: Verified) -> Result<Descriptor> {
+        proof.covers(self.bytes.len() as u64)?;
+        let blob = proof.descriptor().clone();
+        self.writer.list().manifests.insert(blob.digest.clone(), self.bytes);
+        Ok(blob)
+    }
+}
+
+impl fmt::Debug for DockerWriter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("DockerWriter")
     }
 }
