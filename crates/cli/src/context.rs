@@ -50,6 +50,7 @@ impl Context {
                 .with_limits(limits.documents)
                 .flushed(if global.no_sync { Flush::Never } else { Flush::Durable })
                 .with_scratch(scratch())
+                .with_dependencies(global.aci_path.clone())
                 .with_streams(Streams {
                     input,
                     output: || io::stdout().as_fd().try_clone_to_owned().map(File::from),

@@ -22,6 +22,13 @@ pub trait Source: Send + Sync {
         Limits::default()
     }
 
+    /// How long the content of that digest is here, for the one old kind of
+    /// document that does not say; `None` if it is not here, or if the place
+    /// does not know before it reads. Nobody has proved it.
+    fn length(&self, _digest: &Digest) -> Result<Option<u64>> {
+        Ok(None)
+    }
+
     /// The content of `blob`, checked against size and digest while it is
     /// read. Nothing may be done with it that outlives a failing
     /// [`Verifying::finish`].

@@ -17,7 +17,7 @@ use serde_json::{Map, Value};
 use crate::convert::Family;
 use crate::edit::{Edit, array, object};
 use crate::image::{self, Image};
-use crate::transfer;
+use crate::{schema1, transfer};
 
 /// An image that is being changed.
 #[derive(Clone, Debug)]
@@ -47,13 +47,22 @@ impl Draft {
     }
 
     /// An image as it is.
+    ///
+    /// Errors with [`Code::Unrepresentable`] for one of Docker schema 1 that is
+    /// not [complete](Image::complete).
     pub fn of(image: &Image) -> Result<Self> {
+        if image.manifest.layers.len() != image.config.rootfs.diff_ids.len() {
+            image.written(|| format!("changing {}", image.descriptor.digest))?;
+        }
         let algorithm = |digest: &Digest| digest.computable("a changed document");
         Ok(Self {
             manifest: parse(image.manifest.bytes())?,
             config: parse(image.config.bytes())?,
             config_type: image.manifest.config.media_type.clone(),
-            manifest_type: image.descriptor.media_type.clone(),
+            manifest_type: match &image.schema1 {
+                None => image.descriptor.media_type.clone(),
+                Some(_) => media_type::MANIFEST,
+            },
             algorithms: (
                 algorithm(&image.manifest.config.digest)?,
                 algorithm(&image.descriptor.digest)?,
@@ -226,6 +235,7 @@ impl Rewrite<'_> {
                 let image = Image::open(self.source, descriptor, self.platform)?;
                 self.image(&image)
             }
+            Node::Schema1(_) => Err(schema1::refused(format!("changing {}", descriptor.digest))),
             Node::Opaque => {
                 Err(Error::new(Code::MediaType, format!("changing {}", descriptor.digest))
                     .found(format!("media type {:?}", descriptor.media_type.as_str()))
@@ -282,7 +292,7 @@ impl Rewrite<'_> {
         match image::node(self.source, entry) {
             Ok(Node::Index(_)) => return Ok(Meant::Index),
             Ok(Node::Manifest(_)) => {}
-            Ok(Node::Opaque) => return Ok(Meant::Other),
+            Ok(Node::Schema1(_) | Node::Opaque) => return Ok(Meant::Other),
             Err(error) if error.code() == Code::NotFound => return Ok(Meant::Other),
             Err(error) => return Err(error),
         }

@@ -1,9 +1,14 @@
 //! An image as a view: manifest and config, read and proved; layers when
 //! they are asked for.
 
+use std::sync::Arc;
+
 use plimsoll_content::{Code, Descriptor, Digest, Document, Error, Platform, Result, Source};
 use plimsoll_spec::graph::Node;
 use plimsoll_spec::{Config, Index, LayerType, Manifest, media_type, select};
+pub use plimsoll_store::document::node;
+
+use crate::schema1::{self, Chain};
 
 /// One image for one platform.
 #[derive(Clone, Debug)]
@@ -14,6 +19,9 @@ pub struct Image {
     pub manifest: Document<Manifest>,
     /// The config.
     pub config: Document<Config>,
+    /// What it is made of if it is one of Docker schema 1: manifest and config
+    /// are then made here, and the source has neither.
+    pub schema1: Option<Arc<Chain>>,
 }
 
 /// A layer: where it lies, what it is, and what it must inflate to.
@@ -46,8 +54,12 @@ impl Image {
         for _ in 0..=most {
             match node(source, &descriptor)? {
                 Node::Index(index) => descriptor = chosen(source, &index, &descriptor, platform)?,
-                Node::Manifest(manifest) => {
-                    let image = Self::of(source, descriptor, manifest)?;
+                node @ (Node::Manifest(_) | Node::Schema1(_)) => {
+                    let image = match node {
+                        Node::Manifest(manifest) => Self::of(source, descriptor, manifest)?,
+                        Node::Schema1(old) => schema1::image(source, descriptor, old)?,
+                        Node::Index(_) | Node::Opaque => continue,
+                    };
                     // A manifest that was named directly is for whatever it is for,
                     // but what was asked for by name has to be what is there.
                     if let Some(wanted) = platform
@@ -92,7 +104,7 @@ impl Image {
             .fix("plimsoll show REF manifest   prints it"));
         }
         let config = source.document::<Config>(&manifest.config)?;
-        Ok(Self { descriptor, manifest, config })
+        Ok(Self { descriptor, manifest, config, schema1: None })
     }
 
     /// What the image runs on, as its config says.
@@ -101,7 +113,8 @@ impl Image {
     }
 
     /// The layers with their diff_ids, from the bottom up. They are paired by
-    /// position, never by digest.
+    /// position, never by digest. Those of schema 1 are known after
+    /// [`Image::complete`].
     pub fn layers(&self) -> Result<Vec<Layer>> {
         let doing = || format!("reading the layers of image {}", self.descriptor.digest);
         let diff_ids = &self.config.rootfs.diff_ids;
@@ -138,16 +151,6 @@ impl Image {
             })
             .collect()
     }
-}
-
-/// Reads a document of the graph, proved.
-pub fn node(source: &dyn Source, descriptor: &Descriptor) -> Result<Node> {
-    if !Node::is_document(&descriptor.media_type) {
-        return Ok(Node::Opaque);
-    }
-    let limits = source.limits();
-    let bytes = source.read(descriptor, "document", limits.index.max(limits.document))?;
-    Node::parse_within(descriptor, bytes, &limits)
 }
 
 fn chosen(

@@ -32,6 +32,7 @@ pub mod reference;
 pub mod repack;
 pub mod rootfs;
 pub mod run;
+pub mod schema1;
 pub mod squash;
 pub mod transfer;
 pub mod unpack;

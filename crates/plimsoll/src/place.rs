@@ -10,7 +10,9 @@ use std::path::{Path, PathBuf};
 use plimsoll_content::limits::Limits;
 use plimsoll_content::{Code, Descriptor, Digest, Error, Kind, Result, Source, Tag};
 use plimsoll_spec::graph::Node;
-use plimsoll_store::{self as store, Catalog, Entry, Flush, Layout, Selector, Store, reachable};
+use plimsoll_store::{
+    self as store, Catalog, Entry, Flush, Layout, Reading, Selector, Store, reachable,
+};
 use serde::Serialize;
 
 use crate::image;
@@ -26,6 +28,7 @@ pub struct Home {
     options: store::Options,
     scratch: PathBuf,
     streams: Option<Streams>,
+    dependencies: Vec<PathBuf>,
 }
 
 /// What `-` stands for.
@@ -74,7 +77,19 @@ impl Home {
             options: store::Options::default(),
             scratch: PathBuf::from("/tmp"),
             streams: None,
+            dependencies: Vec::new(),
         }
+    }
+
+    /// Looks for what AppC images depend on in these folders too; that of the
+    /// image is always one.
+    pub fn with_dependencies(self, folders: Vec<PathBuf>) -> Self {
+        Self { dependencies: folders, ..self }
+    }
+
+    /// How archives are read.
+    pub(crate) fn reading(&self) -> Reading<'_> {
+        Reading { folders: &self.dependencies, ..Reading::new(&self.scratch, self.limits()) }
     }
 
     /// The same with these budgets for documents.
@@ -310,7 +325,7 @@ fn listed(source: &dyn Source, entry: &Entry) -> Listed {
             let platforms = index.manifests.iter().filter_map(|entry| entry.platform.as_ref());
             ("index", platforms.map(ToString::to_string).collect())
         }
-        Ok(Node::Manifest(_)) => match image::Image::open(source, root, None) {
+        Ok(Node::Manifest(_) | Node::Schema1(_)) => match image::Image::open(source, root, None) {
             Ok(image) => ("image", vec![image.platform().to_string()]),
             Err(_) => ("artifact", Vec::new()),
         },

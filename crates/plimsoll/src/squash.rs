@@ -91,7 +91,9 @@ impl Home {
             let squash = Squash { options, base: base.as_ref(), joined: 0 };
             let mut converter = Converter::new(source, target, &converting, watch);
             converter.squash = Some(squash);
-            let new = converter.run(root)?;
+            let new = converter
+                .run(root)
+                .map_err(|error| error.context(format!("squashing {reference}")))?;
             if converter.squash.as_ref().is_some_and(|squash| squash.joined == 0) {
                 return Err(Error::new(Code::Platform, format!("squashing {}", root.digest))
                     .found("no image for that platform")
@@ -100,7 +102,7 @@ impl Home {
                     )
                     .fix("plimsoll inspect REF   lists what there is"));
             }
-            converter.count(|| Referrers::of(source, &opened.held().catalog()?))?;
+            converter.count(|| Referrers::of(source, &opened.held().catalog()?));
             Ok((new.clone(), converter.report(root, &new)))
         })?;
         report.name = Some(name);

@@ -5,11 +5,12 @@ use std::fmt;
 use plimsoll_content::limits::Limits;
 use plimsoll_content::{Code, Descriptor, Document, Error, MediaType, Result};
 
+use crate::docker::schema1::{self, Schema1, is_schema1};
 use crate::media_type;
 use crate::{Index, Manifest};
 
 /// A document of the graph, by what its descriptor says it is. The list is
-/// complete: what is neither of two is opaque.
+/// complete: what is none of three is opaque.
 #[derive(Clone, Debug)]
 #[expect(clippy::large_enum_variant, reason = "one node is alive at a time, on the stack")]
 pub enum Node {
@@ -17,6 +18,9 @@ pub enum Node {
     Index(Document<Index>),
     /// A manifest.
     Manifest(Document<Manifest>),
+    /// A Docker schema 1 manifest. The bytes are those that its digest is
+    /// about: without signatures.
+    Schema1(Document<Schema1>),
     /// A blob, or something whose meaning is unknown: no error, and nothing to follow
     /// (IX12, LA17).
     Opaque,
@@ -54,7 +58,7 @@ impl fmt::Display for Role {
 impl Node {
     /// Whether content of that type is a document that can be parsed here.
     pub fn is_document(media_type: &MediaType) -> bool {
-        is_index(media_type) || is_manifest(media_type)
+        is_index(media_type) || is_manifest(media_type) || is_schema1(media_type)
     }
 
     /// Parses proved `bytes` as what `descriptor` says they are.
@@ -79,16 +83,16 @@ impl Node {
             agree(said, manifest.media_type.as_ref())?;
             return Ok(Self::Manifest(manifest));
         }
-        if [media_type::DOCKER_SCHEMA1, media_type::DOCKER_SCHEMA1_SIGNED].contains(said) {
-            return Err(Error::new(Code::MediaType, "reading a manifest")
-                .found("Docker image manifest version 2, schema 1")
-                .expected("an OCI or Docker schema 2 manifest: ask its publisher for one"));
+        if is_schema1(said) {
+            let bytes = schema1::payload(&bytes, limits)?.unwrap_or(bytes);
+            return Ok(Self::Schema1(Document::parse_within(bytes, limits)?));
         }
         Ok(Self::Opaque)
     }
 
     /// Everything the document points at, in order; the subject, a weak
-    /// link, is not among it ([`Node::subject`]).
+    /// link, is not among it ([`Node::subject`]), nor are the layers of schema 1,
+    /// which have no descriptors ([`Schema1::blobs`]).
     pub fn successors(&self) -> Vec<(Role, &Descriptor)> {
         match self {
             Self::Index(index) => {
@@ -97,7 +101,7 @@ impl Node {
             Self::Manifest(manifest) => std::iter::once((Role::Config, &manifest.config))
                 .chain(manifest.layers.iter().map(|layer| (Role::Layer, layer)))
                 .collect(),
-            Self::Opaque => Vec::new(),
+            Self::Schema1(_) | Self::Opaque => Vec::new(),
         }
     }
 
@@ -106,7 +110,7 @@ impl Node {
         match self {
             Self::Index(index) => index.subject.as_ref(),
             Self::Manifest(manifest) => manifest.subject.as_ref(),
-            Self::Opaque => None,
+            Self::Schema1(_) | Self::Opaque => None,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The real program, from outside: words in, files and exit codes out.
 #![allow(clippy::print_stderr, reason = "tests say what they skip")]
 
+mod aci;
 mod change;
 mod convert;
 mod demo;
@@ -11,12 +12,15 @@ mod images;
 mod kills;
 mod kit;
 mod limits;
+mod old;
 mod places;
 mod repack;
 mod reproducible;
 mod run;
+mod schema1;
 mod schemas;
 mod squash;
 mod store;
 mod support;
 mod survive;
+mod validate;

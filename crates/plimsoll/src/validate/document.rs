@@ -5,6 +5,7 @@ use std::io;
 use plimsoll_content::limits::DOCUMENT;
 use plimsoll_content::{Code, Descriptor, Error, Platform, Result};
 use plimsoll_layer::Check as Sense;
+use plimsoll_spec::docker::schema1::is_schema1;
 use plimsoll_spec::graph::{Node, Role};
 use plimsoll_spec::rules::{self, Finding, Kind, Level, Report, table};
 use plimsoll_spec::{LayerType, media_type};
@@ -49,6 +50,11 @@ impl Check<'_> {
             return Ok(known.clone());
         }
         self.documents.insert(key.clone(), Target::default());
+        if is_schema1(&descriptor.media_type) {
+            let target = self.schema1(descriptor, location, absent)?;
+            self.documents.insert(key, target.clone());
+            return Ok(target);
+        }
         let most = limits.index.max(limits.document);
         let Some(bytes) = self.read(descriptor, location, most, absent)? else {
             return Ok(Target::default());
@@ -148,7 +154,7 @@ impl Check<'_> {
                     .wanted(format!("{:?}, as the manifest says", kind.as_str()));
             self.push(place, &finding.at(format!("{pointer}/artifactType")));
         }
-        let Some(image) = &target.image else { return };
+        let Some(image) = target.image.as_ref().filter(|_| pointer != "/subject") else { return };
         let for_ = shown(image);
         match &descriptor.platform {
             None => {

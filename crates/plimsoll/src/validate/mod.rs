@@ -12,6 +12,7 @@
 mod document;
 mod layer;
 mod place;
+mod schema1;
 mod select;
 mod users;
 
