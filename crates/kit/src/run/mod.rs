@@ -139,6 +139,23 @@ pub fn run(
     Ok(outcomes)
 }
 
+/// What a peer says its version is, in a line; `None` if it is not installed.
+pub(crate) fn version(
+    peer: &Peer,
+    scratch: &Path,
+    program: &Path,
+    limit: Duration,
+) -> Result<Option<String>> {
+    let scratch = Scratch::new(scratch)?;
+    let script = process::filled(&peer.version, &[("plimsoll", text(program))]);
+    let ended = process::run(&script, scratch.path(), limit)?;
+    let line = ended.out.lines().map(str::trim).find(|line| !line.is_empty());
+    Ok(line.filter(|_| ended.code == Some(0)).map(|line| {
+        let line = process::shown(line);
+        if line.contains(&peer.name) { line } else { format!("{} {line}", peer.name) }
+    }))
+}
+
 /// What runs beside the cases.
 struct Service {
     child: std::process::Child,
