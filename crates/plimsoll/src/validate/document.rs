@@ -307,14 +307,17 @@ impl Check<'_> {
     }
 }
 
-/// Whether an entry says what the config says, as far as it says it.
+/// Whether an entry says what the config says, as far as both say it.
 fn agree(said: &Platform, image: &Platform) -> bool {
+    fn same<T: PartialEq>(a: Option<&T>, b: Option<&T>) -> bool {
+        a.is_none() || b.is_none() || a == b
+    }
+    let both = said.variant.is_some() && image.variant.is_some();
     let (said, image) = (said.normalized(), image.normalized());
-    let either = |a: &Option<String>, b: &Option<String>| a.is_none() || b.is_none() || a == b;
     said.os == image.os
         && said.architecture == image.architecture
-        && either(&said.variant, &image.variant)
-        && either(&said.os_version, &image.os_version)
+        && (!both || said.variant == image.variant)
+        && same(said.os_version.as_ref(), image.os_version.as_ref())
 }
 
 fn shown(platform: &Platform) -> String {

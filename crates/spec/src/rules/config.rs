@@ -41,7 +41,7 @@ fn runs_on(judge: &mut Judge, tree: &Tree) {
         None => judge.find(&table::CF5, "", told("architecture")),
         Some(name) if !platform::is_architecture(name) => judge.find_as(
             &table::CF5,
-            Level::Warning,
+            platform::unknown(name),
             "/architecture",
             shown(name),
             "an architecture that Go knows (GOARCH)",
@@ -52,7 +52,7 @@ fn runs_on(judge: &mut Judge, tree: &Tree) {
         None => judge.find(&table::CF6, "", told("os")),
         Some(name) if !platform::is_os(name) => judge.find_as(
             &table::CF6,
-            Level::Warning,
+            platform::unknown(name),
             "/os",
             shown(name),
             "an operating system that Go knows (GOOS)",

@@ -188,7 +188,19 @@ fn entries_of_an_index_say_what_images_are() {
     let index = bench.blob("application/vnd.oci.image.index.v1+json", index.to_string().as_bytes());
     bench.list(vec![index]);
     assert_eq!(broken(&bench), [("DE20", Level::Warning), ("IX13", Level::Warning)]);
+    // A variant that the config does not name is no contradiction.
+    let (manifest, mut config) = bench.good();
+    config["architecture"] = json!("arm");
+    let mut entry = bench.write(manifest, &config);
+    entry["platform"] = json!({"architecture": "arm", "os": "linux", "variant": "v5"});
+    bench.list(vec![entry.clone()]);
+    assert_eq!(broken(&bench), [("LA13", Level::Note)]);
     // What an index lists and what is not there is usual.
+    let (manifest, config) = bench.good();
+    let entry = bench.write(manifest, &config);
+    let index = json!({"schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": [entry]});
+    let index = bench.blob("application/vnd.oci.image.index.v1+json", index.to_string().as_bytes());
+    bench.list(vec![index]);
     fs::remove_file(bench.path(&blob_path(&entry))).expect("there");
     let found = broken(&bench);
     assert!(found.contains(&("LA14", Level::Warning)) && bench.report().valid, "{found:?}");
