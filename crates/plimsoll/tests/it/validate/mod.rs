@@ -285,6 +285,46 @@ fn config_of(bench: &Bench) -> Value {
 }
 
 #[test]
+fn one_blob_under_two_sizes_is_found() {
+    let bench = Bench::new();
+    let (manifest, config) = bench.good();
+    let entry = bench.write(manifest.clone(), &config);
+    let mut other = entry.clone();
+    other["size"] = json!(other["size"].as_u64().expect("a number") + 1);
+    bench.list(vec![entry, other]);
+    assert_eq!(broken(&bench), [("DE7", Level::Error)]);
+    // Of two layers, as of two documents.
+    let mut twice = manifest;
+    let mut second = twice["layers"][0].clone();
+    second["size"] = json!(7);
+    twice["layers"].as_array_mut().expect("layers").push(second);
+    let mut config = config;
+    let diff_id = config["rootfs"]["diff_ids"][0].clone();
+    config["rootfs"]["diff_ids"].as_array_mut().expect("diff_ids").push(diff_id);
+    bench.replace(twice, &config);
+    assert_eq!(broken(&bench), [("DE7", Level::Error)]);
+}
+
+#[test]
+fn layouts_in_archives_are_judged_by_the_letter() {
+    let bench = Bench::new();
+    bench.good();
+    let judge = |leave: &str, names: &[(&str, &str)]| {
+        let file = bench.path("archive.tar");
+        fs::write(&file, bench.archive(leave, names)).expect("written");
+        let report = support::validate_archive(&file).expect("a report");
+        report.findings.iter().filter_map(|one| one.rule).collect::<Vec<_>>()
+    };
+    assert_eq!(judge("", &[]), [""; 0]);
+    assert_eq!(judge("oci-layout", &[]), ["LA4"]);
+    assert_eq!(judge("index.json", &[]), ["LA8", "LA13"]);
+    assert_eq!(judge("oci-layout", &[("oci-layout", "[]")]), ["LA5"]);
+    assert_eq!(judge("", &[("blobs/sha256/README", "x"), ("manifest.json", "[]")]), ["LA12"]);
+    let zero = format!("blobs/sha256/{}", "0".repeat(64));
+    assert_eq!(judge("", &[(&zero, "x")]), ["LA11", "LA13"]);
+}
+
+#[test]
 fn docker_images_are_judged_as_such() {
     let bench = Bench::new();
     let (mut manifest, config) = bench.good();

@@ -7,7 +7,8 @@ use plimsoll::content::{Algorithm, Descriptor, Digest, MediaType, Quiet, Result}
 use plimsoll::layer::tar::Writer;
 use plimsoll::layer::{Entry, EntryKind, Limits, RelPath, Timestamp};
 use plimsoll::place::Home;
-use plimsoll::reference::{Reference, Which};
+use plimsoll::reference::{At, Reference, Which};
+use plimsoll::store::Form;
 use plimsoll::validate::Report;
 use serde_json::{Value, json};
 
@@ -23,23 +24,27 @@ impl Tar {
     }
 
     pub(crate) fn file(self, path: &str, content: &str) -> Self {
+        self.bytes(path, content.as_bytes())
+    }
+
+    pub(crate) fn bytes(self, path: &str, content: &[u8]) -> Self {
         self.entry(path, EntryKind::File { size: content.len() as u64 }, content)
     }
 
     pub(crate) fn dir(self, path: &str) -> Self {
-        self.entry(path, EntryKind::Directory, "")
+        self.entry(path, EntryKind::Directory, b"")
     }
 
     pub(crate) fn hard(self, path: &str, target: &str) -> Self {
         let target = RelPath::parse(target.as_bytes()).expect("a path");
-        self.entry(path, EntryKind::Hardlink { target }, "")
+        self.entry(path, EntryKind::Hardlink { target }, b"")
     }
 
     pub(crate) fn link(self, path: &str, target: &str) -> Self {
-        self.entry(path, EntryKind::Symlink { target: target.into() }, "")
+        self.entry(path, EntryKind::Symlink { target: target.into() }, b"")
     }
 
-    fn entry(mut self, path: &str, kind: EntryKind, content: &str) -> Self {
+    fn entry(mut self, path: &str, kind: EntryKind, content: &[u8]) -> Self {
         let entry = Entry {
             path: RelPath::parse(path.as_bytes()).expect("a path"),
             kind,
@@ -49,7 +54,7 @@ impl Tar {
             mtime: Timestamp::EPOCH,
             xattrs: Vec::new(),
         };
-        self.0.append(&entry, content.as_bytes()).expect("written");
+        self.0.append(&entry, content).expect("written");
         self
     }
 
@@ -154,6 +159,23 @@ impl Bench {
         self.put("index.json", index.to_string().as_bytes());
     }
 
+    /// The layout as an archive, without what is called `leave` and with some
+    /// files more.
+    pub(crate) fn archive(&self, leave: &str, more: &[(&str, &str)]) -> Vec<u8> {
+        let mut tar = Tar::new();
+        let blobs = fs::read_dir(self.path("blobs/sha256")).expect("a folder");
+        let blobs = blobs.map(|entry| {
+            format!("blobs/sha256/{}", entry.expect("an entry").file_name().display())
+        });
+        for name in ["oci-layout".to_owned(), "index.json".to_owned()].into_iter().chain(blobs) {
+            if name != leave {
+                let bytes = fs::read(self.path(&name)).expect("there");
+                tar = tar.bytes(&name, &bytes);
+            }
+        }
+        more.iter().fold(tar, |tar, (name, text)| tar.file(name, text)).done()
+    }
+
     pub(crate) fn report(&self) -> Report {
         validate(self.0.path()).expect("a report")
     }
@@ -162,6 +184,12 @@ impl Bench {
 pub(crate) fn validate(layout: &Path) -> Result<Report> {
     let reference = Reference::Layout { path: layout.to_owned(), which: Which::Only };
     Home::new(layout.join("no-store")).validate(&reference, Limits::default(), &Quiet)
+}
+
+pub(crate) fn validate_archive(file: &Path) -> Result<Report> {
+    let at = At::File(file.to_owned());
+    let reference = Reference::Archive { form: Some(Form::Oci), at, which: Which::Only };
+    Home::new(file.with_extension("store")).validate(&reference, Limits::default(), &Quiet)
 }
 
 pub(crate) fn blob_path(descriptor: &Value) -> String {
