@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::recipe::{Layout, Recipe};
+use crate::run::Step;
 use crate::tree::Expected;
 use crate::{bases, embedded};
 
@@ -118,6 +119,8 @@ pub(crate) struct Body {
     pub(crate) ask: Ask,
     /// The platform that is asked for, `os/architecture`.
     pub(crate) platform: Option<String>,
+    /// For registries: what is asked of one, request by request.
+    pub(crate) steps: Option<Vec<Step>>,
     /// For builders: the folder to make an image of.
     pub(crate) folder: Option<Value>,
     /// For builders: commands that make in that folder what no archive can.

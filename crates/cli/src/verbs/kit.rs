@@ -71,8 +71,9 @@ struct Run {
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     timeout: u64,
 
-    /// The registry that the command reaches as {registry}
-    #[arg(long, value_name = "HOST:PORT")]
+    /// The registry that the command reaches as {registry}, and that cases with
+    /// requests of their own are run against
+    #[arg(long, value_name = "HOST:PORT", group = "who")]
     registry: Option<String>,
 
     /// Tell of every case, not only of those that do not pass
@@ -195,6 +196,9 @@ fn against(args: &Run, context: &Context) -> Result<u8> {
         Some(name) => Peer::find(name)?,
         None => Peer::named("the command"),
     };
+    if args.adapter.is_none() && args.against.is_none() {
+        peer = peer.against(Role::Registry, "");
+    }
     if let (Some(command), Some(role)) = (&args.against, args.which.role) {
         peer = peer.against(role, command);
     }
@@ -211,7 +215,12 @@ fn against(args: &Run, context: &Context) -> Result<u8> {
     let outcomes = run::run(&cases, &peer, &options, &mut |outcome| told(outcome, context))?;
     let number = |verdict| outcomes.iter().filter(|outcome| outcome.verdict == verdict).count();
     let report = Report {
-        against: args.against.as_deref().unwrap_or(&peer.name),
+        against: args
+            .against
+            .as_deref()
+            .or(args.adapter.as_deref())
+            .or(args.registry.as_deref())
+            .unwrap_or(&peer.name),
         total: outcomes.len(),
         pass: number(Verdict::Pass),
         fail: number(Verdict::Fail),

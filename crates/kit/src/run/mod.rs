@@ -8,6 +8,7 @@
 
 mod builder;
 mod engine;
+mod http;
 mod image;
 mod process;
 mod registry;
@@ -23,6 +24,7 @@ use serde::Serialize;
 
 use crate::case::{Case, Role, TAG};
 use crate::peer::{Adapter, Peer};
+pub(crate) use http::Step;
 use process::Ended;
 use scratch::Scratch;
 
@@ -223,7 +225,10 @@ impl Ground<'_> {
         match self.case.role {
             Role::Validator => self.validator(),
             Role::Engine => self.engine(),
-            Role::Registry => self.registry(),
+            Role::Registry => match &self.case.body.steps {
+                Some(steps) => self.http(steps),
+                None => self.registry(),
+            },
             Role::Builder => self.builder(),
         }
     }
