@@ -16,6 +16,7 @@
 //! special about docker's archives ([`crate::copy`]).
 
 mod family;
+mod index;
 mod layers;
 mod tree;
 
@@ -167,7 +168,7 @@ impl Home {
         let new = converter
             .run(&root)
             .map_err(|error| error.context(format!("converting {from} to {to}")))?;
-        converter.count(|| Referrers::of(source, &catalog))?;
+        converter.count(|| Referrers::of(source, &catalog));
         let mut report = converter.report(&root, &new);
         report.name = match target.name() {
             Some(name) => Some(name.to_owned()),
@@ -190,17 +191,6 @@ impl Options {
                 .found("digests of blake3")
                 .expected("sha256 or sha512: Docker's readers know no others"));
         }
-        self.check_layers(self.family.unwrap_or(Family::Oci))
-    }
-
-    /// Whether images of that family can have such layers.
-    fn check_layers(&self, family: Family) -> Result<()> {
-        if family == Family::Docker && matches!(self.compression, Some(Compression::Zstd { .. })) {
-            return Err(Error::new(Code::Unrepresentable, "converting to Docker's form")
-                .found("layers in zstd")
-                .expected("gzip, or no compression: that is what Docker's form has")
-                .fix("--to oci   for a form that has zstd"));
-        }
         Ok(())
     }
 }
@@ -216,11 +206,17 @@ pub(crate) struct Converter<'a> {
     pub(crate) squash: Option<Squash<'a>>,
     /// Only these manifests, with what leads to them; `None` is all.
     only: Option<BTreeSet<Digest>>,
+    /// Which entries lead to those.
+    meant: BTreeMap<Digest, bool>,
     /// What was made of each document.
     documents: BTreeMap<(Digest, MediaType), Descriptor>,
     /// What was made of each layer.
     made: BTreeMap<(Digest, MediaType, Option<Digest>), Made>,
 }
+
+/// What is said of referrers.
+const NOT_BROUGHT: &str =
+    "(signatures, bills of materials, …) about digests that have changed: not brought";
 
 /// What was done so far.
 #[derive(Default)]
@@ -251,6 +247,7 @@ impl<'a> Converter<'a> {
                 joined: 0,
             }),
             only: None,
+            meant: BTreeMap::new(),
             documents: BTreeMap::new(),
             made: BTreeMap::new(),
         }
@@ -283,7 +280,7 @@ impl<'a> Converter<'a> {
     }
 
     /// Counts what is about documents that have other digests now.
-    pub(crate) fn count(&mut self, referrers: impl FnOnce() -> Result<Referrers>) -> Result<()> {
+    pub(crate) fn count(&mut self, referrers: impl FnOnce() -> Result<Referrers>) {
         let changed: BTreeSet<_> = self
             .documents
             .iter()
@@ -291,9 +288,16 @@ impl<'a> Converter<'a> {
             .map(|((old, _), _)| old.clone())
             .collect();
         if changed.is_empty() {
-            return Ok(());
+            return;
         }
-        let referrers = referrers()?;
+        let referrers = match referrers() {
+            Ok(referrers) => referrers,
+            // What is wrong with other images of the place is no matter here.
+            Err(error) => {
+                self.warn(format!("what is about the image could not be counted: {error}"));
+                return;
+            }
+        };
         let mut about = BTreeSet::new();
         for old in &changed {
             for referrer in referrers.to(old) {
@@ -311,18 +315,11 @@ impl<'a> Converter<'a> {
             about.extend(named.map(|entry| entry.descriptor.digest.clone()));
         }
         self.report.referrers = about.len();
-        if !about.is_empty() {
-            self.warn(format!(
-                "not brought, for they are about digests that have changed: {} (signatures, bills \
-                 of materials, …)",
-                if about.len() == 1 {
-                    "1 manifest".to_owned()
-                } else {
-                    format!("{} manifests", about.len())
-                },
-            ));
+        match about.len() {
+            0 => {}
+            1 => self.warn(format!("1 manifest {NOT_BROUGHT}")),
+            number => self.warn(format!("{number} manifests {NOT_BROUGHT}")),
         }
-        Ok(())
     }
 
     pub(crate) fn warn(&mut self, what: String) {
@@ -331,7 +328,7 @@ impl<'a> Converter<'a> {
     }
 
     /// Notes what the new form of a document has no place for.
-    fn lose(&mut self, document: &Descriptor, lost: Vec<String>) {
+    pub(crate) fn lose(&mut self, document: &Descriptor, lost: Vec<String>) {
         for what in lost {
             self.watch.warn(&format!("lost, of {}: {what}", document.digest));
             self.report.lost.push(Lost { digest: document.digest.clone(), what });

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use plimsoll::content::{Code, Error, Result, Watch as _};
 use plimsoll_kit::run::{self, Outcome, Verdict};
+use plimsoll_kit::table::{self as kit_table, Column};
 use plimsoll_kit::{Case, Peer, Role, Selection, case, export};
 use serde::Serialize;
 
@@ -25,6 +26,9 @@ enum What {
     Ls(Which),
     /// Run cases against a command. Exit code 1 unless all pass
     Run(Run),
+    /// Run all cases against every tool that is installed, and print the
+    /// verdicts as a document
+    Table(Table),
     /// Write cases as plain files: recipes, layouts, archives, a list
     Export(Export),
 }
@@ -81,6 +85,20 @@ struct Run {
 }
 
 #[derive(clap::Args, Debug)]
+struct Table {
+    #[command(flatten)]
+    which: Which,
+
+    /// Only these adapters
+    #[arg(long, value_name = "NAME")]
+    adapter: Vec<String>,
+
+    /// How long a command may take for a case, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    timeout: u64,
+}
+
+#[derive(clap::Args, Debug)]
 struct Export {
     /// The folder, empty or not there yet
     #[arg(value_name = "DIR")]
@@ -102,6 +120,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<u8> {
     match &args.what {
         What::Ls(which) => ls(which, context),
         What::Run(args) => against(args, context),
+        What::Table(args) => print_table(args, context),
         What::Export(args) => write(args, context),
     }
 }
@@ -188,20 +207,8 @@ fn against(args: &Run, context: &Context) -> Result<u8> {
         return Err(Error::new(Code::Usage, "running cases")
             .found(format!("none that {} can be asked for", peer.name)));
     }
-    let options = run::Options {
-        scratch: scratch(),
-        limit: Duration::from_secs(args.timeout),
-        registry: args.registry.clone(),
-        program: std::env::current_exe()
-            .map_err(|cause| Error::io("finding", "this program", cause))?,
-    };
-    let outcomes = run::run(&cases, &peer, &options, &mut |outcome| {
-        context.watch.end(&format!("{}  {}", outcome.verdict.as_str(), outcome.case));
-        if context.watch.interrupted() {
-            return Err(Error::new(Code::Interrupted, "running cases"));
-        }
-        Ok(())
-    })?;
+    let options = options(args.timeout, args.registry.clone())?;
+    let outcomes = run::run(&cases, &peer, &options, &mut |outcome| told(outcome, context))?;
     let number = |verdict| outcomes.iter().filter(|outcome| outcome.verdict == verdict).count();
     let report = Report {
         against: args.against.as_deref().unwrap_or(&peer.name),
@@ -247,6 +254,57 @@ fn against(args: &Run, context: &Context) -> Result<u8> {
         format!("{}{sum}\n", table(&rows))
     })?;
     Ok(u8::from(!good))
+}
+
+fn options(seconds: u64, registry: Option<String>) -> Result<run::Options> {
+    let program =
+        std::env::current_exe().map_err(|cause| Error::io("finding", "this program", cause))?;
+    let limit = Duration::from_secs(seconds);
+    Ok(run::Options { scratch: scratch(), limit, registry, program })
+}
+
+fn told(outcome: &Outcome, context: &Context) -> Result<()> {
+    context.watch.end(&format!("{}  {}", outcome.verdict.as_str(), outcome.case));
+    if context.watch.interrupted() {
+        return Err(Error::new(Code::Interrupted, "running cases"));
+    }
+    Ok(())
+}
+
+#[derive(Serialize)]
+struct Tables {
+    tools: Vec<Tool>,
+}
+
+#[derive(Serialize)]
+struct Tool {
+    name: String,
+    version: String,
+    outcomes: Vec<Outcome>,
+}
+
+fn print_table(args: &Table, context: &Context) -> Result<u8> {
+    let cases = args.which.cases()?;
+    let options = options(args.timeout, None)?;
+    let mut columns = Vec::new();
+    for (peer, version) in kit_table::installed(&options.scratch, &options.program)? {
+        if !args.adapter.is_empty() && !args.adapter.contains(&peer.name) {
+            continue;
+        }
+        let mut mine = cases.clone();
+        mine.retain(|case| peer.plays(case.role));
+        let outcomes = run::run(&mine, &peer, &options, &mut |outcome| told(outcome, context))?;
+        columns.push(Column { peer, version, outcomes });
+    }
+    if !context.json {
+        return bytes(kit_table::document(&cases, &columns).as_bytes()).map(|()| 0);
+    }
+    let tools = columns
+        .into_iter()
+        .map(|Column { peer, version, outcomes }| Tool { name: peer.name, version, outcomes })
+        .collect();
+    context.out.report("kit-table", &Tables { tools }, "", |_| String::new())?;
+    Ok(0)
 }
 
 fn write(args: &Export, context: &Context) -> Result<u8> {

@@ -23,3 +23,4 @@ mod squash;
 mod store;
 mod support;
 mod survive;
+mod validate;

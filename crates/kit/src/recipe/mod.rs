@@ -128,6 +128,7 @@ impl Recipe {
         for edit in &self.files {
             match edit {
                 FileEdit::Remove(path) => {
+                    let path = &layout.expand(path)?;
                     let below = format!("{path}/");
                     let gone = |name: &String| name == path || name.starts_with(&below);
                     layout.files.retain(|name, _| !gone(name));

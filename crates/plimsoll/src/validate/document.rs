@@ -46,8 +46,9 @@ impl Check<'_> {
             return Ok(Target::default());
         }
         let key = (descriptor.digest.clone(), descriptor.media_type.clone());
-        if let Some(known) = self.documents.get(&key) {
-            return Ok(known.clone());
+        if let Some(known) = self.documents.get(&key).cloned() {
+            self.again(&place, descriptor);
+            return Ok(known);
         }
         self.documents.insert(key.clone(), Target::default());
         if is_schema1(&descriptor.media_type) {
@@ -106,11 +107,12 @@ impl Check<'_> {
                 self.report.documents += 1;
                 self.report.bytes += bytes.len() as u64;
                 self.seen.insert((blob.digest.clone(), None));
+                self.sizes.insert(blob.digest.clone(), blob.size);
                 Ok(Some(bytes))
             }
             Err(error) => {
                 let level = if error.code() == Code::NotFound { absent } else { Level::Error };
-                self.fail(&Place::blob(location, &blob.digest), &error, level)?;
+                self.fail(&Place::blob(location, &blob.digest), error, level)?;
                 Ok(None)
             }
         }
@@ -154,7 +156,7 @@ impl Check<'_> {
                     .wanted(format!("{:?}, as the manifest says", kind.as_str()));
             self.push(place, &finding.at(format!("{pointer}/artifactType")));
         }
-        let Some(image) = &target.image else { return };
+        let Some(image) = target.image.as_ref().filter(|_| pointer != "/subject") else { return };
         let for_ = shown(image);
         match &descriptor.platform {
             None => {
@@ -184,7 +186,10 @@ impl Check<'_> {
         }
         let key = (subject.digest.clone(), subject.media_type.clone());
         match self.documents.get(&key).cloned() {
-            Some(target) => self.entry(place, subject, &target, "/subject", false),
+            Some(target) => {
+                self.again(&Place::blob(&step, &subject.digest), subject);
+                self.entry(place, subject, &target, "/subject", false);
+            }
             None => self.blob(subject, &step, Level::Note)?,
         }
         Ok(())
@@ -277,6 +282,7 @@ impl Check<'_> {
     /// A blob whose meaning is unknown: size and digest.
     pub(super) fn blob(&mut self, blob: &Descriptor, location: &str, absent: Level) -> Result<()> {
         if !self.seen.insert((blob.digest.clone(), None)) {
+            self.again(&Place::blob(location, &blob.digest), blob);
             return Ok(());
         }
         self.watch.begin(location, Some(blob.size));
@@ -290,11 +296,12 @@ impl Check<'_> {
             Ok(()) => {
                 self.report.blobs += 1;
                 self.report.bytes += blob.size;
+                self.sizes.insert(blob.digest.clone(), blob.size);
                 Ok(())
             }
             Err(error) => {
                 let level = if error.code() == Code::NotFound { absent } else { Level::Error };
-                self.fail(&Place::blob(location, &blob.digest), &error, level)
+                self.fail(&Place::blob(location, &blob.digest), error, level)
             }
         }
     }

@@ -26,7 +26,7 @@ impl Check<'_> {
             Ok(image) => image,
             Err(error) => {
                 let level = if error.code() == Code::NotFound { absent } else { Level::Error };
-                self.fail(&place, &error, level)?;
+                self.fail(&place, error, level)?;
                 return Ok(Target::default());
             }
         };
@@ -41,9 +41,15 @@ impl Check<'_> {
             }
         }
         for part in image.schema1.iter().flat_map(|chain| &chain.parts) {
-            if part.image.throwaway && self.source.length(&part.blob)?.is_some() {
-                let blob = schema1::layer(self.source, &part.blob)?;
-                self.blob(&blob, &join(location, "a step without a layer"), Level::Error)?;
+            let step = join(location, "a step without a layer");
+            let there = part.image.throwaway
+                && self.source.length(&part.blob).is_ok_and(|length| length.is_some());
+            if !there {
+                continue;
+            }
+            match schema1::layer(self.source, &part.blob) {
+                Ok(blob) => self.blob(&blob, &step, Level::Error)?,
+                Err(error) => self.fail(&Place::blob(&step, &part.blob), error, Level::Error)?,
             }
         }
         let user = image.config.config.as_ref().and_then(|config| config.user.as_deref());

@@ -96,7 +96,7 @@ pub(super) fn judge(judge: &mut Judge, tree: &Tree, at: &str) {
     }
     judge.lookalikes(tree, at, &["architecture", "os", "os.version", "os.features", "variant"]);
     let told = |tree: &Tree, name: &str| tree.get(name).map_or("none".to_owned(), value);
-    let architecture = text_of(tree, "architecture");
+    let architecture = tree.get("architecture").and_then(Tree::text);
     match architecture {
         None => judge.find(&table::IX14, at, told(tree, "architecture")),
         Some(name) if !is_architecture(name) => {
@@ -104,7 +104,7 @@ pub(super) fn judge(judge: &mut Judge, tree: &Tree, at: &str) {
         }
         Some(_) => {}
     }
-    match text_of(tree, "os") {
+    match tree.get("os").and_then(Tree::text) {
         None => judge.find(&table::IX16, at, told(tree, "os")),
         Some(name) if !is_os(name) => {
             judge.find(&table::IX17, &format!("{at}/os"), shown(name));
