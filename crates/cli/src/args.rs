@@ -24,7 +24,7 @@ const STYLES: Styles = Styles::styled()
     styles = STYLES,
     disable_help_subcommand = true,
     after_help = "References: docker://HOST/REPOSITORY[:TAG|@DIGEST] (a registry), oci:PATH[:REF] (a layout), oci-archive:PATH[:REF] and docker-archive:PATH[:REF] (tar archives),\n\
-                  dir:PATH (skopeo's folder), store:NAME or NAME (the local store), ./PATH (looked at), - (an archive on a pipe).\n\
+                  aci:PATH (an AppC image, read), dir:PATH (skopeo's folder), store:NAME or NAME (the local store), ./PATH (looked at), - (an archive on a pipe).\n\
                   Moving and looking act on all platforms; unpacking and running on this machine's; --platform overrides.\n\
                   First steps: plimsoll demo      What an error code or rule means: plimsoll explain CODE"
 )]
@@ -95,6 +95,17 @@ pub(crate) struct Global {
     /// certificate: everybody on the way may read and change what is sent
     #[arg(long, global = true, value_name = "HOST[:PORT]", value_parser = registry_host, help_heading = "Global options")]
     pub(crate) insecure: Vec<Host>,
+    /// Where else files .aci are that an AppC image depends on; the folder of the
+    /// image itself comes first
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        env = "PLIMSOLL_ACI_PATH",
+        value_delimiter = ':',
+        help_heading = "Global options"
+    )]
+    pub(crate) aci_path: Vec<PathBuf>,
 
     /// When to use colour
     #[arg(long, global = true, value_enum, default_value_t = ColorMode::Auto, env = "PLIMSOLL_COLOR", value_name = "WHEN", help_heading = "Global options")]

@@ -66,6 +66,7 @@ impl Context {
                 .flushed(if global.no_sync { Flush::Never } else { Flush::Durable })
                 .with_scratch(scratch())
                 .with_registries(Client::new(client.clone()))
+                .with_dependencies(global.aci_path.clone())
                 .with_streams(Streams {
                     input,
                     output: || io::stdout().as_fd().try_clone_to_owned().map(File::from),

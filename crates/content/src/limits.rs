@@ -50,6 +50,12 @@ crate::budgets! {
         /// How many descriptors one walk visits before it gives up.
         index_visits: usize = 10_000, "index-visits", Count, u64::MAX,
             "indexes that list each other's children";
+        /// How deep AppC images may depend on each other.
+        dependencies: usize = 32, "dependencies", Levels, 1_000,
+            "images that depend on themselves (CVE-2016-8579)";
+        /// How many bytes of documents an archive without manifests may have in memory.
+        archive_documents: u64 = 64 << 20, "archive-docs", Bytes, u64::MAX,
+            "docker archives, whose manifests are made and whose names tell nothing";
     }
 }
 

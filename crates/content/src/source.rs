@@ -34,6 +34,13 @@ pub trait Source: Send + Sync {
         }
     }
 
+    /// How long the content of that digest is here, for the one old kind of
+    /// document that does not say; `None` if it is not here, or if the place
+    /// does not know before it reads. Nobody has proved it.
+    fn length(&self, _digest: &Digest) -> Result<Option<u64>> {
+        Ok(None)
+    }
+
     /// How the place is called by others in the same system, which can take
     /// content over from it without moving a byte ([`Sink::mount`]).
     fn address(&self) -> Option<String> {

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::recipe::{Layout, Recipe};
+use crate::run::Step;
 use crate::tree::Expected;
 use crate::{bases, embedded};
 
@@ -118,8 +119,12 @@ pub(crate) struct Body {
     pub(crate) ask: Ask,
     /// The platform that is asked for, `os/architecture`.
     pub(crate) platform: Option<String>,
+    /// For registries: what is asked of one, request by request.
+    pub(crate) steps: Option<Vec<Step>>,
     /// For builders: the folder to make an image of.
     pub(crate) folder: Option<Value>,
+    /// For builders: commands that make in that folder what no archive can.
+    pub(crate) script: Option<String>,
     /// For builders: what is asked for besides.
     #[serde(default)]
     pub(crate) options: Map<String, Value>,
@@ -153,7 +158,8 @@ pub(crate) struct Expect {
     pub(crate) absent: Vec<String>,
     /// Values in the runtime config, by JSON pointer; null for nothing.
     pub(crate) config: Map<String, Value>,
-    /// Lists in the runtime config that hold these, among others.
+    /// Lists in the runtime config, for builders in the image config, that
+    /// hold these, among others.
     pub(crate) has: Map<String, Value>,
     /// Lists in the runtime config that hold none of these.
     pub(crate) lacks: Map<String, Value>,
@@ -163,6 +169,15 @@ pub(crate) struct Expect {
     pub(crate) without: Vec<String>,
     /// For builders: values in the image config, by JSON pointer.
     pub(crate) image: Map<String, Value>,
+    /// For builders: values in the manifest, by JSON pointer.
+    pub(crate) manifest: Map<String, Value>,
+    /// For builders: places in `config`, `manifest` or `descriptor` that have
+    /// to be there.
+    pub(crate) present: Vec<String>,
+    /// For builders: places that, if they are there, hold a time.
+    pub(crate) time: Vec<String>,
+    /// For builders: whether the history fits the layers.
+    pub(crate) history: bool,
     /// For builders: the entries of all layers, as they are applied.
     pub(crate) entries: Option<Vec<Expected>>,
     /// For builders: the same input gives the same bytes.
@@ -249,12 +264,16 @@ impl Selection {
     /// The cases of this selection; an error if there are none.
     pub fn cases(&self) -> Result<Vec<Case>> {
         let mut cases = all()?;
+        let ids: Vec<_> = cases.iter().map(|case| case.id.clone()).collect();
+        // A whole id is that case alone, also where others begin so.
+        let named = |case: &Case, wanted: &String| {
+            if ids.contains(wanted) { case.id == *wanted } else { case.id.starts_with(wanted) }
+        };
         cases.retain(|case| {
             self.role.is_none_or(|role| role == case.role)
                 && (self.rules.is_empty()
                     || self.rules.iter().any(|rule| case.body.rules.contains(rule)))
-                && (self.cases.is_empty()
-                    || self.cases.iter().any(|start| case.id.starts_with(start.as_str())))
+                && (self.cases.is_empty() || self.cases.iter().any(|id| named(case, id)))
         });
         if cases.is_empty() {
             return Err(Error::new(Code::NotFound, "choosing cases")

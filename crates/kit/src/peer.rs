@@ -23,6 +23,8 @@ pub struct Peer {
     /// What runs beside all cases: it writes the address that it serves into
     /// the file `{ready}`.
     pub(crate) service: Option<String>,
+    /// What each command begins with.
+    pub(crate) prelude: String,
     validator: Option<Adapter>,
     builder: Option<Adapter>,
     registry: Option<Adapter>,

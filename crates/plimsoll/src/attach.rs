@@ -264,7 +264,7 @@ fn referrer(blob: &Descriptor, node: &Node) -> Referrer {
             index.artifact_type.as_ref().map(ToString::to_string).unwrap_or_default(),
             index.annotations.clone(),
         ),
-        Node::Opaque => (String::new(), Annotations::new()),
+        Node::Schema1(_) | Node::Opaque => (String::new(), Annotations::new()),
     };
     Referrer {
         digest: blob.digest.clone(),

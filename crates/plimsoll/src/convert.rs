@@ -16,6 +16,7 @@
 //! special about docker's archives ([`crate::copy`]).
 
 mod family;
+mod index;
 mod layers;
 mod tree;
 
@@ -167,7 +168,7 @@ impl Home {
         let new = converter
             .run(&root)
             .map_err(|error| error.context(format!("converting {from} to {to}")))?;
-        converter.count(|| held.about())?;
+        converter.count(|| held.about());
         let mut report = converter.report(&root, &new);
         report.name = match target.name() {
             Some(name) => Some(name.to_owned()),
@@ -190,17 +191,6 @@ impl Options {
                 .found("digests of blake3")
                 .expected("sha256 or sha512: Docker's readers know no others"));
         }
-        self.check_layers(self.family.unwrap_or(Family::Oci))
-    }
-
-    /// Whether images of that family can have such layers.
-    fn check_layers(&self, family: Family) -> Result<()> {
-        if family == Family::Docker && matches!(self.compression, Some(Compression::Zstd { .. })) {
-            return Err(Error::new(Code::Unrepresentable, "converting to Docker's form")
-                .found("layers in zstd")
-                .expected("gzip, or no compression: that is what Docker's form has")
-                .fix("--to oci   for a form that has zstd"));
-        }
         Ok(())
     }
 }
@@ -216,11 +206,17 @@ pub(crate) struct Converter<'a> {
     pub(crate) squash: Option<Squash<'a>>,
     /// Only these manifests, with what leads to them; `None` is all.
     only: Option<BTreeSet<Digest>>,
+    /// Which entries lead to those.
+    meant: BTreeMap<Digest, bool>,
     /// What was made of each document.
     documents: BTreeMap<(Digest, MediaType), Descriptor>,
     /// What was made of each layer.
     made: BTreeMap<(Digest, MediaType, Option<Digest>), Made>,
 }
+
+/// What is said of referrers.
+const NOT_BROUGHT: &str =
+    "(signatures, bills of materials, …) about digests that have changed: not brought";
 
 /// What was done so far.
 #[derive(Default)]
@@ -251,6 +247,7 @@ impl<'a> Converter<'a> {
                 joined: 0,
             }),
             only: None,
+            meant: BTreeMap::new(),
             documents: BTreeMap::new(),
             made: BTreeMap::new(),
         }
@@ -283,10 +280,7 @@ impl<'a> Converter<'a> {
     }
 
     /// Counts what is about documents that have other digests now.
-    pub(crate) fn count<'r>(
-        &mut self,
-        referrers: impl FnOnce() -> Result<Box<dyn About + 'r>>,
-    ) -> Result<()> {
+    pub(crate) fn count<'r>(&mut self, referrers: impl FnOnce() -> Result<Box<dyn About + 'r>>) {
         let changed: BTreeMap<_, _> = self
             .documents
             .iter()
@@ -296,12 +290,27 @@ impl<'a> Converter<'a> {
             })
             .collect();
         if changed.is_empty() {
-            return Ok(());
+            return;
         }
-        let referrers = referrers()?;
+        let referrers = match referrers() {
+            Ok(referrers) => referrers,
+            // What is wrong with other images of the place is no matter here.
+            Err(error) => {
+                self.warn(format!("what is about the image could not be counted: {error}"));
+                return;
+            }
+        };
         let mut about = BTreeSet::new();
         for (old, subject) in &changed {
-            for referrer in referrers.to(subject)? {
+            let found = referrers.to(subject);
+            let (to, named) = match found.and_then(|to| Ok((to, referrers.named(subject)?))) {
+                Ok(found) => found,
+                Err(error) => {
+                    self.warn(format!("what is about {old} could not be counted: {error}"));
+                    continue;
+                }
+            };
+            for referrer in to {
                 let key = (referrer.digest.clone(), referrer.media_type.clone());
                 if self.documents.contains_key(&key) {
                     self.warn(format!("{} goes along, and says to be about {old}", key.0));
@@ -310,24 +319,16 @@ impl<'a> Converter<'a> {
                 }
             }
             // Not the list of referrers, whose name is the digest alone.
-            let named = referrers.named(subject)?;
             let named =
                 named.iter().filter(|entry| entry.name().is_some_and(|name| name.contains('.')));
             about.extend(named.map(|entry| entry.descriptor.digest.clone()));
         }
         self.report.referrers = about.len();
-        if !about.is_empty() {
-            self.warn(format!(
-                "not brought, for they are about digests that have changed: {} (signatures, bills \
-                 of materials, …)",
-                if about.len() == 1 {
-                    "1 manifest".to_owned()
-                } else {
-                    format!("{} manifests", about.len())
-                },
-            ));
+        match about.len() {
+            0 => {}
+            1 => self.warn(format!("1 manifest {NOT_BROUGHT}")),
+            number => self.warn(format!("{number} manifests {NOT_BROUGHT}")),
         }
-        Ok(())
     }
 
     pub(crate) fn warn(&mut self, what: String) {
@@ -336,7 +337,7 @@ impl<'a> Converter<'a> {
     }
 
     /// Notes what the new form of a document has no place for.
-    fn lose(&mut self, document: &Descriptor, lost: Vec<String>) {
+    pub(crate) fn lose(&mut self, document: &Descriptor, lost: Vec<String>) {
         for what in lost {
             self.watch.warn(&format!("lost, of {}: {what}", document.digest));
             self.report.lost.push(Lost { digest: document.digest.clone(), what });

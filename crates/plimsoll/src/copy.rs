@@ -18,6 +18,7 @@ use std::fs::File;
 use plimsoll_content::{Code, Descriptor, Digest, Error, Platform, Result, Source, Watch};
 use plimsoll_spec::LayerType;
 use plimsoll_spec::annotations::REF_NAME;
+use plimsoll_spec::docker::schema1::is_schema1;
 use plimsoll_store::{
     About, Archive, Catalog, Closure, Entry, Form, Received, Referrers, closure, receive,
 };
@@ -26,6 +27,7 @@ use serde::Serialize;
 use crate::image::Image;
 use crate::place::{Held, Home, Target, find};
 use crate::reference::{At, Reference, Which};
+use crate::schema1;
 use crate::transfer::{self, Brought};
 
 /// The full name of an image in archives of docker and containerd, where
@@ -213,6 +215,10 @@ impl Copying<'_> {
             None => entry.descriptor.clone(),
         };
         let Closure { reachable, referrers, named } = closure(source, &root, referrers)?;
+        let mut all = reachable.present.iter().chain(&reachable.missing);
+        if all.any(|blob| is_schema1(&blob.media_type)) {
+            return Err(schema1::refused(format!("copying {}", root.digest)));
+        }
         for blob in &reachable.missing {
             self.missing(source, blob)?;
         }
@@ -366,6 +372,9 @@ pub(crate) fn given_name(entry: &Entry) -> Option<String> {
 #[expect(clippy::type_complexity, reason = "taken apart at the one place that asks")]
 fn streamed(home: &Home, from: &Reference) -> Result<Option<(File, String, Option<Form>, Which)>> {
     let Reference::Archive { form, at, which } = from else { return Ok(None) };
+    if *form == Some(Form::Aci) {
+        return Ok(None);
+    }
     let (file, shown) = match at {
         At::Stream => (home.input()?, "-".to_owned()),
         At::File(path) => {
@@ -377,8 +386,10 @@ fn streamed(home: &Home, from: &Reference) -> Result<Option<(File, String, Optio
     };
     let lies_open =
         Archive::lies_open(&file).map_err(|cause| Error::io("opening archive", &shown, cause))?;
-    let folder = file.metadata().is_ok_and(|data| data.is_dir());
-    if lies_open || folder {
+    let data = file.metadata();
+    let folder = data.as_ref().is_ok_and(std::fs::Metadata::is_dir);
+    let aci = form.is_none() && data.is_ok_and(|data| data.is_file()) && Archive::may_be_aci(&file);
+    if lies_open || folder || aci {
         return Ok(None);
     }
     Ok(Some((file, shown, *form, which.clone())))

@@ -5,6 +5,8 @@
 //! bytes and digest, an image likewise. What is changed becomes a new
 //! document in canonical form, with every member that is unknown here.
 
+use std::collections::BTreeMap;
+
 use plimsoll_content::{
     Algorithm, Annotations, Descriptor, Digest, Document, Error, MediaType, Platform, Result, Sink,
     View, json,
@@ -17,7 +19,7 @@ use serde_json::{Map, Value};
 use crate::convert::Family;
 use crate::edit::{Edit, array, object};
 use crate::image::{self, Image};
-use crate::transfer;
+use crate::{schema1, transfer};
 
 /// An image that is being changed.
 #[derive(Clone, Debug)]
@@ -47,13 +49,22 @@ impl Draft {
     }
 
     /// An image as it is.
+    ///
+    /// Errors with [`Code::Unrepresentable`] for one of Docker schema 1 that is
+    /// not [complete](Image::complete).
     pub fn of(image: &Image) -> Result<Self> {
+        if image.manifest.layers.len() != image.config.rootfs.diff_ids.len() {
+            image.written(|| format!("changing {}", image.descriptor.digest))?;
+        }
         let algorithm = |digest: &Digest| digest.computable("a changed document");
         Ok(Self {
             manifest: parse(image.manifest.bytes())?,
             config: parse(image.config.bytes())?,
             config_type: image.manifest.config.media_type.clone(),
-            manifest_type: image.descriptor.media_type.clone(),
+            manifest_type: match &image.schema1 {
+                None => image.descriptor.media_type.clone(),
+                Some(_) => media_type::MANIFEST,
+            },
             algorithms: (
                 algorithm(&image.manifest.config.digest)?,
                 algorithm(&image.descriptor.digest)?,
@@ -197,6 +208,9 @@ pub(crate) struct Rewrite<'a> {
     pub(crate) index: &'a dyn Fn(&mut Map<String, Value>) -> Result<()>,
     pub(crate) watch: &'a dyn Watch,
     pub(crate) changed: Vec<Changed>,
+    /// What came of each document: indexes may lead to one in very many ways
+    /// (hostile case GR05).
+    pub(crate) done: BTreeMap<Digest, Descriptor>,
 }
 
 impl Rewrite<'_> {
@@ -220,12 +234,20 @@ impl Rewrite<'_> {
             return Err(Error::new(Code::Limit, format!("changing {}", descriptor.digest))
                 .found("more nested indexes than are ever sensible"));
         }
+        if let Some(new) = self.done.get(&descriptor.digest) {
+            return Ok(new.clone());
+        }
         match image::node(self.source, descriptor)? {
-            Node::Index(index) => self.in_index(descriptor, &index, depth),
+            Node::Index(index) => {
+                let new = self.in_index(descriptor, &index, depth)?;
+                self.done.insert(descriptor.digest.clone(), new.clone());
+                Ok(new)
+            }
             Node::Manifest(_) => {
                 let image = Image::open(self.source, descriptor, self.platform)?;
                 self.image(&image)
             }
+            Node::Schema1(_) => Err(schema1::refused(format!("changing {}", descriptor.digest))),
             Node::Opaque => {
                 Err(Error::new(Code::MediaType, format!("changing {}", descriptor.digest))
                     .found(format!("media type {:?}", descriptor.media_type.as_str()))
@@ -235,6 +257,9 @@ impl Rewrite<'_> {
     }
 
     fn image(&mut self, image: &Image) -> Result<Descriptor> {
+        if let Some(new) = self.done.get(&image.descriptor.digest) {
+            return Ok(new.clone());
+        }
         transfer::layers(self.source, self.sink, &image.manifest.layers, self.watch)?;
         let new = (self.change)(image)?.write(self.sink)?;
         self.changed.push(Changed {
@@ -242,6 +267,7 @@ impl Rewrite<'_> {
             digest: new.digest.clone(),
             platform: new.platform.as_ref().map(ToString::to_string).unwrap_or_default(),
         });
+        self.done.insert(image.descriptor.digest.clone(), new.clone());
         Ok(new)
     }
 
@@ -255,7 +281,13 @@ impl Rewrite<'_> {
         for (position, entry) in index.manifests.iter().enumerate() {
             let new = match self.meant(entry)? {
                 Meant::Index => self.node(entry, depth + 1)?,
-                Meant::Image(image) => self.image(&image)?,
+                Meant::Image(image) => {
+                    let new = self.image(&image)?;
+                    // What the entry says stays, unless the image says another
+                    // thing now than it did.
+                    let same = new.platform.as_ref() == Some(&image.platform());
+                    Descriptor { platform: new.platform.filter(|_| !same), ..new }
+                }
                 Meant::Other => {
                     transfer::all(self.source, self.sink, entry, self.watch)?;
                     continue;
@@ -282,7 +314,7 @@ impl Rewrite<'_> {
         match image::node(self.source, entry) {
             Ok(Node::Index(_)) => return Ok(Meant::Index),
             Ok(Node::Manifest(_)) => {}
-            Ok(Node::Opaque) => return Ok(Meant::Other),
+            Ok(Node::Schema1(_) | Node::Opaque) => return Ok(Meant::Other),
             Err(error) if error.code() == Code::NotFound => return Ok(Meant::Other),
             Err(error) => return Err(error),
         }

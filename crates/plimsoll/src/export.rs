@@ -64,6 +64,7 @@ pub fn export<W: Write>(
     options: &Options,
     watch: &dyn Watch,
 ) -> Result<(Exported, W)> {
+    let image = image.complete(source, &options.limits, watch)?;
     let layers = image.layers()?;
     let scratch = File::open(&options.scratch)
         .map_err(|cause| Error::io("opening folder", options.scratch.display(), cause))?;

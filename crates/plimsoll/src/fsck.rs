@@ -14,6 +14,7 @@ use std::path::PathBuf;
 use plimsoll_content::{
     Code, Descriptor, Digest, Error, Kind, MediaType, Result, Sink, Source, Watch,
 };
+use plimsoll_spec::docker::schema1;
 use plimsoll_spec::graph::Node;
 use plimsoll_spec::media_type;
 use plimsoll_store::{Entry, Layout};
@@ -574,6 +575,9 @@ fn document_type(bytes: &[u8]) -> Option<MediaType> {
     let said = value.get("mediaType").and_then(Value::as_str).map(MediaType::from);
     if let Some(said) = said.filter(Node::is_document) {
         return Some(said);
+    }
+    if let Some(old) = schema1::media_type_of(&value) {
+        return Some(old);
     }
     if value.get("manifests").is_some_and(Value::is_array) {
         return Some(media_type::INDEX);

@@ -18,7 +18,7 @@ use crate::edit::{Edit, array};
 use crate::image::{self, Image};
 use crate::place::{Home, Opened};
 use crate::reference::Reference;
-use crate::transfer;
+use crate::{schema1, transfer};
 
 /// Annotations that say what an entry of a layout is called there.
 const NAMES: [&str; 2] = [REF_NAME, "io.containerd.image.name"];
@@ -174,7 +174,11 @@ impl Home {
         let mut entry = opened.root.clone();
         entry.annotations.retain(|name, _| !NAMES.contains(&name.as_str()));
         entry.annotations.extend(about.entry_annotations.clone());
-        if let Node::Manifest(manifest) = image::node(source, &entry)? {
+        let node = image::node(source, &entry)?;
+        if let Node::Schema1(_) = node {
+            return Err(schema1::refused(format!("listing {}", entry.digest)));
+        }
+        if let Node::Manifest(manifest) = node {
             if entry.artifact_type.is_none() {
                 entry.artifact_type.clone_from(&manifest.artifact_type);
             }

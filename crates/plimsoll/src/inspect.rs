@@ -36,8 +36,10 @@ pub struct InspectedImage {
     pub digest: Digest,
     /// The length of config and layers together, in bytes.
     pub bytes: u64,
-    /// The digest of the config: docker's image id.
-    pub config_digest: Digest,
+    /// The digest of the config: docker's image id. Images of Docker schema 1
+    /// have no config.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub config_digest: Option<Digest>,
     /// When it was made, as the config says.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub created: Option<String>,
@@ -143,7 +145,7 @@ pub fn inspect(
             inspected.annotations.clone_from(&manifest.annotations);
             inspected.artifact_type = manifest.artifact_type.as_ref().map(ToString::to_string);
         }
-        Node::Opaque => {}
+        Node::Schema1(_) | Node::Opaque => {}
     }
     walk(source, root, 0, &mut inspected)?;
     Ok(inspected)
@@ -184,6 +186,7 @@ fn walk(
             }
             Err(error) => return Err(error),
         },
+        Node::Schema1(_) => into.images.push(of(&Image::open(source, descriptor, None)?)?),
         Node::Opaque => into.others.push(other(descriptor, descriptor.media_type.as_str())),
     }
     Ok(())
@@ -194,7 +197,8 @@ fn other(descriptor: &Descriptor, kind: &str) -> Other {
 }
 
 fn of(image: &Image) -> Result<InspectedImage> {
-    let config = match &image.config.config {
+    let config = image.schema1.is_none().then_some(&image.manifest.config);
+    let members = match &image.config.config {
         Some(execution) => serde_json::to_value(execution).map_err(|cause| {
             plimsoll_content::Error::new(Code::Bug, "showing the config").found(&cause).cause(cause)
         })?,
@@ -215,12 +219,12 @@ fn of(image: &Image) -> Result<InspectedImage> {
     Ok(InspectedImage {
         platform: image.platform().to_string(),
         digest: image.descriptor.digest.clone(),
-        bytes: layers
-            .iter()
-            .fold(image.manifest.config.size, |sum, layer| sum.saturating_add(layer.size)),
-        config_digest: image.manifest.config.digest.clone(),
+        bytes: layers.iter().fold(config.map_or(0, |config| config.size), |sum, layer| {
+            sum.saturating_add(layer.size)
+        }),
+        config_digest: config.map(|config| config.digest.clone()),
         created: image.config.created.clone(),
-        config: config.as_object().cloned().unwrap_or_default(),
+        config: members.as_object().cloned().unwrap_or_default(),
         layers,
     })
 }

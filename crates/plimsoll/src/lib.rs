@@ -33,6 +33,7 @@ pub mod registries;
 pub mod repack;
 pub mod rootfs;
 pub mod run;
+pub mod schema1;
 pub mod squash;
 pub mod transfer;
 pub mod unpack;

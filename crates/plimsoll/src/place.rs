@@ -13,7 +13,9 @@ use plimsoll_content::limits::Limits;
 use plimsoll_content::{Code, Delete, Descriptor, Digest, Error, Kind, Result, Source, Tag};
 use plimsoll_registry::client::Client;
 use plimsoll_spec::graph::Node;
-use plimsoll_store::{self as store, Catalog, Entry, Flush, Layout, Selector, Store, reachable};
+use plimsoll_store::{
+    self as store, Catalog, Entry, Flush, Layout, Reading, Selector, Store, reachable,
+};
 use serde::Serialize;
 
 use crate::image;
@@ -31,6 +33,7 @@ pub struct Home {
     scratch: PathBuf,
     streams: Option<Streams>,
     client: Option<Arc<Client>>,
+    dependencies: Vec<PathBuf>,
 }
 
 /// What `-` stands for.
@@ -80,6 +83,7 @@ impl Home {
             scratch: PathBuf::from("/tmp"),
             streams: None,
             client: None,
+            dependencies: Vec::new(),
         }
     }
 
@@ -100,6 +104,17 @@ impl Home {
     /// What registries wanted people to know, since this was last asked.
     pub fn warnings(&self) -> Vec<String> {
         self.client.as_ref().map(|client| client.warnings()).unwrap_or_default()
+    }
+
+    /// Looks for what AppC images depend on in these folders too; that of the
+    /// image is always one.
+    pub fn with_dependencies(self, folders: Vec<PathBuf>) -> Self {
+        Self { dependencies: folders, ..self }
+    }
+
+    /// How archives are read.
+    pub(crate) fn reading(&self) -> Reading<'_> {
+        Reading { folders: &self.dependencies, ..Reading::new(&self.scratch, self.limits()) }
     }
 
     /// The same with these budgets for documents.
@@ -355,7 +370,7 @@ fn listed(source: &dyn Source, entry: &Entry) -> Listed {
             let platforms = index.manifests.iter().filter_map(|entry| entry.platform.as_ref());
             ("index", platforms.map(ToString::to_string).collect())
         }
-        Ok(Node::Manifest(_)) => match image::Image::open(source, root, None) {
+        Ok(Node::Manifest(_) | Node::Schema1(_)) => match image::Image::open(source, root, None) {
             Ok(image) => ("image", vec![image.platform().to_string()]),
             Err(_) => ("artifact", Vec::new()),
         },

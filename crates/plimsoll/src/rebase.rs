@@ -42,6 +42,9 @@ impl Home {
                     .map_err(|error| error.context("opening the old base"))?;
                 let instead = Image::open(newer.source(), &newer.root, Some(&platform))
                     .map_err(|error| error.context("opening the new base"))?;
+                for base in [&below, &instead] {
+                    base.written(|| format!("rebasing on {}", base.descriptor.digest))?;
+                }
                 one(image, &below, &instead, newer.source(), target, watch)
             },
             watch,

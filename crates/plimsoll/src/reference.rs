@@ -27,8 +27,8 @@ pub enum Reference {
         /// Which of the images in it.
         which: Which,
     },
-    /// `oci-archive:PATH[:REF]`, `docker-archive:PATH[:REF]`, or `-`: images
-    /// in a tar archive.
+    /// `oci-archive:PATH[:REF]`, `docker-archive:PATH[:REF]`, `aci:PATH`, or
+    /// `-`: images in a tar archive.
     Archive {
         /// What kind of archive; `None` is to be seen when it is read, and a
         /// layout when it is written.
@@ -128,7 +128,7 @@ impl Reference {
             let (path, which) = Self::split(text, rest, "oci:PATH[:REF], with a path")?;
             return Ok(Self::Layout { path, which });
         }
-        for form in [Form::Oci, Form::Docker] {
+        for form in Form::ALL {
             if let Some(rest) = text.strip_prefix(form.prefix()) {
                 let expected = format!("{}PATH[:REF], with a path or -", form.prefix());
                 let (path, which) = Self::split(text, rest, &expected)?;
@@ -162,7 +162,9 @@ impl Reference {
         if let Some((form, what)) = elsewhere(text) {
             return Err(Error::new(Code::Reference, format!("reading reference {text:?}"))
                 .found(format!("{form}, {what}"))
-                .expected("docker://, oci:, oci-archive:, docker-archive:, dir:, store: or ./PATH")
+                .expected(
+                    "docker://, oci:, oci-archive:, docker-archive:, aci:, dir:, store: or ./PATH",
+                )
                 .fix(format!("skopeo copy {form}… oci:IMAGES:NAME   brings it into a layout")));
         }
         if is_digest_prefix(text) {
@@ -441,7 +443,7 @@ fn seen(path: &Path) -> Result<Option<Seen>> {
 /// Whether a path ends as archives do.
 fn has_archive_name(path: &Path) -> bool {
     let name = path.to_string_lossy();
-    [".tar", ".tar.gz", ".tgz", ".tar.zst"].iter().any(|end| name.ends_with(end))
+    [".tar", ".tar.gz", ".tgz", ".tar.zst", ".aci"].iter().any(|end| name.ends_with(end))
 }
 
 /// `./images:v1` → `./images` and `v1`.
@@ -513,6 +515,7 @@ mod tests {
                 "docker-archive:x.tar:@1",
                 archive(Some(Form::Docker), At::File("x.tar".into()), Which::Position(1)),
             ),
+            ("aci:x.aci", archive(Some(Form::Aci), At::File("x.aci".into()), Which::Only)),
             ("oci-archive:-", archive(Some(Form::Oci), At::Stream, Which::Only)),
             ("-", archive(None, At::Stream, Which::Only)),
             ("dir:a:b", Reference::Dir("a:b".into())),

@@ -213,6 +213,7 @@ impl Bundle {
         };
         let found = home.hold_lasting(&place).and_then(|held| {
             let image = Image::open(held.source(), &self.origin.manifest, None)?;
+            image.written(|| format!("repacking {}", self.shown))?;
             Ok((held, image))
         });
         found.map_err(|error| match error.kind() {

@@ -119,6 +119,7 @@ pub fn layers(
     limits: Limits,
     watch: &dyn Watch,
 ) -> Result<(Vec<PathBuf>, Vec<Held>)> {
+    let image = image.complete(source, &limits, watch)?;
     let layers = image.layers()?;
     let diff_ids: Vec<_> = layers.iter().map(|layer| layer.diff_id.clone()).collect();
     let mut lowers: Vec<PathBuf> = Vec::new();

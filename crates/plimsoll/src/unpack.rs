@@ -106,6 +106,7 @@ pub fn into(
     options: &apply::Options,
     watch: &dyn Watch,
 ) -> Result<Unpacked> {
+    let image = image.complete(source, &options.limits, watch)?;
     let layers = image.layers()?;
     let mut unpacked = Unpacked {
         digest: image.descriptor.digest.clone(),

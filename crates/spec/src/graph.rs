@@ -6,11 +6,12 @@ use plimsoll_content::limits::Limits;
 use plimsoll_content::{Code, Descriptor, Document, Error, MediaType, Result, json};
 use serde_json::Value;
 
+use crate::docker::schema1::{self, Schema1, is_schema1};
 use crate::media_type;
 use crate::{Index, Manifest};
 
 /// A document of the graph, by what its descriptor says it is. The list is
-/// complete: what is neither of two is opaque.
+/// complete: what is none of three is opaque.
 #[derive(Clone, Debug)]
 #[expect(clippy::large_enum_variant, reason = "one node is alive at a time, on the stack")]
 pub enum Node {
@@ -18,6 +19,9 @@ pub enum Node {
     Index(Document<Index>),
     /// A manifest.
     Manifest(Document<Manifest>),
+    /// A Docker schema 1 manifest. The bytes are those that its digest is
+    /// about: without signatures.
+    Schema1(Document<Schema1>),
     /// A blob, or something whose meaning is unknown: no error, and nothing to follow
     /// (IX12, LA17).
     Opaque,
@@ -55,7 +59,7 @@ impl fmt::Display for Role {
 impl Node {
     /// Whether content of that type is a document that can be parsed here.
     pub fn is_document(media_type: &MediaType) -> bool {
-        is_index(media_type) || is_manifest(media_type)
+        is_index(media_type) || is_manifest(media_type) || is_schema1(media_type)
     }
 
     /// Parses proved `bytes` as what `descriptor` says they are.
@@ -80,16 +84,16 @@ impl Node {
             agree(said, manifest.media_type.as_ref())?;
             return Ok(Self::Manifest(manifest));
         }
-        if [media_type::DOCKER_SCHEMA1, media_type::DOCKER_SCHEMA1_SIGNED].contains(said) {
-            return Err(Error::new(Code::MediaType, "reading a manifest")
-                .found("Docker image manifest version 2, schema 1")
-                .expected("an OCI or Docker schema 2 manifest: ask its publisher for one"));
+        if is_schema1(said) {
+            let bytes = schema1::payload(&bytes, limits)?.unwrap_or(bytes);
+            return Ok(Self::Schema1(Document::parse_within(bytes, limits)?));
         }
         Ok(Self::Opaque)
     }
 
     /// Everything the document points at, in order; the subject, a weak
-    /// link, is not among it ([`Node::subject`]).
+    /// link, is not among it ([`Node::subject`]), nor are the layers of schema 1,
+    /// which have no descriptors ([`Schema1::blobs`]).
     pub fn successors(&self) -> Vec<(Role, &Descriptor)> {
         match self {
             Self::Index(index) => {
@@ -98,7 +102,7 @@ impl Node {
             Self::Manifest(manifest) => std::iter::once((Role::Config, &manifest.config))
                 .chain(manifest.layers.iter().map(|layer| (Role::Layer, layer)))
                 .collect(),
-            Self::Opaque => Vec::new(),
+            Self::Schema1(_) | Self::Opaque => Vec::new(),
         }
     }
 
@@ -107,7 +111,7 @@ impl Node {
         match self {
             Self::Index(index) => index.subject.as_ref(),
             Self::Manifest(manifest) => manifest.subject.as_ref(),
-            Self::Opaque => None,
+            Self::Schema1(_) | Self::Opaque => None,
         }
     }
 }
@@ -119,12 +123,14 @@ pub fn said_type(bytes: &[u8], limits: &Limits) -> Result<MediaType> {
     let value: Value = serde_json::from_slice(bytes).map_err(|cause| {
         Error::new(Code::Malformed, "reading a manifest").found(&cause).cause(cause)
     })?;
+    if let Some(old) = schema1::media_type_of(&value) {
+        return Ok(old);
+    }
     let said = value.get("mediaType").and_then(Value::as_str);
     match said {
         Some(said) => Ok(MediaType::from(said)),
         None if value.get("manifests").is_some() => Ok(media_type::INDEX),
         None if value.get("config").is_some() => Ok(media_type::MANIFEST),
-        None if value.get("fsLayers").is_some() => Ok(media_type::DOCKER_SCHEMA1_SIGNED),
         None => Err(Error::new(Code::MediaType, "telling what a manifest is")
             .found("neither mediaType, config nor manifests")
             .expected("an image manifest or index")),

@@ -12,6 +12,7 @@
 //! input or output; the crate compiles for `wasm32-unknown-unknown`.
 
 pub mod annotations;
+pub mod appc;
 mod chain;
 mod config;
 pub mod docker;

@@ -8,7 +8,8 @@
 //! | `HEX` | everything else, by the value of its digest |
 //!
 //! The folder names no algorithm: whoever asks for content knows its digest,
-//! and proves it. `manifest.json` is what sha256 says it is. Signatures
+//! and proves it. `manifest.json` is what sha256 says it is, a signed one of
+//! Docker's schema 1 what it says without its signatures. Signatures of images
 //! (`signature-1`) are left alone.
 
 use std::fs::File;
@@ -18,8 +19,9 @@ use std::path::{Path, PathBuf};
 
 use plimsoll_content::limits::Limits;
 use plimsoll_content::{
-    Algorithm, Code, Descriptor, Error, Ingest, Result, Sink, Source, Unverified, Verified,
+    Algorithm, Code, Descriptor, Digest, Error, Ingest, Result, Sink, Source, Unverified, Verified,
 };
+use plimsoll_spec::docker::schema1;
 use plimsoll_spec::{Node, graph};
 
 use crate::StagedDir;
@@ -68,8 +70,7 @@ impl Dir {
             }
             Err(refused) => return Err(self::refused(path, MANIFEST, refused)),
         };
-        let kind = graph::said_type(&bytes, &limits).map_err(|error| error.context(doing()))?;
-        let root = Descriptor::of(kind, Algorithm::Sha256, &bytes);
+        let root = root_of(&bytes, &limits).map_err(|error| error.context(doing()))?;
         Ok(Self { folder, path: path.to_owned(), root, limits })
     }
 
@@ -78,10 +79,10 @@ impl Dir {
         Catalog::new("dir:", self.path.display().to_string(), vec![self.root.clone()])
     }
 
-    fn file(&self, blob: &Descriptor) -> Result<Option<(File, u64)>> {
-        let hex = blob.digest.encoded();
+    fn file(&self, digest: &Digest) -> Result<Option<(File, u64)>> {
+        let hex = digest.encoded();
         let document = format!("{hex}.manifest.json");
-        let root = (blob.digest == self.root.digest).then_some(MANIFEST);
+        let root = (*digest == self.root.digest).then_some(MANIFEST);
         for name in root.into_iter().chain([document.as_str(), hex.as_str()]) {
             match self.folder.file(name) {
                 Ok(opened) => return Ok(Some(opened)),
@@ -91,6 +92,18 @@ impl Dir {
         }
         Ok(None)
     }
+}
+
+/// The descriptor of a manifest that has none.
+fn root_of(bytes: &[u8], limits: &Limits) -> Result<Descriptor> {
+    let kind = graph::said_type(bytes, limits)?;
+    let mut root = Descriptor::of(kind, Algorithm::Sha256, bytes);
+    if schema1::is_schema1(&root.media_type)
+        && let Some(payload) = schema1::payload(bytes, limits)?
+    {
+        root.digest = Digest::of(Algorithm::Sha256, &payload);
+    }
+    Ok(root)
 }
 
 fn refused(path: &Path, name: &str, refused: Refused) -> Error {
@@ -110,9 +123,13 @@ impl Source for Dir {
         self.limits
     }
 
+    fn length(&self, digest: &Digest) -> Result<Option<u64>> {
+        Ok(self.file(digest)?.map(|(_, size)| size))
+    }
+
     fn fetch(&self, blob: &Descriptor, from: u64) -> Result<Unverified<'_>> {
         let doing = || format!("reading blob {}", blob.digest);
-        let Some((mut file, size)) = self.file(blob)? else {
+        let Some((mut file, size)) = self.file(&blob.digest)? else {
             let Some(bytes) = blob.embedded()? else {
                 return Err(Error::new(Code::NotFound, doing())
                     .found(format!("no such blob in {}", self.path.display()))

@@ -31,6 +31,7 @@
 mod archive;
 mod catalog;
 mod dir;
+pub mod document;
 mod folder;
 mod layout;
 mod lock;
@@ -40,7 +41,7 @@ mod staged;
 mod store;
 mod temporary;
 
-pub use archive::{Archive, DockerWriter, Form, OciWriter, Output, Received, receive};
+pub use archive::{Archive, DockerWriter, Form, OciWriter, Output, Reading, Received, receive};
 pub use catalog::{Catalog, Entry};
 pub use dir::{Dir, DirWriter};
 pub use folder::Flush;

@@ -15,16 +15,18 @@ use plimsoll_interop::trace::{Call, inject, trace};
 use plimsoll_interop::{Peer, Program, Scratch, peer, run, skip};
 
 /// What is done to a layout, in words; `{}` stands for the layout.
-pub(crate) const COMMANDS: [(&str, &[&str]); 9] = [
+pub(crate) const COMMANDS: [(&str, &[&str]); 11] = [
     ("tag", &["tag", "oci:images:v1", "v2"]),
     ("pack", &["pack", "tree", "oci:images:v2", "--label", "a=b"]),
     ("pack new", &["pack", "tree", "oci:new:v2"]),
     ("edit", &["edit", "oci:images:v1", "--label", "a=b"]),
+    ("convert", &["convert", "oci:images:two", "oci:images:v2", "--compression", "zstd"]),
+    ("convert new", &["convert", "oci:images:two", "oci:new:v2", "--to", "docker"]),
+    ("squash", &["squash", "oci:images:two", "-t", "v2"]),
     ("gc", &["gc", "oci:images"]),
     ("copy", &["copy", "oci-archive:other.tar:v2", "oci:images:v2"]),
     ("copy new", &["copy", "oci:images:v1", "oci:new:v2"]),
     ("load", &["load", "-q", "--store", "loaded", "-i", "other.tar"]),
-    ("convert", &["convert", "-q", "--compression", "zstd", "oci:images:v1", "oci:images:v2"]),
 ];
 
 /// The layouts that they write.
@@ -54,13 +56,14 @@ impl Place {
         Self { folder: folder.to_owned(), program: Program::new(folder), scratch: None }
     }
 
-    /// Makes a layout with an image `v1`, another one that nothing leads to,
-    /// and an archive of a third. They hold that many bytes.
+    /// Makes a layout with an image `v1`, one of two layers, another one that
+    /// nothing leads to, and an archive of one more. They hold that many bytes.
     pub(crate) fn prepare(&self, bytes: usize) {
         fs::create_dir(self.folder.join("tree")).expect("a folder");
         fs::write(self.folder.join("tree/file"), noise(bytes + 1)).expect("a file");
         self.program.good(&["pack", "tree", "oci:images:v0", "--label", "old=1"]);
         self.program.good(&["pack", "tree", "oci:images:v1"]);
+        self.program.good(&["append", "oci:images:v1", "tree", "-t", "two"]);
         self.program.good(&["rm", "oci:images:v0"]);
         fs::write(self.folder.join("tree/file"), noise(bytes + 2)).expect("a file");
         self.program.good(&["pack", "tree", "oci-archive:other.tar:v2"]);

@@ -1,13 +1,17 @@
 //! `plimsoll show`: the stored bytes, exactly.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Cursor};
 use std::path::PathBuf;
 
-use plimsoll::content::{Code, Descriptor, Digest, Error, Platform, Result, Source};
+use plimsoll::content::{
+    Algorithm, Code, Descriptor, Digest, Error, Platform, Result, Source, Unverified,
+};
 use plimsoll::image::Image;
 use plimsoll::reference::Reference;
-use plimsoll::store::{Reachable, reachable};
+use plimsoll::spec::docker::schema1::is_schema1;
+use plimsoll::spec::media_type;
+use plimsoll::store::{Reachable, document, reachable};
 
 use crate::context::Context;
 
@@ -37,8 +41,16 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, context: &Context) -> Result<u8> {
     let opened = context.home.open(&args.image)?;
     let source = opened.source();
-    let blob = chosen(source, &opened.root, &args.what, args.platform.platform.as_ref())?;
-    let mut reader = source.open(&blob)?;
+    let platform = args.platform.platform.as_ref();
+    let blob = chosen(source, &opened.root, &args.what, platform)?;
+    let mut reader = match shown_whole(source, &opened.root, &blob, platform, context)? {
+        Some(bytes) => {
+            // Proved already: the bytes of a document are shown as they are.
+            let whole = Descriptor::of(blob.media_type.clone(), Algorithm::Sha256, &bytes);
+            Unverified::new(Cursor::new(bytes)).verify(&whole)?
+        }
+        None => source.open(&blob)?,
+    };
     let done = match &args.output {
         Some(path) => {
             let mut file = File::create_new(path)
@@ -59,6 +71,30 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<u8> {
         },
     };
     done.map(|()| 0)
+}
+
+/// What is no blob of the source: the config of a schema 1 image, which has
+/// none, so it is made; and its manifest, whose digest is not that of all its
+/// bytes.
+fn shown_whole(
+    source: &dyn Source,
+    root: &Descriptor,
+    blob: &Descriptor,
+    platform: Option<&Platform>,
+    context: &Context,
+) -> Result<Option<Vec<u8>>> {
+    if is_schema1(&blob.media_type) {
+        return document::read(source, blob).map(Some);
+    }
+    if ![media_type::CONFIG, media_type::DOCKER_CONFIG].contains(&blob.media_type) {
+        return Ok(None);
+    }
+    let image = Image::open(source, root, platform)?;
+    if image.schema1.is_none() {
+        return Ok(None);
+    }
+    let image = image.complete(source, &context.limits.layers, &context.watch)?;
+    Ok(Some(image.config.bytes().to_vec()))
 }
 
 fn chosen(

@@ -1,6 +1,7 @@
 //! The real program, from outside: words in, files and exit codes out.
 #![allow(clippy::print_stderr, reason = "tests say what they skip")]
 
+mod aci;
 mod change;
 mod convert;
 mod demo;
@@ -11,11 +12,13 @@ mod images;
 mod kills;
 mod kit;
 mod limits;
+mod old;
 mod places;
 mod registry;
 mod repack;
 mod reproducible;
 mod run;
+mod schema1;
 mod schemas;
 #[path = "../../../registry/tests/it/server.rs"]
 #[allow(dead_code, reason = "the tests of the client need more of it")]
@@ -24,5 +27,6 @@ mod squash;
 mod store;
 mod support;
 mod survive;
+mod validate;
 
 use plimsoll::content;

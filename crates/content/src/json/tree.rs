@@ -102,11 +102,22 @@ pub fn survey(bytes: &[u8], depth: usize) -> Survey {
     let read = scanner.document();
     let (pointer, at) = (scanner.pointer(), scanner.at);
     let mut flaws = scanner.flaws.take().unwrap_or_default();
-    // A byte that is not UTF-8 where a value should be is both.
     let tree = match read {
         Ok(()) => scanner.tree.take(),
         Err(problem) => {
             let offset = problem.offset.unwrap_or(at);
+            // A byte that is not UTF-8 where a value should be is both.
+            let coded = std::str::from_utf8(bytes).err().map(|error| error.valid_up_to());
+            if let Some(at) = coded.filter(|_| flaws.iter().all(|one| one.kind != Wrong::Encoding))
+            {
+                flaws.push(Flaw {
+                    kind: Wrong::Encoding,
+                    pointer: pointer.clone(),
+                    offset: at,
+                    found: "a byte that is not UTF-8".to_owned(),
+                    expected: "UTF-8",
+                });
+            }
             flaws.push(Flaw::of(problem, pointer, offset));
             None
         }
@@ -137,6 +148,10 @@ mod tests {
         );
         assert_eq!(told(b"{} x"), [(Wrong::Syntax, String::new())]);
         assert_eq!(told(b"{\"a\":[1,}"), [(Wrong::Syntax, "/a/1".to_owned())]);
+        assert_eq!(
+            told(b"\xff\xfe{\0}\0"),
+            [(Wrong::Encoding, String::new()), (Wrong::Syntax, String::new())]
+        );
         assert!(survey(&b"[".repeat(200_000), 64).tree.is_none());
     }
 

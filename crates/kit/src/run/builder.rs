@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::fd::AsFd as _;
+use std::time::Duration;
 
 use plimsoll_content::{Algorithm, Code, Digest, Error, Result};
 use plimsoll_layer::apply::{Applier, Devices, Ids, Options};
@@ -10,13 +11,16 @@ use plimsoll_layer::tar::Entries;
 use plimsoll_layer::{Check, Limits, Root};
 use serde_json::Value;
 
-use super::engine::values;
+use super::engine::{members, values};
 use super::image::Written;
-use super::process::quoted;
+use super::process::{self, quoted};
 use super::{Ground, Judged, Verdict, is_root};
 use crate::case::{Ask, TAG};
 use crate::recipe;
 use crate::tree;
+
+/// How long the making of a folder may take.
+const SCRIPT: Duration = Duration::from_secs(30);
 
 /// The annotation that holds the name of an image in `index.json`.
 const NAME: &str = "org.opencontainers.image.ref.name";
@@ -85,15 +89,23 @@ impl Ground<'_> {
     fn input(&self) -> Result<()> {
         let path = self.path("folder");
         fs::create_dir(&path).map_err(|cause| Error::io("making", path.display(), cause))?;
-        let Some(entries) = &self.case.body.folder else { return Ok(()) };
-        let archive = recipe::archive(entries)?;
+        let none = Value::Array(Vec::new());
+        let archive = recipe::archive(self.case.body.folder.as_ref().unwrap_or(&none))?;
         let diff_id = Digest::of(Algorithm::Sha256, &archive);
         let root = Root::open(&path)?;
         let ids = if is_root() { Ids::Keep } else { Ids::Own };
         let options = Options { ids, devices: Devices::Create, ..Options::default() };
         let mut applier = Applier::new(root.as_fd(), options)?;
         applier.apply(&archive[..], Format::Tar, &diff_id)?;
-        applier.finish()
+        applier.finish()?;
+        if let Some(script) = &self.case.body.script {
+            let ended = process::run(&format!("cd folder; {script}"), &self.folder, SCRIPT)?;
+            if ended.code != Some(0) {
+                return Err(Error::new(Code::Failed, "making the folder of a case")
+                    .found(ended.last_words()));
+            }
+        }
+        Ok(())
     }
 
     /// Proves all of the image that was made, compares it with what is
@@ -109,12 +121,38 @@ impl Ground<'_> {
         let manifest = written.document(descriptor)?;
         let config = written.document(&manifest["config"])?;
         let expect = &self.case.body.expect;
-        if let Some(difference) = values(&expect.image, &config) {
+        let difference =
+            values(&expect.image, &config).or_else(|| members(&expect.has, &config, true));
+        if let Some(difference) = difference {
             return Err(not_so("reading the config", difference, "what was asked for"));
+        }
+        if let Some(difference) = values(&expect.manifest, &manifest) {
+            return Err(not_so("reading the manifest", difference, "what it has to say"));
+        }
+        let value = |place: &str| {
+            let (document, pointer) = place.split_once('#').unwrap_or(("", place));
+            match document {
+                "config" => config.pointer(pointer),
+                "manifest" => manifest.pointer(pointer),
+                _ => descriptor.pointer(pointer),
+            }
+        };
+        if let Some(place) = expect.present.iter().find(|place| value(place).is_none()) {
+            return Err(not_so("reading documents", format!("no {place}"), "one"));
+        }
+        let wrong = |place: &&String| value(place).is_some_and(|value| !is_time(value));
+        if let Some(place) = expect.time.iter().find(wrong) {
+            return Err(not_so("reading documents", format!("{place} is no time"), "RFC 3339"));
         }
         let none = Vec::new();
         let layers = manifest["layers"].as_array().unwrap_or(&none);
         let diff_ids = config["rootfs"]["diff_ids"].as_array().unwrap_or(&none);
+        let steps = config["history"].as_array().unwrap_or(&none);
+        let filled = steps.iter().filter(|step| step["empty_layer"] != true).count();
+        if expect.history && !steps.is_empty() && filled != layers.len() {
+            let found = format!("{} layers, a history of {filled}", layers.len());
+            return Err(not_so("reading the config", found, "as many of both"));
+        }
         if layers.len() != diff_ids.len() {
             let found = format!("{} layers, {} diff_ids", layers.len(), diff_ids.len());
             return Err(not_so("reading the config", found, "as many of both"));
@@ -169,6 +207,18 @@ fn format(layer: &Value) -> Result<Format> {
         "tar+zstd" => Ok(Format::Zstd),
         _ => Err(not_so("reading a layer", media_type, "a type that all engines know (MA25)")),
     }
+}
+
+/// Whether a value looks like a time of RFC 3339: enough for builders, which
+/// take it from a library.
+fn is_time(value: &Value) -> bool {
+    let text = value.as_str().unwrap_or_default().as_bytes();
+    let shape = b"dddd-dd-ddTdd:dd:dd";
+    let fits = text.iter().zip(shape).all(|(byte, wanted)| match wanted {
+        b'd' => byte.is_ascii_digit(),
+        wanted => byte == wanted,
+    });
+    text.len() > shape.len() && fits && matches!(text[shape.len()], b'Z' | b'.' | b'+' | b'-')
 }
 
 fn not_so(doing: &str, found: impl std::fmt::Display, expected: &str) -> Error {

@@ -8,6 +8,7 @@
 
 mod builder;
 mod engine;
+mod http;
 mod image;
 mod process;
 mod registry;
@@ -23,6 +24,7 @@ use serde::Serialize;
 
 use crate::case::{Case, Role, TAG};
 use crate::peer::{Adapter, Peer};
+pub(crate) use http::Step;
 use process::Ended;
 use scratch::Scratch;
 
@@ -109,8 +111,10 @@ pub fn run(
                 let ground = Ground {
                     case,
                     adapter,
+                    prelude: &peer.prelude,
                     options,
                     folder: folder.clone(),
+                    number: number + 1,
                     registry: registry.as_deref(),
                 };
                 let judged = ground.judge()?;
@@ -135,6 +139,23 @@ pub fn run(
         outcomes.push(outcome);
     }
     Ok(outcomes)
+}
+
+/// What a peer says its version is, in a line; `None` if it is not installed.
+pub(crate) fn version(
+    peer: &Peer,
+    scratch: &Path,
+    program: &Path,
+    limit: Duration,
+) -> Result<Option<String>> {
+    let scratch = Scratch::new(scratch)?;
+    let script = process::filled(&peer.version, &[("plimsoll", text(program))]);
+    let ended = process::run(&script, scratch.path(), limit)?;
+    let line = ended.out.lines().map(str::trim).find(|line| !line.is_empty());
+    Ok(line.filter(|_| ended.code == Some(0)).map(|line| {
+        let line = process::shown(line);
+        if line.contains(&peer.name) { line } else { format!("{} {line}", peer.name) }
+    }))
 }
 
 /// What runs beside the cases.
@@ -184,8 +205,10 @@ impl Drop for Service {
 pub(crate) struct Ground<'a> {
     case: &'a Case,
     adapter: &'a Adapter,
+    prelude: &'a str,
     options: &'a Options,
     folder: PathBuf,
+    number: usize,
     registry: Option<&'a str>,
 }
 
@@ -202,7 +225,10 @@ impl Ground<'_> {
         match self.case.role {
             Role::Validator => self.validator(),
             Role::Engine => self.engine(),
-            Role::Registry => self.registry(),
+            Role::Registry => match &self.case.body.steps {
+                Some(steps) => self.http(steps),
+                None => self.registry(),
+            },
             Role::Builder => self.builder(),
         }
     }
@@ -243,6 +269,7 @@ impl Ground<'_> {
             ("scratch", text(&self.folder)),
             ("platform", platform),
             ("plimsoll", text(&self.options.program)),
+            ("number", self.number.to_string()),
         ];
         if let Some(registry) = self.registry {
             places.push(("registry", registry.to_owned()));
@@ -259,7 +286,7 @@ impl Ground<'_> {
                 .expected("the address of a registry")
                 .fix("--registry HOST:PORT   says where it is"));
         }
-        let script = process::filled(template, &places);
+        let script = process::filled(&format!("{} {template}", self.prelude), &places);
         let ended = process::run(&script, &self.folder, self.options.limit)?;
         if ended.code == Some(127) {
             return Err(Error::new(Code::NotFound, "running the command of a case")

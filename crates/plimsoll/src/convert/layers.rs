@@ -225,29 +225,37 @@ impl Converter<'_> {
         diff_id: Option<&Digest>,
         from: Family,
         to: Family,
-    ) -> Option<Compression> {
-        let kind = LayerType::of(&layer.media_type)?;
+    ) -> Result<Option<Compression>> {
+        let Some(kind) = LayerType::of(&layer.media_type) else { return Ok(None) };
         if self.target.docker().is_some() {
             // All that it has for a layer is the plain tar, by its diff_id.
-            return (diff_id != Some(&layer.digest)).then_some(Compression::None);
+            return Ok((diff_id != Some(&layer.digest)).then_some(Compression::None));
         }
         if kind.nondistributable {
-            return None;
+            return Ok(None);
         }
-        match self.options.compression {
-            Some(wanted) => {
-                let same = wanted.format() == unpack::format_of(kind.compression);
-                (self.options.recompress || !same).then_some(wanted)
-            }
+        let crossing = (from, to) == (Family::Oci, Family::Docker);
+        let Some(wanted) = self.options.compression else {
             // What Docker's readers do not know becomes what they all know.
-            None if (from, to) == (Family::Oci, Family::Docker)
-                && kind.compression == LayerCompression::Zstd =>
-            {
-                Some(Compression::default())
-            }
-            None => None,
+            let unknown = crossing && kind.compression == LayerCompression::Zstd;
+            return Ok(unknown.then_some(Compression::default()));
+        };
+        let same = wanted.format() == unpack::format_of(kind.compression);
+        let encode = (self.options.recompress || !same).then_some(wanted);
+        let zstd = matches!(wanted, Compression::Zstd { .. });
+        if zstd && to == Family::Docker && (crossing || encode.is_some()) {
+            return Err(no_zstd());
         }
+        Ok(encode)
     }
+}
+
+/// The error that Docker's form has no layers in zstd.
+pub(crate) fn no_zstd() -> Error {
+    Error::new(Code::Unrepresentable, "converting to Docker's form")
+        .found("layers in zstd")
+        .expected("gzip, or no compression: that is what Docker's form has")
+        .fix("--to oci   for a form that has zstd")
 }
 
 /// Whether a layer lies somewhere else by right.

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use plimsoll_content::{Code, Error, Result, Sink, Source};
 use plimsoll_registry::client::Remote;
-use plimsoll_store::{About, Archive, Catalog, Dir, Entry, Form, Layout, Referrers};
+use plimsoll_store::{About, Archive, Catalog, Dir, Entry, Form, Layout, Reading, Referrers};
 
 use super::{Home, bug, registry};
 use crate::reference::{At, Reference, Which};
@@ -108,17 +108,10 @@ impl Home {
                 (Some(Held::Layout(layout)), which, place)
             }
             Reference::Archive { form, at, which } => {
-                let limits = self.limits();
-                let scratch = self.scratch();
-                let archive = match (&at, checked) {
-                    (At::File(path), true) => Archive::open(path, form, scratch, limits)?,
-                    (At::File(path), false) => {
-                        Archive::open_unchecked(path, form, scratch, limits)?
-                    }
-                    (At::Stream, true) => Archive::read(self.input()?, "-", form, scratch, limits)?,
-                    (At::Stream, false) => {
-                        Archive::read_unchecked(self.input()?, "-", form, scratch, limits)?
-                    }
+                let reading = Reading { form, unchecked: !checked, ..self.reading() };
+                let archive = match &at {
+                    At::File(path) => Archive::open_with(path, &reading)?,
+                    At::Stream => Archive::read_with(self.input()?, "-", &reading)?,
                 };
                 let place = format!("{}{at}", archive.form().prefix());
                 (Some(Held::Archive(Box::new(archive))), which, place)
@@ -153,7 +146,7 @@ impl Home {
                 let form = match form.or(Archive::look(&path)?.flatten()) {
                     Some(form) => form,
                     // A compressed one, which takes reading it.
-                    None => Archive::open(&path, None, self.scratch(), self.limits())?.form(),
+                    None => Archive::open_with(&path, &self.reading())?.form(),
                 };
                 absolute(form.prefix(), &path)
             }
@@ -167,9 +160,8 @@ impl Home {
 
     /// Opens such a place.
     pub(crate) fn hold_lasting(&self, place: &str) -> Result<Held> {
-        let form = [Form::Oci, Form::Docker]
-            .into_iter()
-            .find_map(|form| Some((form, place.strip_prefix(form.prefix())?)));
+        let form =
+            Form::ALL.into_iter().find_map(|form| Some((form, place.strip_prefix(form.prefix())?)));
         let reference = if let Some((form, path)) = form {
             Reference::Archive {
                 form: Some(form),

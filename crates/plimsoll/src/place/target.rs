@@ -51,6 +51,11 @@ impl Home {
                         "write to a layout first; then: plimsoll copy oci:LAYOUT {reference}"
                     )));
             }
+            Reference::Archive { form: Some(Form::Aci), .. } => {
+                return Err(Error::new(Code::Usage, format!("writing to {reference}"))
+                    .found("an AppC image, which is only read")
+                    .expected("a layout, an archive of one, docker-archive:, dir: or store:"));
+            }
             Reference::Archive { at, which, .. } => {
                 (Sort::Archive(OciWriter::new(self.archive(&at)?)), which)
             }

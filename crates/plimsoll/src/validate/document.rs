@@ -5,6 +5,7 @@ use std::io;
 use plimsoll_content::limits::DOCUMENT;
 use plimsoll_content::{Code, Descriptor, Error, Platform, Result};
 use plimsoll_layer::Check as Sense;
+use plimsoll_spec::docker::schema1::is_schema1;
 use plimsoll_spec::graph::{Node, Role};
 use plimsoll_spec::rules::{self, Finding, Kind, Level, Report, table};
 use plimsoll_spec::{LayerType, media_type};
@@ -45,10 +46,16 @@ impl Check<'_> {
             return Ok(Target::default());
         }
         let key = (descriptor.digest.clone(), descriptor.media_type.clone());
-        if let Some(known) = self.documents.get(&key) {
-            return Ok(known.clone());
+        if let Some(known) = self.documents.get(&key).cloned() {
+            self.again(&place, descriptor);
+            return Ok(known);
         }
         self.documents.insert(key.clone(), Target::default());
+        if is_schema1(&descriptor.media_type) {
+            let target = self.schema1(descriptor, location, absent)?;
+            self.documents.insert(key, target.clone());
+            return Ok(target);
+        }
         let most = limits.index.max(limits.document);
         let Some(bytes) = self.read(descriptor, location, most, absent)? else {
             return Ok(Target::default());
@@ -100,11 +107,12 @@ impl Check<'_> {
                 self.report.documents += 1;
                 self.report.bytes += bytes.len() as u64;
                 self.seen.insert((blob.digest.clone(), None));
+                self.sizes.insert(blob.digest.clone(), blob.size);
                 Ok(Some(bytes))
             }
             Err(error) => {
                 let level = if error.code() == Code::NotFound { absent } else { Level::Error };
-                self.fail(&Place::blob(location, &blob.digest), &error, level)?;
+                self.fail(&Place::blob(location, &blob.digest), error, level)?;
                 Ok(None)
             }
         }
@@ -148,7 +156,7 @@ impl Check<'_> {
                     .wanted(format!("{:?}, as the manifest says", kind.as_str()));
             self.push(place, &finding.at(format!("{pointer}/artifactType")));
         }
-        let Some(image) = &target.image else { return };
+        let Some(image) = target.image.as_ref().filter(|_| pointer != "/subject") else { return };
         let for_ = shown(image);
         match &descriptor.platform {
             None => {
@@ -178,7 +186,10 @@ impl Check<'_> {
         }
         let key = (subject.digest.clone(), subject.media_type.clone());
         match self.documents.get(&key).cloned() {
-            Some(target) => self.entry(place, subject, &target, "/subject", false),
+            Some(target) => {
+                self.again(&Place::blob(&step, &subject.digest), subject);
+                self.entry(place, subject, &target, "/subject", false);
+            }
             None => self.blob(subject, &step, Level::Note)?,
         }
         Ok(())
@@ -271,6 +282,7 @@ impl Check<'_> {
     /// A blob whose meaning is unknown: size and digest.
     pub(super) fn blob(&mut self, blob: &Descriptor, location: &str, absent: Level) -> Result<()> {
         if !self.seen.insert((blob.digest.clone(), None)) {
+            self.again(&Place::blob(location, &blob.digest), blob);
             return Ok(());
         }
         self.watch.begin(location, Some(blob.size));
@@ -284,24 +296,28 @@ impl Check<'_> {
             Ok(()) => {
                 self.report.blobs += 1;
                 self.report.bytes += blob.size;
+                self.sizes.insert(blob.digest.clone(), blob.size);
                 Ok(())
             }
             Err(error) => {
                 let level = if error.code() == Code::NotFound { absent } else { Level::Error };
-                self.fail(&Place::blob(location, &blob.digest), &error, level)
+                self.fail(&Place::blob(location, &blob.digest), error, level)
             }
         }
     }
 }
 
-/// Whether an entry says what the config says, as far as it says it.
+/// Whether an entry says what the config says, as far as both say it.
 fn agree(said: &Platform, image: &Platform) -> bool {
+    fn same<T: PartialEq>(a: Option<&T>, b: Option<&T>) -> bool {
+        a.is_none() || b.is_none() || a == b
+    }
+    let both = said.variant.is_some() && image.variant.is_some();
     let (said, image) = (said.normalized(), image.normalized());
-    let either = |a: &Option<String>, b: &Option<String>| a.is_none() || b.is_none() || a == b;
     said.os == image.os
         && said.architecture == image.architecture
-        && either(&said.variant, &image.variant)
-        && either(&said.os_version, &image.os_version)
+        && (!both || said.variant == image.variant)
+        && same(said.os_version.as_ref(), image.os_version.as_ref())
 }
 
 fn shown(platform: &Platform) -> String {

@@ -26,6 +26,7 @@ impl Check<'_> {
             && blob.urls.iter().any(|url| !url.is_empty())
             && self.source.fetch(blob, 0).is_err_and(|error| error.code() == Code::NotFound);
         if known || elsewhere {
+            self.again(&place, blob);
             sense.skip_layer();
             users.skip();
             return Ok(());
@@ -41,14 +42,15 @@ impl Check<'_> {
         self.watch.end(&format!("{location}  {}", blob.digest));
         users.end_layer(read.damage.is_none() && read.broken.is_none());
         if let Some(error) = read.damage {
-            return self.fail(&place, &error, Level::Error);
+            return self.fail(&place, error, Level::Error);
         }
+        self.sizes.insert(blob.digest.clone(), blob.size);
         self.report.blobs += 1;
         self.report.bytes += blob.size + read.bytes;
         self.report.entries += read.entries;
         if let Some((offset, error)) = read.broken {
             let before = self.report.findings.len();
-            self.fail(&place, &error, Level::Error)?;
+            self.fail(&place, error, Level::Error)?;
             for finding in &mut self.report.findings[before..] {
                 finding.offset = Some(offset);
             }
@@ -58,12 +60,12 @@ impl Check<'_> {
         }
         let (Some(found), Some(wanted)) = (read.diff_id, diff_id) else { return Ok(()) };
         match wanted.computable("the plain layer") {
-            Err(error) => self.fail(&place, &error, Level::Note),
+            Err(error) => self.fail(&place, error, Level::Note),
             Ok(_) if found == *wanted => Ok(()),
             Ok(_) => {
                 let doing = "hashing the uncompressed layer";
                 let error = Error::new(Code::DiffId, doing).found(found).expected(wanted);
-                self.fail(&place, &error, Level::Error)
+                self.fail(&place, error, Level::Error)
             }
         }
     }

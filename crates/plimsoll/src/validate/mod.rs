@@ -12,6 +12,7 @@
 mod document;
 mod layer;
 mod place;
+mod schema1;
 mod select;
 mod users;
 
@@ -152,6 +153,8 @@ struct Check<'a> {
     documents: HashMap<(Digest, MediaType), Target>,
     /// Blobs that need not be read again, with what they were checked as.
     seen: BTreeSet<(Digest, Option<Digest>)>,
+    /// How long those are that were proved.
+    sizes: HashMap<Digest, u64>,
     visits: usize,
 }
 
@@ -166,6 +169,7 @@ impl<'a> Check<'a> {
             counts: BTreeMap::new(),
             documents: HashMap::new(),
             seen: BTreeSet::new(),
+            sizes: HashMap::new(),
             visits: 0,
         }
     }
@@ -210,15 +214,23 @@ impl<'a> Check<'a> {
         }
     }
 
+    /// Something that was read already is pointed at once more, perhaps with
+    /// another size.
+    fn again(&mut self, place: &Place<'_>, blob: &Descriptor) {
+        if let Some(size) = self.sizes.get(&blob.digest)
+            && *size != blob.size
+        {
+            let finding = rules::Finding::of(&table::DE7, Code::Size, format!("{size} bytes"))
+                .wanted(format!("{} bytes", blob.size));
+            self.push(place, &finding);
+        }
+    }
+
     /// Takes an error as a finding, unless it says that the check itself can
     /// not go on.
-    fn fail(&mut self, place: &Place<'_>, error: &Error, level: Level) -> Result<()> {
+    fn fail(&mut self, place: &Place<'_>, error: Error, level: Level) -> Result<()> {
         if matches!(error.code(), Code::Interrupted | Code::Bug | Code::Permission) {
-            let again = Error::new(error.code(), error.headline());
-            return Err(match error.found_text() {
-                Some(found) => again.found(found),
-                None => again,
-            });
+            return Err(error);
         }
         let rule = match error.code() {
             Code::Digest if self.layout => Some(&table::LA11),

@@ -57,12 +57,12 @@ impl Home {
                     // The error says what the folder may be instead.
                     Layout::open_with(layout.path(), self.options())?;
                 }
-                check.frame(&frame, &self.limits())?;
+                check.frame(frame, &self.limits())?;
                 check.inventory(layout)?;
             }
             Held::Archive(archive) => match archive.frame() {
                 Some(frame) => {
-                    check.frame(&frame, &self.limits())?;
+                    check.frame(frame, &self.limits())?;
                     let (blobs, strangers) = archive.inventory();
                     let strangers = strangers.iter().map(|path| path.display().to_string());
                     check.strangers(strangers);
@@ -90,21 +90,21 @@ impl Check<'_> {
     }
 
     /// The two documents of a layout, and what the second leads to.
-    fn frame(&mut self, frame: &Frame, limits: &DocumentLimits) -> Result<()> {
+    fn frame(&mut self, frame: Frame, limits: &DocumentLimits) -> Result<()> {
         self.layout = true;
         if !frame.blobs {
             let found = "no folder of blobs";
             self.push(&Place::file(BLOBS), &Finding::of(&table::LA2, Code::NotALayout, found));
         }
         let place = Place::file(HEADER);
-        if let Some(bytes) = self.part(&place, &frame.header, &table::LA4)? {
-            let report = rules::validate_within(bytes, Kind::LayoutHeader, limits);
+        if let Some(bytes) = self.part(&place, frame.header, &table::LA4)? {
+            let report = rules::validate_within(&bytes, Kind::LayoutHeader, limits);
             self.judged(&place, &report, bytes.len() as u64);
             self.report.documents += 1;
         }
         let place = Place::file(INDEX);
-        let Some(bytes) = self.part(&place, &frame.index, &table::LA8)? else { return Ok(()) };
-        let report = rules::validate_within(bytes, Kind::LayoutIndex, limits);
+        let Some(bytes) = self.part(&place, frame.index, &table::LA8)? else { return Ok(()) };
+        let report = rules::validate_within(&bytes, Kind::LayoutIndex, limits);
         self.judged(&place, &report, bytes.len() as u64);
         self.report.documents += 1;
         self.report.bytes += bytes.len() as u64;
@@ -119,12 +119,12 @@ impl Check<'_> {
         Ok(())
     }
 
-    fn part<'b>(
+    fn part(
         &mut self,
         place: &Place<'_>,
-        part: &'b Result<Option<Vec<u8>>>,
+        part: Result<Option<Vec<u8>>>,
         rule: &'static rules::Rule,
-    ) -> Result<Option<&'b [u8]>> {
+    ) -> Result<Option<Vec<u8>>> {
         match part {
             Ok(Some(bytes)) => Ok(Some(bytes)),
             Ok(None) => {
@@ -142,7 +142,7 @@ impl Check<'_> {
     fn inventory(&mut self, layout: &Layout) -> Result<()> {
         let inventory = match layout.inventory() {
             Ok(inventory) => inventory,
-            Err(error) => return self.fail(&Place::file(BLOBS), &error, Level::Error),
+            Err(error) => return self.fail(&Place::file(BLOBS), error, Level::Error),
         };
         self.strangers(inventory.strangers.iter().map(|path| path.display().to_string()));
         let mut loose = Vec::new();
@@ -153,7 +153,7 @@ impl Check<'_> {
             match layout.blob_size(&digest) {
                 Ok(Some(size)) => loose.push((digest, size)),
                 Ok(None) => {}
-                Err(error) => self.fail(&Place::blob("blobs", &digest), &error, Level::Error)?,
+                Err(error) => self.fail(&Place::blob("blobs", &digest), error, Level::Error)?,
             }
         }
         self.loose(loose)

@@ -1,3 +1,4 @@
 //! Behaviour of the facade through its public API.
 
 mod rootfs;
+mod validate;

@@ -8,6 +8,7 @@ use plimsoll_content::{
     Algorithm, Code, Descriptor, Digest, Error, Ingest, MediaType, Resolve, Result, Source,
     Verified,
 };
+use plimsoll_spec::docker::schema1::is_schema1;
 use plimsoll_spec::{Index, graph, media_type};
 use serde_json::Value;
 
@@ -82,6 +83,20 @@ impl Remote {
                 .expected(format!("{length} bytes, as announced"))
                 .tried(from));
         }
+        let media_type = match (known, kind) {
+            (Some(known), _) => known.media_type.clone(),
+            (None, Some(kind)) if !is_vague(&kind) => MediaType::from(kind.as_str()),
+            (None, _) => {
+                graph::said_type(&bytes, &limits).map_err(|error| error.context(&doing))?
+            }
+        };
+        // The digest of a signed one is that of a part of it.
+        if is_schema1(&media_type) {
+            return Err(Error::new(Code::MediaType, doing)
+                .found("Docker image manifest version 2, schema 1")
+                .expected("an OCI or Docker schema 2 manifest: ask its publisher for one")
+                .tried(&from));
+        }
         let digest = match (address, &said) {
             (Address::Digest(digest), _) => digest.clone(),
             (Address::Tag(_), Some(digest)) if digest.algorithm().is_some() => digest.clone(),
@@ -99,13 +114,6 @@ impl Remote {
                 .expected(format!("{digest}, {who}"))
                 .tried(from));
         }
-        let media_type = match (known, kind) {
-            (Some(known), _) => known.media_type.clone(),
-            (None, Some(kind)) if !is_vague(&kind) => MediaType::from(kind.as_str()),
-            (None, _) => {
-                graph::said_type(&bytes, &limits).map_err(|error| error.context(&doing))?
-            }
-        };
         self.remember(&digest, &bytes);
         let descriptor = Descriptor::new(media_type, digest, bytes.len() as u64);
         Ok((descriptor, bytes.into()))

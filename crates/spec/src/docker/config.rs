@@ -169,7 +169,7 @@ pub struct Healthcheck {
     pub other: Map<String, Value>,
 }
 
-const OWN: &[&str] =
+pub(super) const OWN: &[&str] =
     &["id", "parent", "comment", "container", "container_config", "docker_version"];
 
 const OWN_EXECUTION: &[&str] = &["Healthcheck", "OnBuild", "Shell", "StopTimeout"];
@@ -200,7 +200,7 @@ impl View for Config {
 }
 
 impl Execution {
-    fn check(&self, pointer: &str) -> Result<()> {
+    pub(super) fn check(&self, pointer: &str) -> Result<()> {
         json::refuse_lookalikes(pointer, &self.other, &[EXECUTION, OWN_EXECUTION].concat())?;
         match &self.healthcheck {
             None => Ok(()),

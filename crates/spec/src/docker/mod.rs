@@ -1,4 +1,5 @@
-//! Docker image manifest version 2, schema 2: what it has of its own.
+//! Docker image manifest version 2, schema 2: what it has of its own. And the
+//! images of a layer each that were before it, to be read.
 //!
 //! A manifest or manifest list has the members of the OCI document of that
 //! kind under other media types, and a config has those of the OCI config and
@@ -13,9 +14,13 @@
 
 mod config;
 mod manifest;
+pub mod schema1;
+mod v1;
 
 pub use config::{Config, Execution, Healthcheck};
 pub use manifest::{Manifest, ManifestList};
+pub use schema1::Schema1;
+pub use v1::V1Image;
 
 use plimsoll_content::{Code, Error, MediaType, Result, View};
 use serde::Serialize;

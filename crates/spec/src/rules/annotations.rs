@@ -37,7 +37,8 @@ pub(super) fn judge(judge: &mut Judge, tree: &Tree, at: &str, rule: &'static Rul
     if let Some(here) = bad {
         judge.find(rule, &here, "an annotation that is no string");
     }
-    let has = |name: &str| tree.get(name).is_some();
+    // Builders write an empty value for what they do not know.
+    let has = |name: &str| tree.get(name).and_then(Tree::text).is_some_and(|text| !text.is_empty());
     if has(key::BASE_NAME) && !has(key::BASE_DIGEST) {
         judge.find(&table::AN19, at, "base.name alone");
     }
@@ -85,6 +86,7 @@ const OTHERS: &[&str] = &[
 /// What a value has to be under a name of the specification.
 fn word(judge: &mut Judge, name: &str, value: &str, at: &str) {
     match name {
+        _ if value.is_empty() => {}
         key::CREATED if !text::is_time(value) => {
             judge.find_as(&table::AN9, Level::Note, at, shown(value), "a date and time (RFC 3339)");
         }

@@ -35,23 +35,24 @@ pub(super) fn judge(judge: &mut Judge, tree: &Tree) {
 
 fn runs_on(judge: &mut Judge, tree: &Tree) {
     let told = |name: &str| tree.get(name).map_or("none".to_owned(), value);
-    let architecture = text_of(tree, "architecture");
+    // An empty one is there, and is none that Go knows.
+    let architecture = tree.get("architecture").and_then(Tree::text);
     match architecture {
         None => judge.find(&table::CF5, "", told("architecture")),
         Some(name) if !platform::is_architecture(name) => judge.find_as(
             &table::CF5,
-            Level::Warning,
+            platform::unknown(name),
             "/architecture",
             shown(name),
             "an architecture that Go knows (GOARCH)",
         ),
         Some(_) => {}
     }
-    match text_of(tree, "os") {
+    match tree.get("os").and_then(Tree::text) {
         None => judge.find(&table::CF6, "", told("os")),
         Some(name) if !platform::is_os(name) => judge.find_as(
             &table::CF6,
-            Level::Warning,
+            platform::unknown(name),
             "/os",
             shown(name),
             "an operating system that Go knows (GOOS)",

@@ -31,7 +31,7 @@ pub(super) fn judge(judge: &mut Judge, tree: &Tree, at: &str, place: &Place) -> 
     judge.lookalikes(tree, at, MEMBERS);
     let below = |name: &str| format!("{at}/{name}");
     match tree.get("mediaType") {
-        Some(Tree::Text(text)) if !text.is_empty() => {
+        Some(Tree::Text(text)) => {
             if !MediaType::from(text.as_str()).is_well_formed() {
                 judge.find(&table::DE4, &below("mediaType"), shown(text));
                 if let Some(rule) = place.media_type {

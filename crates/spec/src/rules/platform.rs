@@ -56,6 +56,12 @@ const ARCHITECTURE: &[&str] = &[
     "wasm",
 ];
 
+/// How bad it is that Go does not know the word. What builders write for "runs
+/// nowhere", beside images proper, is a note.
+pub(super) fn unknown(word: &str) -> Level {
+    if word == "unknown" { Level::Note } else { Level::Warning }
+}
+
 pub(super) fn is_os(os: &str) -> bool {
     OS.contains(&os)
 }
@@ -96,18 +102,20 @@ pub(super) fn judge(judge: &mut Judge, tree: &Tree, at: &str) {
     }
     judge.lookalikes(tree, at, &["architecture", "os", "os.version", "os.features", "variant"]);
     let told = |tree: &Tree, name: &str| tree.get(name).map_or("none".to_owned(), value);
-    let architecture = text_of(tree, "architecture");
+    let architecture = tree.get("architecture").and_then(Tree::text);
     match architecture {
         None => judge.find(&table::IX14, at, told(tree, "architecture")),
         Some(name) if !is_architecture(name) => {
-            judge.find(&table::IX15, &format!("{at}/architecture"), shown(name));
+            let here = format!("{at}/architecture");
+            judge.find_as(&table::IX15, unknown(name), &here, shown(name), table::IX15.text);
         }
         Some(_) => {}
     }
-    match text_of(tree, "os") {
+    match tree.get("os").and_then(Tree::text) {
         None => judge.find(&table::IX16, at, told(tree, "os")),
         Some(name) if !is_os(name) => {
-            judge.find(&table::IX17, &format!("{at}/os"), shown(name));
+            let here = format!("{at}/os");
+            judge.find_as(&table::IX17, unknown(name), &here, shown(name), table::IX17.text);
         }
         Some(_) => {}
     }

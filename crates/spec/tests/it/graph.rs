@@ -75,11 +75,24 @@ fn dg12_another_media_type_than_the_descriptor_says() {
 }
 
 #[test]
-fn gr15_schema_1_is_called_by_its_name() {
+fn gr15_schema_1_is_read_for_what_it_is() {
+    let layer = format!(
+        r#""fsLayers":[{{"blobSum":"{DIGEST}"}}],"history":[{{"v1Compatibility":"{{}}"}}]"#
+    );
     for said in [media_type::DOCKER_SCHEMA1, media_type::DOCKER_SCHEMA1_SIGNED] {
-        let error = refused(said, r#"{"schemaVersion":1,"fsLayers":[]}"#);
-        assert_eq!(error.code(), Code::MediaType);
-        assert!(error.to_string().contains("schema 1"), "{error}");
+        let node = node(said.clone(), &format!(r#"{{"schemaVersion":1,{layer}}}"#));
+        let Node::Schema1(manifest) = node.expect("read") else { panic!("another kind") };
+        assert_eq!(manifest.blobs().len(), 1);
+        for bad in [
+            r#"{"schemaVersion":1,"fsLayers":[],"history":[]}"#.to_owned(),
+            format!(r#"{{"schemaVersion":2,{layer}}}"#),
+            format!(r#"{{"schemaVersion":1,"config":{{}},{layer}}}"#),
+            format!(r#"{{"schemaVersion":1,"FSLAYERS":[],{layer}}}"#),
+            format!(r#"{{"schemaVersion":1,"mediaType":"{}",{layer}}}"#, media_type::MANIFEST),
+            format!(r#"{{"schemaVersion":1,"signatures":[],{layer}}}"#),
+        ] {
+            assert_eq!(refused(said.clone(), &bad).code(), Code::Malformed, "{bad}");
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! Documents through the public API: what is read, kept, written, refused.
 
+mod appc;
+mod book;
 mod chain;
 mod docker;
 mod examples;

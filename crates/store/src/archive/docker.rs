@@ -1,4 +1,5 @@
-//! What `docker save` writes, as images.
+//! What `docker save` writes, as images. What it wrote before docker 1.10 is
+//! read in `legacy`.
 //!
 //! `manifest.json` names for each image a config, layers and tags. There is
 //! no manifest in such an archive: one is made here, always the same for the
@@ -15,6 +16,8 @@ use plimsoll_layer::codec::Format;
 use plimsoll_spec::annotations::REF_NAME;
 use plimsoll_spec::{Config, docker, media_type};
 use serde::Deserialize;
+
+use super::legacy::{self, LayerFile};
 
 /// The file that lists the images.
 pub(super) const MANIFEST: &str = "manifest.json";
@@ -33,6 +36,10 @@ pub(super) trait Files {
     /// A layer by its name in the archive; what it is, and where, is kept by
     /// whoever is asked. `diff_id` is what the config says about it.
     fn layer(&mut self, name: &str, diff_id: &Digest) -> Result<Option<Descriptor>>;
+    /// A layer about which nothing is said.
+    fn unknown_layer(&mut self, name: &str) -> Result<Option<LayerFile>>;
+    /// The folders that may be images of docker before 1.10.
+    fn folders(&self) -> Vec<String>;
 }
 
 /// An image of the archive.
@@ -75,19 +82,20 @@ struct Line {
 pub(super) fn images(files: &mut dyn Files) -> Result<(Vec<Image>, Vec<String>)> {
     let limits = files.limits();
     let Some(text) = files.document(MANIFEST, limits.index)? else {
-        return Err(Error::new(Code::NotALayout, "reading a docker archive")
-            .found(format!("no file {MANIFEST}"))
-            .expected("the list of images that docker 1.10 and later write")
-            .fix("an archive of an older docker: load and save it with a newer one"));
+        return legacy::images(files);
     };
     let lines: Vec<Line> = parse(MANIFEST, &text, &limits)?;
     let mut images = Vec::new();
+    let mut held = 0u64;
     for (position, line) in lines.into_iter().enumerate() {
-        images.push(
-            image(files, line).map_err(|error| {
-                error.context(format!("reading image @{position} of {MANIFEST}"))
-            })?,
-        );
+        let image = image(files, line)
+            .map_err(|error| error.context(format!("reading image @{position} of {MANIFEST}")))?;
+        // A list may name one config ten thousand times.
+        held = held.saturating_add(image.config.size.saturating_add(image.manifest.size));
+        if held > limits.archive_documents {
+            return Err(too_many(limits.archive_documents));
+        }
+        images.push(image);
     }
     let findings = disagreements(files, &images)?;
     Ok((images, findings))
@@ -122,11 +130,20 @@ fn image(files: &mut dyn Files, line: Line) -> Result<Image> {
         let layer = files.layer(name, diff_id)?;
         layers.push(layer.ok_or_else(|| missing(format!("reading layer {name:?}"), name))?);
     }
+    let names =
+        line.repo_tags.unwrap_or_default().into_iter().map(checked).collect::<Result<_>>()?;
+    made(config, config_bytes, layers, names)
+}
+
+/// The image of such a config and such layers, with the manifest that is made
+/// for it.
+pub(super) fn made(
+    config: Descriptor,
+    config_bytes: Vec<u8>,
+    layers: Vec<Descriptor>,
+    names: Vec<String>,
+) -> Result<Image> {
     let manifest = Document::new(docker::Manifest::new(config.clone(), layers))?;
-    let mut names = Vec::new();
-    for name in line.repo_tags.unwrap_or_default() {
-        names.push(checked(name)?);
-    }
     Ok(Image {
         manifest: manifest.descriptor(media_type::DOCKER_MANIFEST, Algorithm::Sha256),
         manifest_bytes: manifest.bytes().to_vec(),
@@ -139,7 +156,7 @@ fn image(files: &mut dyn Files, line: Line) -> Result<Image> {
 /// Names are shown to people and become names elsewhere: what can not be one
 /// is refused here (hostile case DA09). The grammar of the place they go to
 /// is checked there.
-fn checked(name: String) -> Result<String> {
+pub(super) fn checked(name: String) -> Result<String> {
     let good = !name.is_empty()
         && name.len() <= NAME
         && !name.chars().any(|letter| letter.is_control() || letter.is_whitespace())
@@ -198,7 +215,11 @@ pub(super) fn layer_type(start: &[u8]) -> MediaType {
     }
 }
 
-fn parse<T: for<'a> Deserialize<'a>>(name: &str, text: &[u8], limits: &Limits) -> Result<T> {
+pub(super) fn parse<T: for<'a> Deserialize<'a>>(
+    name: &str,
+    text: &[u8],
+    limits: &Limits,
+) -> Result<T> {
     json::check_within(name, text, limits.json_depth)?;
     serde_json::from_slice(text).map_err(|cause| {
         Error::new(Code::Malformed, format!("reading {name} of a docker archive"))
@@ -207,9 +228,16 @@ fn parse<T: for<'a> Deserialize<'a>>(name: &str, text: &[u8], limits: &Limits) -
     })
 }
 
-fn missing(doing: String, name: &str) -> Error {
+pub(super) fn missing(doing: String, name: &str) -> Error {
     let shown: String = name.chars().take(200).collect();
     Error::new(Code::NotFound, doing)
         .found(format!("no entry {shown:?} in the archive"))
         .expected("a file of the archive; nothing is looked for elsewhere")
+}
+
+pub(super) fn too_many(most: u64) -> Error {
+    Error::new(Code::Limit, "reading the documents of an archive")
+        .found(format!("more than {most} bytes"))
+        .expected("fewer: they are held in memory")
+        .fix("--limit archive-docs=SIZE   allows more")
 }

@@ -85,6 +85,11 @@ impl<T: Clone> Members<T> {
         self.named.contains_key(name.as_bytes())
     }
 
+    /// What has that name.
+    pub(super) fn get(&self, name: &str) -> Option<&Member<T>> {
+        self.named.get(name.as_bytes())
+    }
+
     /// All names, in their order.
     pub(super) fn names(&self) -> impl Iterator<Item = &RelPath> {
         self.named.keys()
@@ -95,15 +100,13 @@ impl<T: Clone> Members<T> {
         matches!(self.named.get(name), Some(Member::Other("a folder")))
     }
 
-    /// The file of that name; `None` if nothing has it. A link is refused.
+    /// The file of that name, which may be one of several that it has; `None`
+    /// if nothing has it. A symbolic link is refused.
     pub(super) fn file(&self, name: &str) -> Result<Option<T>> {
-        let Some(member) = self.named.get(&key(name)?) else { return Ok(None) };
-        let found = match member {
-            Member::File(file) => return Ok(Some(file.clone())),
-            Member::Link(_) | Member::Hardlink(_) => "a link",
-            Member::Other(kind) => kind,
-        };
-        Err(refused(name, found).expected("a file"))
+        match self.named.get(&key(name)?) {
+            Some(Member::Link(_)) => Err(refused(name, "a link").expected("a file")),
+            _ => self.followed(name),
+        }
     }
 
     /// The file that the name leads to, links inside of the archive followed:

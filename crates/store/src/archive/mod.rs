@@ -1,5 +1,5 @@
-//! Images in tar archives: a layout in an archive (`oci-archive:`), and what
-//! `docker save` writes (`docker-archive:`).
+//! Images in tar archives: a layout in an archive (`oci-archive:`), what
+//! `docker save` writes (`docker-archive:`), and AppC images (`aci:`).
 //!
 //! An [`Archive`] is a place to read from. An uncompressed one in a file is
 //! read where it lies, by offset; one that is compressed, or that comes
@@ -10,10 +10,15 @@
 //! An archive that is both (newer docker writes `manifest.json` beside a
 //! layout) is taken as the layout, which has the manifests as they are.
 
+mod aci;
+mod aci_layer;
+mod aci_search;
 mod docker;
 mod files;
+mod legacy;
 mod members;
 mod output;
+mod read_docker;
 mod receive;
 mod write_docker;
 mod write_oci;
@@ -28,10 +33,11 @@ use std::sync::Arc;
 
 use plimsoll_content::limits::Limits;
 use plimsoll_content::{
-    Algorithm, Code, Descriptor, Digest, Document, Error, Hasher, Result, Source, Unverified, View,
+    Code, Descriptor, Digest, Document, Error, Result, Source, Unverified, View,
 };
 use plimsoll_layer::RelPath;
-use plimsoll_layer::codec::{Decoder, Format};
+use plimsoll_layer::codec::{Format, Inflated, is_compressed};
+use plimsoll_layer::tar::Entries;
 use plimsoll_spec::{Index, LayoutHeader};
 
 pub use output::Output;
@@ -59,6 +65,8 @@ pub enum Form {
     Oci,
     /// What `docker save` writes.
     Docker,
+    /// An app container image (AppC), which is only read.
+    Aci,
 }
 
 impl Form {
@@ -67,7 +75,34 @@ impl Form {
         match self {
             Self::Oci => "oci-archive:",
             Self::Docker => "docker-archive:",
+            Self::Aci => "aci:",
         }
+    }
+
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Oci, Self::Docker, Self::Aci];
+}
+
+/// How an archive is read.
+#[derive(Clone, Copy, Debug)]
+pub struct Reading<'a> {
+    /// What kind of archive it is; without it, that is seen by what it holds.
+    pub form: Option<Form>,
+    /// A folder for the temporary file that a compressed one needs.
+    pub scratch: &'a Path,
+    /// The budgets for documents in it.
+    pub limits: Limits,
+    /// Where the images are that an AppC image depends on.
+    pub folders: &'a [PathBuf],
+    /// Whether the documents of a layout in it may be in any state: to judge
+    /// them ([`Archive::frame`]).
+    pub unchecked: bool,
+}
+
+impl<'a> Reading<'a> {
+    /// Nothing special.
+    pub fn new(scratch: &'a Path, limits: Limits) -> Self {
+        Self { form: None, scratch, limits, folders: &[], unchecked: false }
     }
 }
 
@@ -81,6 +116,9 @@ pub struct Archive {
     /// Of docker archives: documents that were made or read, and where layers lie.
     documents: BTreeMap<Digest, Arc<[u8]>>,
     layers: BTreeMap<Digest, Span>,
+    /// Layers about which nothing is said, by where they lie: the blob, and
+    /// its diff_id.
+    hashed: BTreeMap<u64, (Descriptor, Digest)>,
     findings: Vec<String>,
     limits: Limits,
 }
@@ -90,18 +128,16 @@ impl Archive {
     /// file that a compressed one needs; `limits` are the budgets for documents
     /// in it. Without `form`, what it is is seen by what it holds.
     pub fn open(path: &Path, form: Option<Form>, scratch: &Path, limits: Limits) -> Result<Self> {
-        Self::read(open_file(path)?, &path.display().to_string(), form, scratch, limits)
+        Self::open_with(path, &Reading { form, ..Reading::new(scratch, limits) })
     }
 
-    /// The same, whatever state the documents of a layout in it are in: to
-    /// judge them ([`Archive::frame`]).
-    pub fn open_unchecked(
-        path: &Path,
-        form: Option<Form>,
-        scratch: &Path,
-        limits: Limits,
-    ) -> Result<Self> {
-        Self::read_unchecked(open_file(path)?, &path.display().to_string(), form, scratch, limits)
+    /// The same with all that can be said about it. What an AppC image depends
+    /// on is also looked for in the folder of `path`.
+    pub fn open_with(path: &Path, reading: &Reading<'_>) -> Result<Self> {
+        let mut folders = vec![path.parent().map_or_else(PathBuf::new, Path::to_owned)];
+        folders.extend_from_slice(reading.folders);
+        let reading = Reading { folders: &folders, ..*reading };
+        Self::read_with(open_file(path)?, &path.display().to_string(), &reading)
     }
 
     /// What the file at `path` looks like: `None` if it is no archive of
@@ -119,14 +155,36 @@ impl Archive {
         let length = file.metadata().map_err(failed)?.len();
         let mut start = [0; START as usize];
         let read = file.read_at(&mut start, 0).map_err(failed)?;
+        if is_compressed(&start[..read]) {
+            return Ok(Some(None));
+        }
         match Format::detect(&start[..read]) {
             Ok(Format::Tar) if read > 0 => {}
-            Ok(Format::Gzip | Format::Zstd) => return Ok(Some(None)),
             _ => return Ok(None),
         }
         // Whatever is wrong with it is told when it is opened.
         let Ok(members) = Members::index(&file, length) else { return Ok(Some(None)) };
         Ok(form_of(&members).map(Some))
+    }
+
+    /// Whether an archive in a file may be an AppC image, by its first entry;
+    /// all of it has to be read then before anything is known.
+    pub fn may_be_aci(file: &File) -> bool {
+        let Ok(length) = file.metadata().map(|data| data.len()) else { return false };
+        let whole = Arc::new(match file.try_clone() {
+            Ok(file) => file,
+            Err(_) => return false,
+        });
+        let reader = Piece::new(&whole, Span { offset: 0, size: length }, 0);
+        let Ok(reader) = stream(reader) else { return false };
+        let mut entries = Entries::new(reader, members::limits());
+        loop {
+            match entries.next() {
+                Ok(Some((entry, _))) if entry.path.is_root() => {}
+                Ok(Some((entry, _))) => return aci::belongs(&entry.path),
+                Ok(None) | Err(_) => return false,
+            }
+        }
     }
 
     /// Whether an open file can be read where it lies: a regular file that is
@@ -144,60 +202,18 @@ impl Archive {
         scratch: &Path,
         limits: Limits,
     ) -> Result<Self> {
-        let mut archive = Self::unchecked(file, shown, form, scratch, limits)?;
-        match archive.form {
-            Form::Oci => archive.open_oci(),
-            Form::Docker => archive.open_docker(),
-        }
-        .map_err(|error| error.context(format!("opening archive {shown}")))?;
-        Ok(archive)
+        Self::read_with(file, shown, &Reading { form, ..Reading::new(scratch, limits) })
     }
 
-    /// The same, whatever state the documents of a layout in it are in.
-    pub fn read_unchecked(
-        file: File,
-        shown: &str,
-        form: Option<Form>,
-        scratch: &Path,
-        limits: Limits,
-    ) -> Result<Self> {
-        let mut archive = Self::unchecked(file, shown, form, scratch, limits)?;
-        if archive.form == Form::Docker {
-            archive
-                .open_docker()
-                .map_err(|error| error.context(format!("opening archive {shown}")))?;
-        }
-        Ok(archive)
-    }
-
-    fn unchecked(
-        file: File,
-        shown: &str,
-        form: Option<Form>,
-        scratch: &Path,
-        limits: Limits,
-    ) -> Result<Self> {
+    /// The same with all that can be said about it.
+    pub fn read_with(file: File, shown: &str, reading: &Reading<'_>) -> Result<Self> {
         let doing = || format!("opening archive {shown}");
-        let io = |cause| Error::io("opening archive", shown, cause);
-        let data = file.metadata().map_err(io)?;
-        if data.is_dir() {
-            return Err(Error::new(Code::NotALayout, doing())
-                .found("a folder")
-                .expected("a tar archive")
-                .fix(format!("for a layout in a folder, write oci:{shown}")));
-        }
-        let (file, length) = if data.is_file() && is_plain(&file).map_err(io)? {
-            (file, data.len())
-        } else {
-            let file = spool(file, scratch).map_err(|error| error.context(doing()))?;
-            let length = file.metadata().map_err(io)?.len();
-            (file, length)
-        };
+        let (file, length) = plain(file, shown, reading.scratch)?;
         let members = Members::index(&file, length).map_err(|error| error.context(doing()))?;
-        let Some(form) = form.or_else(|| form_of(&members)) else {
+        let Some(form) = reading.form.or_else(|| form_of(&members)) else {
             return Err(neither(doing(), shown));
         };
-        Ok(Self {
+        let mut archive = Self {
             form,
             shown: shown.to_owned(),
             file: Arc::new(file),
@@ -205,9 +221,18 @@ impl Archive {
             list: Vec::new(),
             documents: BTreeMap::new(),
             layers: BTreeMap::new(),
+            hashed: BTreeMap::new(),
             findings: Vec::new(),
-            limits,
-        })
+            limits: reading.limits,
+        };
+        match form {
+            Form::Oci if reading.unchecked => Ok(()),
+            Form::Oci => archive.open_oci(),
+            Form::Docker => archive.open_docker(),
+            Form::Aci => archive.open_aci(length, reading),
+        }
+        .map_err(|error| error.context(doing()))?;
+        Ok(archive)
     }
 
     /// What the layout in the archive consists of, unread, to judge it by the
@@ -278,10 +303,23 @@ impl Archive {
         Ok(())
     }
 
-    fn span(&self, blob: &Descriptor) -> Result<Option<Span>> {
+    fn open_aci(&mut self, length: u64, reading: &Reading<'_>) -> Result<()> {
+        let members = std::mem::replace(&mut self.members, Members::new());
+        let file = Arc::clone(&self.file);
+        let top = aci::Part::new(&self.shown, file, length, members, &self.limits)?;
+        let read = aci::read(top, reading.scratch, reading.folders, self.limits)?;
+        self.file = Arc::new(read.file);
+        self.layers = read.layers;
+        self.documents = read.documents;
+        self.list = vec![read.entry];
+        self.findings = read.findings;
+        Ok(())
+    }
+
+    fn span(&self, digest: &Digest) -> Result<Option<Span>> {
         match self.form {
-            Form::Oci => self.members.file(&blob_name(&blob.digest)),
-            Form::Docker => Ok(self.layers.get(&blob.digest).copied()),
+            Form::Oci => self.members.file(&blob_name(digest)),
+            Form::Docker | Form::Aci => Ok(self.layers.get(digest).copied()),
         }
     }
 }
@@ -299,8 +337,20 @@ fn form_of<T: Clone>(members: &Members<T>) -> Option<Form> {
     if members.has(HEADER) || members.has(INDEX) {
         return Some(Form::Oci);
     }
-    let docker = members.has(docker::MANIFEST) || members.has(docker::REPOSITORIES);
-    docker.then_some(Form::Docker)
+    let docker = members.has(docker::MANIFEST)
+        || members.has(docker::REPOSITORIES)
+        || folders(members).any(|folder| {
+            ["layer.tar", "VERSION"].iter().any(|name| members.has(&format!("{folder}/{name}")))
+        });
+    if docker {
+        return Some(Form::Docker);
+    }
+    aci::is_one(members).then_some(Form::Aci)
+}
+
+/// The folders that may be images of docker before 1.10.
+fn folders<T: Clone>(members: &Members<T>) -> impl Iterator<Item = &str> {
+    members.names().filter_map(|name| legacy::folder(name.as_bytes()))
 }
 
 /// The entries of the layout in an archive, from its two documents.
@@ -320,6 +370,12 @@ fn oci_list(
     Ok(index.view().manifests.clone())
 }
 
+/// The digest that the name of a blob claims.
+fn digest_of_name(name: &str) -> Option<Digest> {
+    let (algorithm, encoded) = name.strip_prefix("blobs/")?.split_once('/')?;
+    format!("{algorithm}:{encoded}").parse().ok()
+}
+
 /// The name of a blob in the archive of a layout.
 fn blob_name(digest: &Digest) -> String {
     format!("blobs/{}/{}", digest.algorithm_name(), digest.encoded())
@@ -327,60 +383,23 @@ fn blob_name(digest: &Digest) -> String {
 
 fn neither(doing: String, shown: &str) -> Error {
     Error::new(Code::NotALayout, doing)
-        .found("neither index.json nor manifest.json")
-        .expected("the archive of a layout, or what docker save writes")
+        .found("neither index.json, nor manifest.json or layers of docker")
+        .expected("the archive of a layout, what docker save writes, or an AppC image")
         .fix(format!(
             "plimsoll pack {shown} NAME   makes an image, if it is a tar archive of a root filesystem"
         ))
 }
 
-impl docker::Files for Archive {
-    fn limits(&self) -> Limits {
-        self.limits
-    }
-
-    fn document(&self, name: &str, limit: u64) -> Result<Option<Vec<u8>>> {
-        let Some(span) = self.members.file(name)? else { return Ok(None) };
-        if span.size > limit {
-            return Err(Error::new(Code::Limit, format!("reading {name:?} of an archive"))
-                .found(format!("{} bytes", span.size))
-                .expected(format!("at most {limit} bytes")));
-        }
-        let mut bytes = Vec::new();
-        Piece::new(&self.file, span, 0)
-            .read_to_end(&mut bytes)
-            .map_err(|cause| Error::io("reading", &self.shown, cause))?;
-        Ok(Some(bytes))
-    }
-
-    fn layer(&mut self, name: &str, diff_id: &Digest) -> Result<Option<Descriptor>> {
-        let Some(span) = self.members.followed(name)? else { return Ok(None) };
-        let failed = |cause| Error::io("reading", &self.shown, cause);
-        let mut start = Vec::new();
-        Piece::new(&self.file, span, 0).take(START).read_to_end(&mut start).map_err(failed)?;
-        let layer = docker::layer(&start, span.size, diff_id, || {
-            // Whoever reads it proves a digest that its name claims.
-            if let Some(digest) = digest_of_name(name) {
-                return Ok(digest);
-            }
-            let mut hasher = Hasher::new(Algorithm::Sha256);
-            io::copy(&mut Piece::new(&self.file, span, 0), &mut hasher).map_err(failed)?;
-            Ok(hasher.finish())
-        })?;
-        self.layers.insert(layer.digest.clone(), span);
-        Ok(Some(layer))
-    }
-}
-
-/// The digest that the name of a blob claims.
-fn digest_of_name(name: &str) -> Option<Digest> {
-    let (algorithm, encoded) = name.strip_prefix("blobs/")?.split_once('/')?;
-    format!("{algorithm}:{encoded}").parse().ok()
-}
-
 impl Source for Archive {
     fn limits(&self) -> Limits {
         self.limits
+    }
+
+    fn length(&self, digest: &Digest) -> Result<Option<u64>> {
+        match self.documents.get(digest) {
+            Some(bytes) => Ok(Some(bytes.len() as u64)),
+            None => Ok(self.span(digest)?.map(|span| span.size)),
+        }
     }
 
     fn fetch(&self, blob: &Descriptor, from: u64) -> Result<Unverified<'_>> {
@@ -400,7 +419,7 @@ impl Source for Archive {
         };
         let bytes = match self.documents.get(&blob.digest) {
             Some(bytes) => Some(bytes.to_vec()),
-            None => match self.span(blob)? {
+            None => match self.span(&blob.digest)? {
                 Some(span) => {
                     size(span.size)?;
                     return Ok(Unverified::new(Piece::new(&self.file, span, from)));
@@ -432,28 +451,25 @@ impl fmt::Debug for Archive {
 fn is_plain(file: &File) -> io::Result<bool> {
     let mut start = [0; START as usize];
     let length = file.read_at(&mut start, 0)?;
-    Ok(!matches!(Format::detect(&start[..length]), Ok(Format::Gzip | Format::Zstd)))
+    Ok(!is_compressed(&start[..length]))
 }
 
 /// The uncompressed stream of an archive, whatever it comes as. Refuses
 /// what is no archive after its first bytes (hostile case DA12).
 fn stream<R: Read + Send>(mut reader: R) -> Result<impl Read + Send> {
+    let doing = "reading an archive of images";
     let mut start = Vec::new();
     reader
         .by_ref()
         .take(START)
         .read_to_end(&mut start)
         .map_err(|cause| Error::io("reading", "the start of an archive", cause))?;
-    let doing = "reading an archive of images";
-    let format = if start.is_empty() {
+    if start.is_empty() {
         return Err(Error::new(Code::Layer, doing).found("nothing").expected("a tar archive"));
-    } else {
-        Format::detect(&start)?
-    };
-    let limits = members::limits();
-    let mut decoder = Decoder::new(format, io::Cursor::new(start).chain(reader), &limits)?;
+    }
+    let mut inflated = Inflated::new(io::Cursor::new(start).chain(reader), &members::limits())?;
     let mut first = Vec::new();
-    decoder
+    inflated
         .by_ref()
         .take(START)
         .read_to_end(&mut first)
@@ -463,7 +479,27 @@ fn stream<R: Read + Send>(mut reader: R) -> Result<impl Read + Send> {
             .found("no tar archive in what is compressed")
             .expected("an archive with images"));
     }
-    Ok(io::Cursor::new(first).chain(decoder))
+    Ok(io::Cursor::new(first).chain(inflated))
+}
+
+/// The uncompressed archive in a file, and how long it is: that file itself,
+/// or a temporary one.
+fn plain(file: File, shown: &str, scratch: &Path) -> Result<(File, u64)> {
+    let doing = || format!("opening archive {shown}");
+    let io = |cause| Error::io("opening archive", shown, cause);
+    let data = file.metadata().map_err(io)?;
+    if data.is_dir() {
+        return Err(Error::new(Code::NotALayout, doing())
+            .found("a folder")
+            .expected("a tar archive")
+            .fix(format!("for a layout in a folder, write oci:{shown}")));
+    }
+    if data.is_file() && is_plain(&file).map_err(io)? {
+        return Ok((file, data.len()));
+    }
+    let file = spool(file, scratch).map_err(|error| error.context(doing()))?;
+    let length = file.metadata().map_err(io)?.len();
+    Ok((file, length))
 }
 
 /// Writes what comes, uncompressed, to a temporary file without a name.

@@ -15,13 +15,14 @@ use plimsoll_content::{
 use plimsoll_layer::EntryKind;
 use plimsoll_layer::tar::{Body, Entries};
 
+use super::legacy::LayerFile;
 use super::members::{self, Members};
 use super::{Form, HEADER, INDEX, START, docker, form_of, neither, oci_list, stream};
 use crate::catalog::Catalog;
 
-/// How much of small files is kept in memory at most, in bytes: the configs
-/// of a docker archive, whose names tell nothing.
-const MEMORY: u64 = 64 << 20;
+/// The longest layer that is kept in memory until it is known whether it is
+/// needed: what docker before 1.10 wrote for a step without a layer.
+const EMPTY: u64 = 1024;
 
 /// What has come.
 #[derive(Debug)]
@@ -134,7 +135,7 @@ impl Coming<'_> {
             return self.remember(size, self.limits.index, body).map(Kept::Memory).map(Some);
         }
         let layer = [".tar", ".tar.gz", ".tgz", ".tar.zst"].iter().any(|end| name.ends_with(end));
-        if layer || size > self.limits.config {
+        if layer && size > EMPTY || size > self.limits.config {
             return self.seal(name, size, body).map(Kept::Stored).map(Some);
         }
         self.remember(size, self.limits.config, body).map(Kept::Memory).map(Some)
@@ -215,11 +216,14 @@ impl Coming<'_> {
     }
 
     fn remember(&mut self, size: u64, limit: u64, mut body: impl Read) -> Result<Arc<[u8]>> {
-        let most = limit.min(MEMORY.saturating_sub(self.memory));
-        if size > most {
-            return Err(Error::new(Code::Limit, "keeping the documents of an archive in memory")
+        let most = self.limits.archive_documents;
+        if size > most.saturating_sub(self.memory) {
+            return Err(docker::too_many(most));
+        }
+        if size > limit {
+            return Err(Error::new(Code::Limit, "keeping a document of an archive in memory")
                 .found(format!("{size} bytes"))
-                .expected(format!("at most {most} more")));
+                .expected(format!("at most {limit}")));
         }
         self.memory += size;
         let mut bytes = Vec::new();
@@ -240,6 +244,12 @@ impl Coming<'_> {
                 ),
                 &self.limits,
             )?,
+            Form::Aci => {
+                return Err(Error::new(Code::Unrepresentable, "reading an AppC image as it comes")
+                    .found("an image whose manifest is made when all of it was read")
+                    .expected("one that can be read again")
+                    .fix("aci:- writes it to a temporary file first, aci:PATH reads a file"));
+            }
             Form::Docker => {
                 let (images, findings) = docker::images(&mut self)?;
                 self.findings.extend(findings);
@@ -299,6 +309,32 @@ impl docker::Files for Coming<'_> {
                 .expected(diff_id));
         }
         Ok(Some(blob))
+    }
+
+    fn unknown_layer(&mut self, name: &str) -> Result<Option<LayerFile>> {
+        let blob = match self.members.followed(name)? {
+            None => return Ok(None),
+            Some(Kept::Stored(blob) | Kept::Both(_, blob)) => blob,
+            Some(Kept::Memory(bytes)) => {
+                let blob = Descriptor::of(docker::layer_type(&bytes), Algorithm::Sha256, &bytes);
+                // One without entries is no layer of anything.
+                if bytes.iter().any(|byte| *byte != 0) {
+                    self.write(&blob, &bytes[..])?;
+                }
+                blob
+            }
+        };
+        if blob.media_type != docker::layer_type(&[]) {
+            return Err(Error::new(Code::Unrepresentable, format!("reading layer {name:?}"))
+                .found("a compressed layer whose diff_id stands nowhere, and which has gone by")
+                .expected("an archive that can be read again")
+                .fix("write the archive to a file, uncompressed, and read that"));
+        }
+        Ok(Some(LayerFile { diff_id: blob.digest.clone(), blob }))
+    }
+
+    fn folders(&self) -> Vec<String> {
+        super::folders(&self.members).map(str::to_owned).collect()
     }
 }
 

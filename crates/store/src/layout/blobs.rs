@@ -26,6 +26,10 @@ impl Source for Layout {
         self.options.limits
     }
 
+    fn length(&self, digest: &Digest) -> Result<Option<u64>> {
+        self.blob_size(digest)
+    }
+
     /// The file is opened once, and its length compared with the descriptor
     /// before a byte is read (hostile cases LY01 to LY08, DG10).
     ///

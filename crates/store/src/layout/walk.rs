@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, HashSet};
 use plimsoll_content::limits::Limits;
 use plimsoll_content::{Code, Descriptor, Digest, Error, MediaType, Result, Sink, Source};
 use plimsoll_spec::Node;
-use plimsoll_spec::media_type::{DOCKER_SCHEMA1, DOCKER_SCHEMA1_SIGNED};
+use plimsoll_spec::media_type::DOCKER_LAYER_GZIP;
 use serde_json::Value;
 
 use super::Layout;
 use crate::catalog::{Catalog, Entry};
+use crate::document;
 
 /// What a descriptor leads to, itself included: each digest once, documents
 /// before what they point at, in their order. Subjects, which are weak links,
@@ -246,6 +247,14 @@ impl Walk {
                 );
             }
             let entries = matches!(node, Node::Index(_));
+            if let Node::Schema1(manifest) = &node {
+                // Its layers have digests alone.
+                let layers = manifest.blobs().into_iter().rev().map(|blob| {
+                    let size = source.length(blob)?.unwrap_or_default();
+                    Ok((below, false, Descriptor::new(DOCKER_LAYER_GZIP, blob.clone(), size)))
+                });
+                next.extend(layers.collect::<Result<Vec<_>>>()?);
+            }
             let successors = node.successors();
             next.extend(
                 successors
@@ -260,8 +269,7 @@ impl Walk {
     /// Notes every digest in a JSON document of an unknown kind: what it
     /// means is unknown, so it may be needed.
     fn mention(&mut self, source: &dyn Source, descriptor: &Descriptor) {
-        let old = [DOCKER_SCHEMA1, DOCKER_SCHEMA1_SIGNED].contains(&descriptor.media_type);
-        if !old && !descriptor.media_type.as_str().ends_with("json") {
+        if !descriptor.media_type.as_str().ends_with("json") {
             return;
         }
         let most = source.limits().document;
@@ -285,8 +293,7 @@ impl Walk {
 /// that is there and broken is an error: what it points at must not be taken
 /// for unneeded.
 fn read(source: &dyn Source, descriptor: &Descriptor) -> Result<Option<Vec<u8>>> {
-    let limits = source.limits();
-    match source.read(descriptor, "a document", limits.index.max(limits.document)) {
+    match document::read(source, descriptor) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.code() == Code::NotFound => Ok(None),
         Err(error) => Err(error),

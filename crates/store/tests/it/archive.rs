@@ -6,19 +6,22 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use plimsoll_content::limits::Limits;
-use plimsoll_content::{Algorithm, Code, Descriptor, Digest, Quiet, Result, Sink, Source, Tag};
+use plimsoll_content::{
+    Algorithm, Code, Descriptor, Digest, Quiet, Result, Sealing, Sink, Source, Tag,
+};
 use plimsoll_spec::{Index, media_type};
 use plimsoll_store::{
-    Archive, Dir, DirWriter, Form, Layout, OciWriter, Output, Received, reachable, receive,
+    Archive, Dir, DirWriter, DockerWriter, Form, Layout, OciWriter, Output, Received, reachable,
+    receive,
 };
 
 use crate::build::{Place, code, image, index, put, read};
 
 /// One entry of a tar archive: name, type, content or target of a link.
-type Raw<'a> = (&'a str, u8, &'a [u8]);
+pub(crate) type Raw<'a> = (&'a str, u8, &'a [u8]);
 
 /// An archive by hand: names that no good writer would write.
-fn tar(entries: &[Raw<'_>]) -> Vec<u8> {
+pub(crate) fn tar(entries: &[Raw<'_>]) -> Vec<u8> {
     let mut archive = Vec::new();
     for (name, kind, content) in entries {
         let mut header = [0u8; 512];
@@ -44,7 +47,7 @@ fn tar(entries: &[Raw<'_>]) -> Vec<u8> {
     archive
 }
 
-fn sha256(bytes: &[u8]) -> String {
+pub(crate) fn sha256(bytes: &[u8]) -> String {
     Digest::of(Algorithm::Sha256, bytes).encoded()
 }
 
@@ -59,7 +62,10 @@ fn config(layers: &[&[u8]]) -> Vec<u8> {
 }
 
 /// The two ways of reading an archive: in place, and as it goes by.
-fn both(bytes: &[u8], form: Option<Form>) -> (Result<Archive>, Result<(Place, Received)>) {
+pub(crate) fn both(
+    bytes: &[u8],
+    form: Option<Form>,
+) -> (Result<Archive>, Result<(Place, Received)>) {
     let folder = tempfile::tempdir().expect("folder");
     let path = folder.path().join("archive");
     fs::write(&path, bytes).expect("written");
@@ -73,7 +79,7 @@ fn both(bytes: &[u8], form: Option<Form>) -> (Result<Archive>, Result<(Place, Re
     (opened, received)
 }
 
-fn refused(bytes: &[u8], expected: Code) {
+pub(crate) fn refused(bytes: &[u8], expected: Code) {
     let (opened, received) = both(bytes, None);
     assert_eq!(code(opened), expected, "in place");
     assert_eq!(code(received.map(|_| ())), expected, "as a stream");
@@ -451,6 +457,53 @@ fn the_same_image_gives_the_same_archive_through_a_file_and_a_stream() {
     assert_eq!(names(folder.path()), ["file", "late-file", "late-stream", "stream"]);
     let error = Output::file(&path("file")).expect_err("nothing is overwritten");
     assert_eq!(error.code(), Code::Exists);
+}
+
+#[test]
+fn a_docker_archive_takes_plain_layers_and_lists_images() {
+    let folder = tempfile::tempdir().expect("folder");
+    let layer = Descriptor::of(media_type::LAYER, Algorithm::Sha256, b"layer");
+    let text = config(&[b"layer"]);
+    let config = Descriptor::of(media_type::DOCKER_CONFIG, Algorithm::Sha256, &text);
+    let manifest = plimsoll_spec::docker::Manifest::new(
+        config.clone(),
+        vec![Descriptor { media_type: media_type::DOCKER_LAYER, ..layer.clone() }],
+    );
+    let manifest = plimsoll_content::Document::new(manifest).expect("canonical");
+    let image = manifest.descriptor(media_type::DOCKER_MANIFEST, Algorithm::Sha256);
+    let mut written = Vec::new();
+    for name in ["file", "stream"] {
+        let path = folder.path().join(name);
+        let output = match name {
+            "file" => Output::file(&path).expect("new"),
+            _ => Output::stream(Box::new(File::create(&path).expect("made")), "-", folder.path()),
+        };
+        let writer = DockerWriter::new(output);
+        let sink: &dyn Sink = &writer;
+        assert_eq!(code(writer.tag("app:v1", &image)), Code::NotFound);
+        let zipped = Descriptor { media_type: media_type::LAYER_GZIP, ..layer.clone() };
+        assert_eq!(code(sink.write(&zipped, b"layer")), Code::Unrepresentable);
+        // The size is known at the end only; what comes twice lies there once.
+        for _ in 0..2 {
+            let mut sealing = Sealing::new(sink.begin().expect("begun"), Algorithm::Sha256);
+            sealing.write_all(b"layer").expect("written");
+            let (proof, ingest) = sealing.finish(media_type::LAYER);
+            ingest.commit(proof).expect("kept");
+            sink.write(&config, &text).expect("kept");
+        }
+        assert_eq!(writer.layer(&layer.digest), Some(5));
+        sink.write(&image, manifest.bytes()).expect("remembered");
+        writer.tag("app:v1", &image).expect("listed");
+        writer.tag("app:v2", &image).expect("listed");
+        writer.publish().expect("published");
+        let archive = Archive::open(&path, None, folder.path(), Limits::default()).expect("read");
+        let catalog = archive.catalog();
+        let names: Vec<_> = catalog.entries().iter().map(|entry| entry.name()).collect();
+        assert_eq!(names, [Some("app:v1"), Some("app:v2")]);
+        assert_eq!(catalog.entries()[0].descriptor.digest, image.digest);
+        written.push(fs::read(&path).expect("read"));
+    }
+    assert_eq!(written[0], written[1]);
 }
 
 #[test]

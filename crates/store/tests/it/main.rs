@@ -1,11 +1,13 @@
 //! Behaviour of layouts, the store and staged folders, through the public
 //! API. Hostile cases carry their ids.
 
+mod aci;
 mod archive;
 mod blobs;
 mod build;
 mod collect;
 mod hostile;
+mod legacy;
 mod processes;
 mod select;
 mod space;
