@@ -6,7 +6,7 @@ use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use plimsoll_interop::{Program, Scratch, peer, peers, run};
+use plimsoll_interop::{Program, Scratch, peer, peers, run, shell};
 
 /// A registry that ends with this.
 struct Registry {
@@ -17,13 +17,18 @@ struct Registry {
 impl Registry {
     /// Starts one; `None` has said `SKIP`.
     fn start(scratch: &Scratch) -> Option<Self> {
+        Self::start_with(scratch, "", "")
+    }
+
+    /// The same with more in the settings of `http`, and in all.
+    fn start_with(scratch: &Scratch, http: &str, more: &str) -> Option<Self> {
         let program = peer("docker-registry")?;
         let free = TcpListener::bind("127.0.0.1:0").expect("a port");
         let host = free.local_addr().expect("an address").to_string();
         drop(free);
         let config = format!(
             "version: 0.1\nlog: {{level: error, accesslog: {{disabled: true}}}}\nstorage:\n  \
-             filesystem: {{rootdirectory: {}}}\n  delete: {{enabled: true}}\nhttp: {{addr: {host}}}\n",
+             filesystem: {{rootdirectory: {}}}\n  delete: {{enabled: true}}\nhttp: {{addr: {host}{http}}}\n{more}\n",
             scratch.text("registry")
         );
         fs::write(scratch.join("registry.yml"), config).expect("a file");
@@ -224,4 +229,63 @@ fn referrers_travel_to_a_registry_without_the_api_and_back() {
     }
     plimsoll.good(&["copy", "--referrers", &name, "oci:back:v1"]);
     assert_eq!(plimsoll.good(&["referrers", "-q", "oci:back:v1"]), both);
+}
+
+/// `hunter2`, as htpasswd writes it.
+const HTPASSWD: &str = "me:$2b$12$yW4as8fLD.7XcuKGAVLYJetWnrUUWHT4h33GT3iIHhQMIMrJbAFSy\n";
+
+#[test]
+fn encryption_and_logins_are_as_other_tools_have_them() {
+    let scratch = Scratch::new();
+    if peer("openssl").is_none() {
+        return;
+    }
+    let script = "
+        openssl req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.crt -days 30 -subj /CN=ca
+        openssl req -newkey rsa:2048 -nodes -keyout s.key -out s.csr -subj /CN=s
+        printf 'subjectAltName=DNS:localhost,IP:127.0.0.1\n' >ext
+        openssl x509 -req -in s.csr -CA ca.crt -CAkey ca.key -CAcreateserial -out s.crt -days 30 \
+            -extfile ext";
+    shell(scratch.path(), &format!("({script}\n) 2>&1"));
+    fs::write(scratch.join("htpasswd"), HTPASSWD).expect("a file");
+    let [cert, key] = ["s.crt", "s.key"].map(|name| scratch.text(name));
+    let http = format!(", tls: {{certificate: {cert}, key: {key}}}");
+    let more = format!("auth: {{htpasswd: {{realm: r, path: {}}}}}", scratch.text("htpasswd"));
+    let Some(registry) = Registry::start_with(&scratch, &http, &more) else { return };
+    let plimsoll = images(&scratch);
+    let name = registry.at("org/app:v1");
+    let strange = plimsoll.run(&["push", "oci:images:v1", &name]);
+    assert!(strange.code == 5 && strange.err.contains("certificate"), "{strange:?}");
+    // Where podman and skopeo look for it.
+    let folder = scratch.join(&format!(".config/containers/certs.d/{}", registry.host));
+    fs::create_dir_all(&folder).expect("folders");
+    fs::copy(scratch.join("ca.crt"), folder.join("ca.crt")).expect("a file");
+    let refused = plimsoll.run(&["push", "oci:images:v1", &name]);
+    assert!(refused.code == 4 && refused.err.contains("plimsoll login"), "{refused:?}");
+    let auth = scratch.text("auth.json");
+    let program = plimsoll.path().display();
+    let login = format!(
+        "echo hunter2 | HOME={} {program} login {} -u me --password-stdin --authfile {auth}",
+        scratch.path().display(),
+        registry.host
+    );
+    shell(scratch.path(), &login);
+    plimsoll.good(&["push", "oci:images:v1", &name, "--authfile", &auth]);
+    let ours = digest(&plimsoll, "oci:images:v1");
+    for (at, skopeo) in peers("skopeo").iter().enumerate() {
+        let mut command = skopeo.command();
+        command.args(["--insecure-policy", "copy", "--preserve-digests", "--all", &name]);
+        command.arg(format!("oci:{}:v1", scratch.text(&format!("skopeo{at}"))));
+        command.args(["--src-authfile", &auth, "--src-cert-dir"]).arg(&folder);
+        run(&mut command).good("skopeo copy");
+        assert_eq!(digest(&plimsoll, &format!("oci:skopeo{at}:v1")), ours);
+    }
+    // What skopeo keeps, we use.
+    if let Some(skopeo) = peer("skopeo") {
+        let theirs = scratch.text("theirs.json");
+        let mut command = skopeo.command();
+        command.args(["login", "-u", "me", "-p", "hunter2", "--authfile", &theirs]);
+        run(command.arg("--cert-dir").arg(&folder).arg(&registry.host)).good("skopeo login");
+        plimsoll.good(&["pull", &name, "back:v1", "--authfile", &theirs]);
+    }
 }

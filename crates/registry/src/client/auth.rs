@@ -100,9 +100,7 @@ impl Client {
             let retries = self.wire.options().patience.retries.min(1);
             match self.insist_within(&mut request, None, retries) {
                 // What a server of TLS says to those who speak in the clear.
-                Ok(answer) if more && answer.status == 400 => {
-                    first.get_or_insert(answer.refusal(&doing));
-                }
+                Ok(answer) if more && answer.status == 400 => {}
                 Ok(answer) => {
                     if !matches!(answer.status, 200..=299 | 401 | 403 | 404) {
                         return Err(answer.refusal(&doing));
