@@ -218,7 +218,8 @@ pub(crate) fn all(
         }
         watch.warn(&format!("{} is not there, and was not copied", blob.digest));
     }
-    for found in present.iter().rev() {
+    let (contents, documents) = order(source, &present)?;
+    for found in contents.iter().chain(&documents) {
         blob(source, sink, found, watch)?;
     }
     Ok(())
@@ -288,4 +289,52 @@ pub fn check(watch: &dyn Watch) -> Result<()> {
         return Err(Error::new(Code::Interrupted, "stopping").found("a signal"));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::io::Cursor;
+
+    use plimsoll_content::{Algorithm, Digest, MediaType, Unverified};
+    use plimsoll_spec::media_type;
+
+    use super::*;
+
+    struct Memory(BTreeMap<Digest, Vec<u8>>);
+
+    impl Source for Memory {
+        fn fetch(&self, blob: &Descriptor, _: u64) -> Result<Unverified<'_>> {
+            Ok(Unverified::new(Cursor::new(self.0[&blob.digest].clone())))
+        }
+    }
+
+    impl Memory {
+        fn add(&mut self, kind: MediaType, text: &str) -> Descriptor {
+            let blob = Descriptor::of(kind, Algorithm::Sha256, text.as_bytes());
+            self.0.insert(blob.digest.clone(), text.into());
+            blob
+        }
+
+        fn index(&mut self, entries: &[&Descriptor]) -> Descriptor {
+            let entries = serde_json::to_string(entries).expect("JSON");
+            let text = format!("{{\"schemaVersion\":2,\"manifests\":{entries}}}");
+            self.add(media_type::INDEX, &text)
+        }
+    }
+
+    #[test]
+    fn every_document_comes_after_what_it_points_at() {
+        let mut memory = Memory(BTreeMap::new());
+        let leaf = memory.index(&[]);
+        let shared = memory.index(&[&leaf]);
+        // The shared one stands before an index that leads to it again.
+        let inner = memory.index(&[&shared, &leaf]);
+        let root = memory.index(&[&shared, &inner]);
+        let layer = memory.add(MediaType::from("a/b"), "layer");
+        let all = [root.clone(), shared.clone(), leaf.clone(), inner.clone(), layer.clone()];
+        let (contents, documents) = order(&memory, &all).expect("ordered");
+        assert_eq!(contents, [layer]);
+        assert_eq!(documents, [leaf, shared, inner, root]);
+    }
 }
