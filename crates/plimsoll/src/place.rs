@@ -266,6 +266,12 @@ impl Home {
         match which {
             Which::Name(name) => {
                 let short = name.strip_suffix(":latest").unwrap_or(name);
+                // A name under somebody's domain, which may have a registry.
+                if let Ok(remote @ Reference::Registry { .. }) = Reference::parse_remote(name) {
+                    return error.fix(format!(
+                        "plimsoll pull {remote}   brings it, if that registry has it"
+                    ));
+                }
                 error.fix(format!(
                     "plimsoll pack DIR {short}   makes it; oci:PATH:REF names an image in a layout"
                 ))
