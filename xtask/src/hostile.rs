@@ -18,8 +18,11 @@ const LIST: &str = "docs/reference/hostile.md";
 
 /// The test programs: the package, its target, and whether it runs as an
 /// ordinary user by itself when it is started by root.
-const PROGRAMS: &[(&str, &str, bool)] =
-    &[("plimsoll-layer", "it", false), ("plimsoll-cli", "hostile", true)];
+const PROGRAMS: &[(&str, &str, bool)] = &[
+    ("plimsoll-layer", "it", false),
+    ("plimsoll-store", "it", false),
+    ("plimsoll-cli", "hostile", true),
+];
 
 /// An id that belongs to nobody.
 const ORDINARY: &str = "12345";

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::recipe::{Layout, Recipe};
+use crate::run::Step;
 use crate::tree::Expected;
 use crate::{bases, embedded};
 
@@ -118,6 +119,8 @@ pub(crate) struct Body {
     pub(crate) ask: Ask,
     /// The platform that is asked for, `os/architecture`.
     pub(crate) platform: Option<String>,
+    /// For registries: what is asked of one, request by request.
+    pub(crate) steps: Option<Vec<Step>>,
     /// For builders: the folder to make an image of.
     pub(crate) folder: Option<Value>,
     /// For builders: commands that make in that folder what no archive can.
@@ -261,12 +264,16 @@ impl Selection {
     /// The cases of this selection; an error if there are none.
     pub fn cases(&self) -> Result<Vec<Case>> {
         let mut cases = all()?;
+        let ids: Vec<_> = cases.iter().map(|case| case.id.clone()).collect();
+        // A whole id is that case alone, also where others begin so.
+        let named = |case: &Case, wanted: &String| {
+            if ids.contains(wanted) { case.id == *wanted } else { case.id.starts_with(wanted) }
+        };
         cases.retain(|case| {
             self.role.is_none_or(|role| role == case.role)
                 && (self.rules.is_empty()
                     || self.rules.iter().any(|rule| case.body.rules.contains(rule)))
-                && (self.cases.is_empty()
-                    || self.cases.iter().any(|start| case.id.starts_with(start.as_str())))
+                && (self.cases.is_empty() || self.cases.iter().any(|id| named(case, id)))
         });
         if cases.is_empty() {
             return Err(Error::new(Code::NotFound, "choosing cases")

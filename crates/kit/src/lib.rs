@@ -17,6 +17,7 @@ pub mod peer;
 mod recipe;
 pub mod rule;
 pub mod run;
+pub mod table;
 mod tree;
 
 pub use case::{Case, Role, Selection, Verdict};

@@ -1,11 +1,15 @@
 //! The rules of the image specification that cases are about: how binding
 //! each is, and whether a validator can tell.
 //!
-//! The ids are the project's own: two letters for the chapter, and a number.
+//! The ids are those of the project's rule book, `plimsoll_spec::rules`: two
+//! letters for the chapter, and a number. That book has the rules that can be
+//! judged on an image at rest. Cases are also about what programs do, so the
+//! list here has all.
 
 use std::collections::BTreeMap;
 
 use plimsoll_content::{Code, Error, Result};
+use plimsoll_spec::rules;
 use serde::Deserialize;
 
 /// How binding a rule is.
@@ -23,27 +27,30 @@ pub enum Level {
 }
 
 /// How a validator reports what breaks a rule.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum How {
     /// As an error.
     Validate,
-    /// As a warning.
+    /// As a warning, or less.
     Lint,
 }
 
-/// One rule.
-#[derive(Clone, Copy, Debug, Deserialize)]
-pub struct Rule {
-    /// How binding it is.
-    pub level: Level,
-    /// How a validator reports it, if one can see it.
-    pub how: Option<How>,
-}
-
-/// All rules by id.
-pub fn all() -> Result<BTreeMap<String, Rule>> {
+/// All rules with their levels, by id.
+pub fn all() -> Result<BTreeMap<String, Level>> {
     serde_json::from_str(include_str!("../rules.json")).map_err(|cause| {
         Error::new(Code::Malformed, "reading the list of rules").found(&cause).cause(cause)
     })
+}
+
+/// How a validator reports what breaks a rule; `None` if none can see it.
+pub fn how(id: &str) -> Option<How> {
+    rules::find(id).map(|rule| match rule.level {
+        rules::Level::Error => How::Validate,
+        rules::Level::Warning | rules::Level::Note => How::Lint,
+    })
+}
+
+/// The rules that a validator can see.
+pub fn seen() -> impl Iterator<Item = &'static str> {
+    rules::all().map(|rule| rule.id)
 }

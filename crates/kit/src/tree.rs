@@ -183,17 +183,17 @@ fn attributes(path: &Path) -> io::Result<BTreeMap<String, Vec<u8>>> {
 /// The first difference between a tree and what is expected of all of it.
 /// Owners and devices are those of root only.
 pub(crate) fn difference(expected: &[Expected], tree: &Tree, root: bool) -> Option<String> {
-    for wanted in expected {
-        let Some(facts) = tree.get(&wanted.path) else {
-            return Some(format!("{} is missing", wanted.path));
-        };
-        if let Some(difference) = wanted.difference(facts, tree, root) {
-            return Some(format!("{}: {difference}", wanted.path));
-        }
+    if let Some(missing) = expected.iter().find(|wanted| !tree.contains_key(&wanted.path)) {
+        return Some(format!("{} is missing", missing.path));
     }
     let known = |path: &str| path == "." || expected.iter().any(|wanted| wanted.path == path);
-    let extra = tree.keys().find(|path| !known(path))?;
-    Some(format!("{extra} is there and should not be"))
+    if let Some(extra) = tree.keys().find(|path| !known(path)) {
+        return Some(format!("{extra} is there and should not be"));
+    }
+    expected.iter().find_map(|wanted| {
+        let difference = wanted.difference(tree.get(&wanted.path)?, tree, root)?;
+        Some(format!("{}: {difference}", wanted.path))
+    })
 }
 
 impl Expected {

@@ -160,7 +160,8 @@ fn copy(from: BorrowedFd<'_>, to: BorrowedFd<'_>, scratch: &Path, watch: &dyn Wa
     };
     let (packed, mut file) = pack::tree(from, file, &options)?;
     file.rewind().map_err(failed)?;
-    let mut applier = Applier::new(to, apply::Options::default())?;
+    // Owners are as they are on the disk, where an ordinary user has only one.
+    let mut applier = Applier::new(to, unpack::options())?;
     let summary = applier.apply(file, Format::Tar, &packed.diff_id)?;
     applier.finish()?;
     notes::all("volume: ", &packed.findings, watch);

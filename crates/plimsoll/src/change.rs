@@ -1,6 +1,8 @@
 //! Changing an image in its place: the name moves from what it was to what
 //! was made of it, and nobody else's change is lost.
 
+use std::collections::BTreeMap;
+
 use plimsoll_content::{Annotations, Code, Descriptor, Digest, Error, Platform, Result, Watch};
 use serde::Serialize;
 
@@ -78,6 +80,7 @@ impl Home {
                     index: edit_index,
                     watch,
                     changed: Vec::new(),
+                    done: BTreeMap::new(),
                 };
                 let new = rewrite.run(&opened.root)?;
                 Ok((new, rewrite.changed))

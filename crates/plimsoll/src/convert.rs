@@ -206,6 +206,8 @@ pub(crate) struct Converter<'a> {
     pub(crate) squash: Option<Squash<'a>>,
     /// Only these manifests, with what leads to them; `None` is all.
     only: Option<BTreeSet<Digest>>,
+    /// Which entries lead to those.
+    meant: BTreeMap<Digest, bool>,
     /// What was made of each document.
     documents: BTreeMap<(Digest, MediaType), Descriptor>,
     /// What was made of each layer.
@@ -245,6 +247,7 @@ impl<'a> Converter<'a> {
                 joined: 0,
             }),
             only: None,
+            meant: BTreeMap::new(),
             documents: BTreeMap::new(),
             made: BTreeMap::new(),
         }
@@ -325,7 +328,7 @@ impl<'a> Converter<'a> {
     }
 
     /// Notes what the new form of a document has no place for.
-    fn lose(&mut self, document: &Descriptor, lost: Vec<String>) {
+    pub(crate) fn lose(&mut self, document: &Descriptor, lost: Vec<String>) {
         for what in lost {
             self.watch.warn(&format!("lost, of {}: {what}", document.digest));
             self.report.lost.push(Lost { digest: document.digest.clone(), what });

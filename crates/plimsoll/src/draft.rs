@@ -5,6 +5,8 @@
 //! bytes and digest, an image likewise. What is changed becomes a new
 //! document in canonical form, with every member that is unknown here.
 
+use std::collections::BTreeMap;
+
 use plimsoll_content::{
     Algorithm, Annotations, Descriptor, Digest, Document, Error, MediaType, Platform, Result, Sink,
     View, json,
@@ -206,6 +208,9 @@ pub(crate) struct Rewrite<'a> {
     pub(crate) index: &'a dyn Fn(&mut Map<String, Value>) -> Result<()>,
     pub(crate) watch: &'a dyn Watch,
     pub(crate) changed: Vec<Changed>,
+    /// What came of each document: indexes may lead to one in very many ways
+    /// (hostile case GR05).
+    pub(crate) done: BTreeMap<Digest, Descriptor>,
 }
 
 impl Rewrite<'_> {
@@ -229,8 +234,15 @@ impl Rewrite<'_> {
             return Err(Error::new(Code::Limit, format!("changing {}", descriptor.digest))
                 .found("more nested indexes than are ever sensible"));
         }
+        if let Some(new) = self.done.get(&descriptor.digest) {
+            return Ok(new.clone());
+        }
         match image::node(self.source, descriptor)? {
-            Node::Index(index) => self.in_index(descriptor, &index, depth),
+            Node::Index(index) => {
+                let new = self.in_index(descriptor, &index, depth)?;
+                self.done.insert(descriptor.digest.clone(), new.clone());
+                Ok(new)
+            }
             Node::Manifest(_) => {
                 let image = Image::open(self.source, descriptor, self.platform)?;
                 self.image(&image)
@@ -245,6 +257,9 @@ impl Rewrite<'_> {
     }
 
     fn image(&mut self, image: &Image) -> Result<Descriptor> {
+        if let Some(new) = self.done.get(&image.descriptor.digest) {
+            return Ok(new.clone());
+        }
         transfer::layers(self.source, self.sink, &image.manifest.layers, self.watch)?;
         let new = (self.change)(image)?.write(self.sink)?;
         self.changed.push(Changed {
@@ -252,6 +267,7 @@ impl Rewrite<'_> {
             digest: new.digest.clone(),
             platform: new.platform.as_ref().map(ToString::to_string).unwrap_or_default(),
         });
+        self.done.insert(image.descriptor.digest.clone(), new.clone());
         Ok(new)
     }
 
@@ -265,7 +281,13 @@ impl Rewrite<'_> {
         for (position, entry) in index.manifests.iter().enumerate() {
             let new = match self.meant(entry)? {
                 Meant::Index => self.node(entry, depth + 1)?,
-                Meant::Image(image) => self.image(&image)?,
+                Meant::Image(image) => {
+                    let new = self.image(&image)?;
+                    // What the entry says stays, unless the image says another
+                    // thing now than it did.
+                    let same = new.platform.as_ref() == Some(&image.platform());
+                    Descriptor { platform: new.platform.filter(|_| !same), ..new }
+                }
                 Meant::Other => {
                     transfer::all(self.source, self.sink, entry, self.watch)?;
                     continue;

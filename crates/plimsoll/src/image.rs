@@ -1,6 +1,7 @@
 //! An image as a view: manifest and config, read and proved; layers when
 //! they are asked for.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use plimsoll_content::{Code, Descriptor, Digest, Document, Error, Platform, Result, Source};
@@ -49,43 +50,7 @@ impl Image {
         root: &Descriptor,
         platform: Option<&Platform>,
     ) -> Result<Self> {
-        let mut descriptor = root.clone();
-        let most = source.limits().index_depth;
-        for _ in 0..=most {
-            match node(source, &descriptor)? {
-                Node::Index(index) => descriptor = chosen(source, &index, &descriptor, platform)?,
-                node @ (Node::Manifest(_) | Node::Schema1(_)) => {
-                    let image = match node {
-                        Node::Manifest(manifest) => Self::of(source, descriptor, manifest)?,
-                        Node::Schema1(old) => schema1::image(source, descriptor, old)?,
-                        Node::Index(_) | Node::Opaque => continue,
-                    };
-                    // A manifest that was named directly is for whatever it is for,
-                    // but what was asked for by name has to be what is there.
-                    if let Some(wanted) = platform
-                        && !select::matches(wanted, &image.platform())
-                    {
-                        return Err(no_platform(
-                            &image.descriptor,
-                            wanted,
-                            &[image.platform().to_string()],
-                        ));
-                    }
-                    return Ok(image);
-                }
-                Node::Opaque => {
-                    return Err(Error::new(
-                        Code::MediaType,
-                        format!("opening image {}", descriptor.digest),
-                    )
-                    .found(format!("media type {:?}", descriptor.media_type.as_str()))
-                    .expected("an image manifest or an index"));
-                }
-            }
-        }
-        Err(Error::new(Code::Limit, format!("opening image {}", root.digest))
-            .found(format!("more than {most} nested indexes"))
-            .expected("fewer"))
+        Search { source, platform, vain: BTreeSet::new() }.open(root, 0)
     }
 
     fn of(
@@ -153,35 +118,107 @@ impl Image {
     }
 }
 
-fn chosen(
-    source: &dyn Source,
-    index: &Document<Index>,
-    descriptor: &Descriptor,
-    platform: Option<&Platform>,
-) -> Result<Descriptor> {
-    let host = Platform::host();
-    let wanted = platform.unwrap_or(&host);
-    if let Some(found) = select::select(index, wanted) {
-        return Ok(found.clone());
-    }
-    // An entry without a platform says nothing: its config does. A sole one
-    // is taken, as all engines do.
-    let unsaid: Vec<_> = index
-        .manifests
-        .iter()
-        .filter(|entry| entry.platform.is_none() && Node::is_document(&entry.media_type))
-        .collect();
-    if let [only] = unsaid[..] {
-        return Ok(only.clone());
-    }
-    for entry in unsaid {
-        if let Ok(image) = Image::open(source, entry, Some(wanted)) {
-            return Ok(image.descriptor);
+/// Looking for the image for a platform in a tree of indexes. Each is looked
+/// into once, however many ways lead to it (hostile case GR05).
+struct Search<'a> {
+    source: &'a dyn Source,
+    platform: Option<&'a Platform>,
+    /// What was looked into in vain.
+    vain: BTreeSet<Digest>,
+}
+
+impl Search<'_> {
+    /// `depth` says how many indexes are around `root`.
+    fn open(&mut self, root: &Descriptor, depth: usize) -> Result<Image> {
+        let source = self.source;
+        let mut descriptor = root.clone();
+        let most = source.limits().index_depth;
+        for depth in depth..=most {
+            match node(source, &descriptor)? {
+                Node::Index(index) => match self.chosen(&index, &descriptor, depth)? {
+                    Chosen::Entry(entry) => descriptor = *entry,
+                    Chosen::Image(image) => return Ok(*image),
+                },
+                node @ (Node::Manifest(_) | Node::Schema1(_)) => {
+                    let image = match node {
+                        Node::Manifest(manifest) => Image::of(source, descriptor, manifest)?,
+                        Node::Schema1(old) => schema1::image(source, descriptor, old)?,
+                        Node::Index(_) | Node::Opaque => continue,
+                    };
+                    // A manifest that was named directly is for whatever it is for,
+                    // but what was asked for by name has to be what is there.
+                    if let Some(wanted) = self.platform
+                        && !select::matches(wanted, &image.platform())
+                    {
+                        return Err(no_platform(
+                            &image.descriptor,
+                            wanted,
+                            &[image.platform().to_string()],
+                        ));
+                    }
+                    return Ok(image);
+                }
+                Node::Opaque => {
+                    return Err(Error::new(
+                        Code::MediaType,
+                        format!("opening image {}", descriptor.digest),
+                    )
+                    .found(format!("media type {:?}", descriptor.media_type.as_str()))
+                    .expected("an image manifest or an index"));
+                }
+            }
         }
+        Err(Error::new(Code::Limit, format!("opening image {}", root.digest))
+            .found(format!("more than {most} nested indexes"))
+            .expected("fewer"))
     }
-    let mut there = select::platforms(index);
-    there.truncate(SHOWN);
-    Err(no_platform(descriptor, wanted, &there))
+
+    fn chosen(
+        &mut self,
+        index: &Document<Index>,
+        descriptor: &Descriptor,
+        depth: usize,
+    ) -> Result<Chosen> {
+        let host = Platform::host();
+        let wanted = self.platform.unwrap_or(&host);
+        if let Some(found) = select::select(index, wanted) {
+            return Ok(Chosen::Entry(Box::new(found.clone())));
+        }
+        // An entry without a platform says nothing: its config does. A sole one
+        // is taken, as all engines do.
+        let unsaid: Vec<_> = index
+            .manifests
+            .iter()
+            .filter(|entry| entry.platform.is_none() && Node::is_document(&entry.media_type))
+            .collect();
+        if let [only] = unsaid[..] {
+            return Ok(Chosen::Entry(Box::new(only.clone())));
+        }
+        for entry in unsaid {
+            if !self.vain.insert(entry.digest.clone()) {
+                continue;
+            }
+            let mut inner = Search {
+                source: self.source,
+                platform: Some(wanted),
+                vain: std::mem::take(&mut self.vain),
+            };
+            let found = inner.open(entry, depth + 1);
+            self.vain = inner.vain;
+            if let Ok(image) = found {
+                return Ok(Chosen::Image(Box::new(image)));
+            }
+        }
+        let mut there = select::platforms(index);
+        there.truncate(SHOWN);
+        Err(no_platform(descriptor, wanted, &there))
+    }
+}
+
+/// What an index has for a platform.
+enum Chosen {
+    Entry(Box<Descriptor>),
+    Image(Box<Image>),
 }
 
 fn no_platform(descriptor: &Descriptor, wanted: &Platform, there: &[String]) -> Error {

@@ -18,6 +18,7 @@ use plimsoll_layer::Limits;
 use plimsoll_layer::apply::Summary;
 use plimsoll_layer::codec::Compression;
 use plimsoll_layer::pack::{self as layer_pack, Stack};
+use plimsoll_spec::annotations::{BASE_DIGEST, BASE_NAME};
 use plimsoll_spec::{History, select};
 use plimsoll_store::Referrers;
 use serde_json::Value;
@@ -162,6 +163,16 @@ impl Converter<'_> {
             told.push(as_it_is(layer, if there { How::Present } else { How::Copied }));
         }
         let made = self.joined(&layers, keep, options)?;
+        if keep == 0
+            && let Some(Value::Object(said)) = draft.manifest_mut().get_mut("annotations")
+        {
+            // They name the image that the lowest layers come from.
+            let gone =
+                [BASE_DIGEST, BASE_NAME].into_iter().filter(|name| said.remove(*name).is_some());
+            let lost = gone.map(|name| format!("annotation {name} (no layer is the base's now)"));
+            let lost = lost.collect();
+            self.lose(&image.descriptor, lost);
+        }
         let manifest = array(draft.manifest_mut(), "layers")?;
         manifest.truncate(keep);
         let ids = array(object(draft.config_mut(), "rootfs")?, "diff_ids")?;

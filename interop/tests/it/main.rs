@@ -4,6 +4,7 @@ mod compression;
 mod convert;
 mod crash;
 mod debian;
+mod kit;
 mod layers;
 mod layouts;
 mod old;

@@ -237,3 +237,48 @@ fn an_aci_runs_as_its_manifest_says() {
     command.args(["--insecure-policy", "copy", "oci:out:app", "docker-archive:o.tar:a/b:c"]);
     run(&mut command).good("skopeo copy");
 }
+
+/// Docker loads archives in any of four compressions, and AppC has three.
+#[test]
+fn archives_are_read_in_whatever_they_are_compressed_with() {
+    let scratch = Scratch::new();
+    fs::create_dir_all(scratch.join("app/rootfs")).expect("new folders");
+    fs::write(scratch.join("app/rootfs/file"), "content").expect("written");
+    let manifest = json!({"acKind": "ImageManifest", "acVersion": "0.8.11", "name": "a.test/b"});
+    fs::write(scratch.join("app/manifest"), manifest.to_string()).expect("written");
+    let tar = |name: &str, folder: &str, what: &[&str]| {
+        let mut command = Command::new("tar");
+        command.arg("-cf").arg(scratch.join(name)).arg("-C").arg(scratch.join(folder)).args(what);
+        run(&mut command).good("tar");
+    };
+    tar("app.aci", "app", &["manifest", "rootfs"]);
+    tar("tree.tar", "app/rootfs", &["."]);
+    let plimsoll = Program::new(scratch.path());
+    plimsoll.good(&["pack", "tree.tar", "oci:images:v1"]);
+    plimsoll.good(&["copy", "oci:images:v1", "oci-archive:oci.tar"]);
+    plimsoll.good(&["copy", "oci:images:v1", "docker-archive:docker.tar:a.test/b:c"]);
+    let digest = |place: &str| plimsoll.good(&["inspect", "-q", place]);
+    for tool in ["xz -9", "xz -0 --block-size=4KiB", "bzip2 -1", "gzip", "zstd -q"] {
+        for name in ["app.aci", "oci.tar", "docker.tar", "tree.tar"] {
+            let mut shell = Command::new("sh");
+            let script = format!("{tool} -c {name} > packed");
+            let packed = shell.current_dir(scratch.path()).args(["-c", &script]);
+            if !packed.status().expect("started").success() {
+                plimsoll_interop::skip(&format!("no {tool}"));
+                continue;
+            }
+            if name == "tree.tar" {
+                plimsoll.good(&["pack", "packed", "oci:again:v1"]);
+                assert_eq!(digest("oci:again:v1"), digest("oci:images:v1"), "{tool}");
+                continue;
+            }
+            assert_eq!(digest("./packed"), digest(&format!("./{name}")), "{tool} {name}");
+            plimsoll.good(&["load", "-q", "--force", "-i", "packed"]);
+            plimsoll.good(&[
+                "copy",
+                "./packed",
+                &format!("oci:{}:v1", tool.replace(' ', "") + name),
+            ]);
+        }
+    }
+}

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use plimsoll::content::{Code, Error, Result, Watch as _};
 use plimsoll_kit::run::{self, Outcome, Verdict};
+use plimsoll_kit::table::{self as kit_table, Column};
 use plimsoll_kit::{Case, Peer, Role, Selection, case, export};
 use serde::Serialize;
 
@@ -25,6 +26,9 @@ enum What {
     Ls(Which),
     /// Run cases against a command. Exit code 1 unless all pass
     Run(Run),
+    /// Run all cases against every tool that is installed, and print the
+    /// verdicts as a document
+    Table(Table),
     /// Write cases as plain files: recipes, layouts, archives, a list
     Export(Export),
 }
@@ -67,8 +71,9 @@ struct Run {
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     timeout: u64,
 
-    /// The registry that the command reaches as {registry}
-    #[arg(long, value_name = "HOST:PORT")]
+    /// The registry that the command reaches as {registry}, and that cases with
+    /// requests of their own are run against
+    #[arg(long, value_name = "HOST:PORT", group = "who")]
     registry: Option<String>,
 
     /// Tell of every case, not only of those that do not pass
@@ -78,6 +83,20 @@ struct Run {
     /// Write the outcomes to this file too, as JSON
     #[arg(long, value_name = "FILE")]
     save: Option<PathBuf>,
+}
+
+#[derive(clap::Args, Debug)]
+struct Table {
+    #[command(flatten)]
+    which: Which,
+
+    /// Only these adapters
+    #[arg(long, value_name = "NAME")]
+    adapter: Vec<String>,
+
+    /// How long a command may take for a case, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    timeout: u64,
 }
 
 #[derive(clap::Args, Debug)]
@@ -102,6 +121,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<u8> {
     match &args.what {
         What::Ls(which) => ls(which, context),
         What::Run(args) => against(args, context),
+        What::Table(args) => print_table(args, context),
         What::Export(args) => write(args, context),
     }
 }
@@ -176,6 +196,9 @@ fn against(args: &Run, context: &Context) -> Result<u8> {
         Some(name) => Peer::find(name)?,
         None => Peer::named("the command"),
     };
+    if args.adapter.is_none() && args.against.is_none() {
+        peer = peer.against(Role::Registry, "");
+    }
     if let (Some(command), Some(role)) = (&args.against, args.which.role) {
         peer = peer.against(role, command);
     }
@@ -188,23 +211,16 @@ fn against(args: &Run, context: &Context) -> Result<u8> {
         return Err(Error::new(Code::Usage, "running cases")
             .found(format!("none that {} can be asked for", peer.name)));
     }
-    let options = run::Options {
-        scratch: scratch(),
-        limit: Duration::from_secs(args.timeout),
-        registry: args.registry.clone(),
-        program: std::env::current_exe()
-            .map_err(|cause| Error::io("finding", "this program", cause))?,
-    };
-    let outcomes = run::run(&cases, &peer, &options, &mut |outcome| {
-        context.watch.end(&format!("{}  {}", outcome.verdict.as_str(), outcome.case));
-        if context.watch.interrupted() {
-            return Err(Error::new(Code::Interrupted, "running cases"));
-        }
-        Ok(())
-    })?;
+    let options = options(args.timeout, args.registry.clone())?;
+    let outcomes = run::run(&cases, &peer, &options, &mut |outcome| told(outcome, context))?;
     let number = |verdict| outcomes.iter().filter(|outcome| outcome.verdict == verdict).count();
     let report = Report {
-        against: args.against.as_deref().unwrap_or(&peer.name),
+        against: args
+            .against
+            .as_deref()
+            .or(args.adapter.as_deref())
+            .or(args.registry.as_deref())
+            .unwrap_or(&peer.name),
         total: outcomes.len(),
         pass: number(Verdict::Pass),
         fail: number(Verdict::Fail),
@@ -247,6 +263,57 @@ fn against(args: &Run, context: &Context) -> Result<u8> {
         format!("{}{sum}\n", table(&rows))
     })?;
     Ok(u8::from(!good))
+}
+
+fn options(seconds: u64, registry: Option<String>) -> Result<run::Options> {
+    let program =
+        std::env::current_exe().map_err(|cause| Error::io("finding", "this program", cause))?;
+    let limit = Duration::from_secs(seconds);
+    Ok(run::Options { scratch: scratch(), limit, registry, program })
+}
+
+fn told(outcome: &Outcome, context: &Context) -> Result<()> {
+    context.watch.end(&format!("{}  {}", outcome.verdict.as_str(), outcome.case));
+    if context.watch.interrupted() {
+        return Err(Error::new(Code::Interrupted, "running cases"));
+    }
+    Ok(())
+}
+
+#[derive(Serialize)]
+struct Tables {
+    tools: Vec<Tool>,
+}
+
+#[derive(Serialize)]
+struct Tool {
+    name: String,
+    version: String,
+    outcomes: Vec<Outcome>,
+}
+
+fn print_table(args: &Table, context: &Context) -> Result<u8> {
+    let cases = args.which.cases()?;
+    let options = options(args.timeout, None)?;
+    let mut columns = Vec::new();
+    for (peer, version) in kit_table::installed(&options.scratch, &options.program)? {
+        if !args.adapter.is_empty() && !args.adapter.contains(&peer.name) {
+            continue;
+        }
+        let mut mine = cases.clone();
+        mine.retain(|case| peer.plays(case.role));
+        let outcomes = run::run(&mine, &peer, &options, &mut |outcome| told(outcome, context))?;
+        columns.push(Column { peer, version, outcomes });
+    }
+    if !context.json {
+        return bytes(kit_table::document(&cases, &columns).as_bytes()).map(|()| 0);
+    }
+    let tools = columns
+        .into_iter()
+        .map(|Column { peer, version, outcomes }| Tool { name: peer.name, version, outcomes })
+        .collect();
+    context.out.report("kit-table", &Tables { tools }, "", |_| String::new())?;
+    Ok(0)
 }
 
 fn write(args: &Export, context: &Context) -> Result<u8> {

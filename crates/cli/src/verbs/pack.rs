@@ -22,7 +22,7 @@ use crate::verbs::editing::EditArgs;
 /// file in it.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
-    /// A folder, or a tar archive (plain, gzip or zstd) of a root filesystem
+    /// A folder, or a tar archive of a root filesystem (plain, or in gzip, zstd, xz or bzip2)
     #[arg(value_name = "DIR|TAR")]
     input: PathBuf,
 

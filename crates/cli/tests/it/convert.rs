@@ -500,3 +500,57 @@ fn docker_archives_are_made_in_the_same_pass() {
         assert!(!sandbox.path("no.tar").exists());
     }
 }
+
+#[test]
+fn what_an_index_says_of_platforms_stays() {
+    let sandbox = Sandbox::new();
+    tree_of_indexes(&sandbox, false);
+    let layout = sandbox.layout("images");
+    let mut all = shown(&sandbox, &["oci:images:all"]);
+    let platform = json!({"os": "linux", "architecture": "amd64", "variant": "v2", "x": 1});
+    all["manifests"][1]["platform"] = platform.clone();
+    let mut entry = layout.add(OCI_INDEX, all.to_string().as_bytes());
+    entry["annotations"] = json!({"org.opencontainers.image.ref.name": "said"});
+    let mut index = layout.index();
+    index["manifests"].as_array_mut().expect("a list").push(entry);
+    layout.set_index(&index);
+    let words = ["oci:images:said", "oci:out:x"];
+    for verb in [
+        &["convert", words[0], words[1], "--compression", "zstd"][..],
+        &["edit", words[0], "oci:out:y", "--label", "a=b"],
+        &["squash", words[0], "-t", "oci:out:z"],
+    ] {
+        sandbox.ok(verb);
+    }
+    for name in ["x", "y", "z"] {
+        let index = shown(&sandbox, &[&format!("oci:out:{name}")]);
+        assert_eq!(index["manifests"][1]["platform"], platform, "{name}");
+    }
+}
+
+/// Indexes that list the next one many times are few documents and very many
+/// ways (hostile case GR05).
+#[test]
+fn gr05_indexes_of_many_ways_end() {
+    let sandbox = Sandbox::new();
+    sandbox.image();
+    let layout = sandbox.layout("images");
+    let mut inner = layout.index()["manifests"][0].clone();
+    inner.as_object_mut().expect("an object").remove("annotations");
+    for _ in 0..7 {
+        let many = vec![inner; 30];
+        let index = json!({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": many});
+        inner = layout.add(OCI_INDEX, index.to_string().as_bytes());
+    }
+    inner["annotations"] = json!({"org.opencontainers.image.ref.name": "many"});
+    let mut index = layout.index();
+    index["manifests"].as_array_mut().expect("a list").push(inner);
+    layout.set_index(&index);
+    sandbox.ok(&["convert", "oci:images:many", "oci:out:d", "--to", "docker"]);
+    sandbox.ok(&["convert", "oci:images:many", "oci:out:z", "--compression", "zstd"]);
+    sandbox.ok(&["squash", "oci:images:many", "-t", "oci:out:s"]);
+    let words =
+        ["convert", "oci:images:many", "oci:out:p", "--platform", "linux/amd64,linux/arm64"];
+    sandbox.run(&words);
+    assert_eq!(shown(&sandbox, &["oci:out:d"])["manifests"].as_array().map(Vec::len), Some(30));
+}

@@ -105,3 +105,103 @@ fn exports_what_other_tools_can_use() {
     sandbox.ok(&["inspect", "oci-archive:cases/layers/zstd/image.tar:v1"]);
     assert!(sandbox.fails(1, &["kit", "export", "cases"]).contains("E_EXISTS"));
 }
+
+/// Runs one case against a command, and gives the verdict and why.
+fn verdict(sandbox: &Sandbox, role: &str, case: &str, command: &str) -> (String, String) {
+    let command = command.replace("{self}", env!("CARGO_BIN_EXE_plimsoll"));
+    let words = ["kit", "run", "--json", "--role", role, "--case", case, "--against", &command];
+    let done = sandbox.run(&words);
+    let report: Value = serde_json::from_str(&done.stdout)
+        .unwrap_or_else(|error| panic!("{error}: {}{}", done.stdout, done.stderr));
+    check(&report);
+    let text = |name: &str| report["outcomes"][0][name].as_str().expect("text").to_owned();
+    (text("verdict"), text("why"))
+}
+
+#[test]
+fn whatever_an_engine_does_to_a_tree_is_seen() {
+    let sandbox = Sandbox::new();
+    let unpack = "{self} unpack -q oci:{layout}:{tag} {rootfs}; cd {rootfs}";
+    let asked =
+        |case: &str, then: &str| verdict(&sandbox, "engine", case, &format!("{unpack}; {then}"));
+    let plain = "engines/apply/plain";
+    assert_eq!(asked(plain, "true"), ("pass".to_owned(), String::new()));
+    for (then, why) in [
+        ("chmod 600 a/f", "a/f: mode"),
+        ("touch -d @5 a/f", "a/f: mtime"),
+        ("touch -h -d @5 a/l", "a/l: mtime"),
+        ("printf y > a/f; touch -d @1500000000 a/f", "a/f: sha256"),
+        ("rm a/f", "a/f is missing"),
+        ("echo > a/g", "a/g is there and should not be"),
+        ("ln -sfn g a/l; touch -h -d @1500000000 a a/l", "a/l: target"),
+        ("rm a/l; mkdir a/l; touch -d @1500000000 a", "a/l: type"),
+        ("echo > ../../outside/new", "outside"),
+        ("echo > ../../outside/victim", "outside"),
+        ("rm -r ../rootfs", "leaves no root"),
+    ] {
+        let (verdict, found) = asked(plain, then);
+        assert_eq!(verdict, "fail", "{then}");
+        assert!(found.contains(why), "{then}: {found}");
+    }
+    let (verdict, why) = asked("engines/apply/hard-link", "cp -p a x; rm a; mv x a");
+    assert!(verdict == "fail" && why.contains("names"), "{why}");
+    let (verdict, why) = asked("engines/refuse/bare-whiteout", "true");
+    assert_eq!(verdict, "pass", "{why}");
+    let taken = "mkdir -p {rootfs}";
+    assert_eq!(self::verdict(&sandbox, "engine", "engines/refuse/bare-whiteout", taken).0, "fail");
+}
+
+#[test]
+fn whatever_an_engine_does_to_a_config_is_seen() {
+    let sandbox = Sandbox::new();
+    let bundle = "{self} bundle -q oci:{layout}:{tag} {bundle}";
+    let asked = |case: &str, edit: &str| {
+        let command = format!("{bundle}; sed -i '{edit}' {{bundle}}/config.json");
+        verdict(&sandbox, "engine", case, &command)
+    };
+    assert_eq!(asked("engines/config/args-both", "").0, "pass");
+    let (verdict, why) = asked("engines/config/args-both", "s,\"/e\",\"/f\",");
+    assert!(verdict == "fail" && why.contains("/process/args"), "{why}");
+    let (verdict, why) = asked("engines/config/env", "s,A=b,A=c,");
+    assert!(verdict == "fail" && why.contains("/process/env lacks"), "{why}");
+    let (verdict, why) = asked("engines/config/env", "s,^,x,");
+    assert!(verdict == "fail" && why.contains("no JSON"), "{why}");
+}
+
+#[test]
+fn whatever_a_copy_loses_is_seen() {
+    let sandbox = Sandbox::new();
+    let copy = "{self} copy -q oci:{layout}:{tag} oci:{out}:{tag}; cd {out}/blobs/sha256";
+    let asked = |then: &str| {
+        verdict(&sandbox, "registry", "registries/same/image", &format!("{copy}; {then}"))
+    };
+    assert_eq!(asked("true").0, "pass");
+    let (verdict, why) = asked("rm $(grep -L . *) || rm $(ls | head -n 1)");
+    assert!(verdict == "fail" && why.contains("is lost"), "{why}");
+    let (verdict, why) = asked("for file in *; do echo >> $file; done");
+    assert!(verdict == "fail", "{why}");
+    let (verdict, why) = asked("sed -i s/sha256:./sha256:0/ ../../index.json");
+    assert!(verdict == "fail" && why.contains("became"), "{why}");
+}
+
+#[test]
+fn whatever_a_builder_makes_is_looked_at() {
+    let sandbox = Sandbox::new();
+    let pack = "{self} pack -q {folder} oci:{out}:{tag}";
+    let plain = "builders/files/plain";
+    assert_eq!(verdict(&sandbox, "builder", plain, pack).0, "pass");
+    for (before, why) in [
+        ("chmod 600 {folder}/etc/motd", "etc/motd: mode"),
+        ("rm {folder}/etc/motd", "etc/motd is missing"),
+        ("echo > {folder}/more", "more is there"),
+    ] {
+        let (verdict, found) = verdict(&sandbox, "builder", plain, &format!("{before}; {pack}"));
+        assert!(verdict == "fail" && found.contains(why), "{before}: {found}");
+    }
+    let (verdict, why) =
+        verdict(&sandbox, "builder", plain, &format!("{pack}; rm -r {{out}}/blobs"));
+    assert!(verdict == "fail", "{why}");
+    let changing = format!("date +%N > {{folder}}/now; {pack}");
+    let (verdict, why) = self::verdict(&sandbox, "builder", "builders/reproducible", &changing);
+    assert!(verdict == "fail" && why.contains("another image"), "{why}");
+}

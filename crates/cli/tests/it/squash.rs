@@ -138,6 +138,16 @@ fn whiteouts_stay_where_layers_that_are_kept_need_them() {
     sandbox.ok(&["pack", "two/gone", "oci:images:wrong"]);
     let errors = sandbox.fails(1, &["squash", "oci:images:v1", "--base", "oci:images:wrong"]);
     assert!(errors.contains("layer 1"), "{errors}");
+    // What is said of the base is true as long as its layers are there.
+    let base = ["org.opencontainers.image.base.name=example.test/base", "a=b"];
+    let words = ["edit", "oci:images:v1", "said", "-a", base[0], "-a", base[1]];
+    sandbox.ok(&words);
+    sandbox.ok(&["squash", "oci:images:said", "--keep", "1", "-t", "some"]);
+    let some = shown(&sandbox, &["oci:images:some"])["annotations"].clone();
+    assert_eq!(some.as_object().map(serde_json::Map::len), Some(2));
+    let all = sandbox.json(&["squash", "oci:images:said", "-t", "all"]);
+    assert!(all["lost"].to_string().contains("base.name"), "{all}");
+    assert_eq!(shown(&sandbox, &["oci:images:all"])["annotations"], json!({"a": "b"}));
     // One layer above is no reason to make it anew.
     let same = sandbox.json(&["squash", "oci:images:v1", "--keep", "2", "-t", "same"]);
     assert_eq!(same["digest"], same["from"]);

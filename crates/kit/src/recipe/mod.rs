@@ -60,6 +60,10 @@ pub struct Layout {
     pub files: BTreeMap<String, Vec<u8>>,
     /// What each part of the recipe is called by its content.
     pub digests: BTreeMap<String, Digest>,
+    /// The media type of each part.
+    pub media_types: BTreeMap<String, String>,
+    /// The bytes of each part as its digest says, stored or not.
+    blobs: BTreeMap<String, Vec<u8>>,
 }
 
 /// Gives the recipes that others are based on.
@@ -80,6 +84,8 @@ impl Recipe {
         layout.folders.insert("blobs".to_owned());
         for (name, blob) in &maker.made {
             layout.digests.insert(name.clone(), blob.digest.clone());
+            layout.media_types.insert(name.clone(), blob.media_type.clone());
+            layout.blobs.insert(name.clone(), blob.bytes.clone());
             let folder = format!("blobs/{}", blob.digest.algorithm_name());
             let path = match name.as_str() {
                 "index" => "index.json".to_owned(),
@@ -128,6 +134,7 @@ impl Recipe {
         for edit in &self.files {
             match edit {
                 FileEdit::Remove(path) => {
+                    let path = &layout.expand(path)?;
                     let below = format!("{path}/");
                     let gone = |name: &String| name == path || name.starts_with(&below);
                     layout.files.retain(|name, _| !gone(name));
@@ -160,6 +167,11 @@ pub(crate) fn archive(entries: &Value) -> Result<Vec<u8>> {
 }
 
 impl Layout {
+    /// The bytes of a part, as its digest says.
+    pub fn blob(&self, part: &str) -> Option<&Vec<u8>> {
+        self.blobs.get(part)
+    }
+
     /// A path with `{part}` in it: the encoded part of its digest.
     fn expand(&self, path: &str) -> Result<String> {
         let mut text = path.to_owned();

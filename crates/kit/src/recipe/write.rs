@@ -36,11 +36,16 @@ impl Writer<'_, '_> {
         match value {
             Value::Array(items) => {
                 self.open(b'[');
-                for (at, item) in items.iter().enumerate() {
-                    self.next(at);
-                    self.value(item)?;
+                let mut written = 0;
+                for item in items {
+                    let (item, times) = repeated(item);
+                    for _ in 0..times {
+                        self.next(written);
+                        self.value(item)?;
+                        written += 1;
+                    }
                 }
-                self.close(b']', items.is_empty());
+                self.close(b']', written == 0);
                 Ok(())
             }
             Value::Object(map) => self.object(map),
@@ -153,6 +158,18 @@ impl Writer<'_, '_> {
         }
     }
 }
+
+/// An element of a list, and how many times it stands there.
+fn repeated(item: &Value) -> (&Value, usize) {
+    let times = item.get("$times").and_then(Value::as_u64);
+    match (item.get("$of"), times) {
+        (Some(of), Some(times)) if times <= MOST => (of, times as usize),
+        _ => (item, 1),
+    }
+}
+
+/// How many times something may stand in a list.
+const MOST: u64 = 100_000;
 
 /// Whether a value stands for a member that is not there.
 fn is_absent(value: &Value) -> bool {

@@ -8,6 +8,7 @@
 
 mod builder;
 mod engine;
+mod http;
 mod image;
 mod process;
 mod registry;
@@ -23,6 +24,7 @@ use serde::Serialize;
 
 use crate::case::{Case, Role, TAG};
 use crate::peer::{Adapter, Peer};
+pub(crate) use http::Step;
 use process::Ended;
 use scratch::Scratch;
 
@@ -139,6 +141,23 @@ pub fn run(
     Ok(outcomes)
 }
 
+/// What a peer says its version is, in a line; `None` if it is not installed.
+pub(crate) fn version(
+    peer: &Peer,
+    scratch: &Path,
+    program: &Path,
+    limit: Duration,
+) -> Result<Option<String>> {
+    let scratch = Scratch::new(scratch)?;
+    let script = process::filled(&peer.version, &[("plimsoll", text(program))]);
+    let ended = process::run(&script, scratch.path(), limit)?;
+    let line = ended.out.lines().map(str::trim).find(|line| !line.is_empty());
+    Ok(line.filter(|_| ended.code == Some(0)).map(|line| {
+        let line = process::shown(line);
+        if line.contains(&peer.name) { line } else { format!("{} {line}", peer.name) }
+    }))
+}
+
 /// What runs beside the cases.
 struct Service {
     child: std::process::Child,
@@ -206,7 +225,10 @@ impl Ground<'_> {
         match self.case.role {
             Role::Validator => self.validator(),
             Role::Engine => self.engine(),
-            Role::Registry => self.registry(),
+            Role::Registry => match &self.case.body.steps {
+                Some(steps) => self.http(steps),
+                None => self.registry(),
+            },
             Role::Builder => self.builder(),
         }
     }

@@ -8,6 +8,9 @@ use crate::case::Ask;
 
 impl Ground<'_> {
     pub(super) fn registry(&self) -> Result<Judged> {
+        if self.adapter.command.is_empty() {
+            return Ok((Verdict::NotApplicable, "needs a command that copies".to_owned()));
+        }
         let layout = self.layout()?;
         let ended = self.command(self.adapter.template(Ask::Unpack), &[])?;
         let Some(code) = ended.code else {

@@ -2,7 +2,8 @@
 //!
 //! What a blob is compressed with is told by its media type, never guessed:
 //! [`Decoder`] refuses bytes that are not what they should be. [`Format::detect`]
-//! is for files that a person names by hand.
+//! and [`Inflated`], which knows xz and bzip2 too, are for files that a person
+//! names by hand.
 //!
 //! What does not live here: hashing (`plimsoll_content`), media types
 //! (`plimsoll-spec`), what is inside (`tar`).
@@ -11,6 +12,7 @@ mod block;
 mod decode;
 mod encode;
 mod gzip;
+mod outer;
 mod pool;
 mod source;
 mod zstandard;
@@ -22,6 +24,7 @@ use plimsoll_content::{Code, Error, Result};
 
 pub use decode::Decoder;
 pub use encode::Encoder;
+pub use outer::{Inflated, is_compressed};
 
 /// What the bytes of a layer are. The list is complete: the image spec knows
 /// no other.

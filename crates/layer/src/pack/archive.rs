@@ -9,13 +9,14 @@ use plimsoll_content::{Code, Error, Result};
 use super::index::{Archives, Index};
 use super::spool::{self, At};
 use super::{Options, Packed, stack};
-use crate::codec::{Decoder, Format};
+use crate::codec::{Format, Inflated, is_compressed};
 use crate::finding::Finding;
 
 /// How much is read at once.
 const CHUNK: usize = 256 << 10;
 
-/// Packs the tree that a tar archive (plain, gzip or zstd) unpacks to.
+/// Packs the tree that a tar archive (plain, or in gzip, zstd, xz or bzip2)
+/// unpacks to.
 ///
 /// A plain archive in a regular file is read in place; any other is copied to
 /// an anonymous file in [`Options::scratch`] first. The index of the entries
@@ -34,7 +35,8 @@ pub fn archive<W: Write>(file: &File, out: W, options: &Options<'_>) -> Result<(
     let length = length.map_err(failed)?;
     let spool;
     let mut odd = Vec::new();
-    let plain = if regular && Format::detect(&start[..length])? == Format::Tar {
+    let start = &start[..length];
+    let plain = if regular && !is_compressed(start) && Format::detect(start)? == Format::Tar {
         file
     } else {
         (spool, odd) = copy(file, regular, options)?;
@@ -61,10 +63,7 @@ fn copy(mut file: &File, regular: bool, options: &Options<'_>) -> Result<(File, 
     if regular {
         file.rewind().map_err(reading)?;
     }
-    let mut start = [0; 512];
-    let length = read_at_most(&mut file, &mut start).map_err(reading)?;
-    let start = &start[..length];
-    let mut decoder = Decoder::new(Format::detect(start)?, start.chain(file), &options.limits)?;
+    let mut decoder = Inflated::new(file, &options.limits)?;
     let mut buffer = vec![0; CHUNK];
     loop {
         let length = read_at_most(&mut decoder, &mut buffer).map_err(reading)?;
@@ -75,7 +74,7 @@ fn copy(mut file: &File, regular: bool, options: &Options<'_>) -> Result<(File, 
             .write_all(&buffer[..length])
             .map_err(|cause| Error::io("writing", "a temporary file", cause))?;
     }
-    let (_, findings) = decoder.finish()?;
+    let findings = decoder.finish()?;
     Ok((spool, findings))
 }
 

@@ -2,6 +2,7 @@
 //! folders, on a mount as root and on one in a user namespace.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -14,7 +15,7 @@ use rustix::fd::AsFd;
 use rustix::fs::{CWD, FileType, Mode, XattrFlags};
 use tempfile::TempDir;
 
-use crate::apply_support::{is_root, needs_root};
+use crate::apply_support::{is_root, look, needs_root};
 use crate::diff_support::{apply, assert_same, list, plain, sh};
 
 /// A lower and an upper folder, and what an overlay of both shows.
@@ -58,7 +59,29 @@ impl Overlay {
             .expect("unshare starts");
         let refused = done.status.code() == Some(77) || done.stderr.starts_with(b"unshare: ");
         assert!(done.status.success() || refused, "{}", String::from_utf8_lossy(&done.stderr));
+        self.relink();
         !refused
+    }
+
+    /// Joins the names of one file that the copy of the mount has apart. An
+    /// overlay gives them different inodes once the kernel has had to forget
+    /// what it knew of them, which it does when memory is short.
+    fn relink(&self) {
+        for (path, facts) in look(&self.path("upper")).0 {
+            let (first, other) =
+                (self.path("seen").join(&facts.group), self.path("seen").join(&path));
+            if facts.kind != "file" || facts.group == path {
+                continue;
+            }
+            let (Ok(one), Ok(two)) = (fs::metadata(&first), fs::metadata(&other)) else { continue };
+            if one.ino() != two.ino() {
+                let folder = other.parent().expect("a folder");
+                let time = fs::metadata(folder).expect("there").modified().expect("a time");
+                fs::remove_file(&other).expect("removed");
+                fs::hard_link(&first, &other).expect("linked");
+                fs::File::open(folder).expect("opened").set_modified(time).expect("set");
+            }
+        }
     }
 
     fn path(&self, name: &str) -> PathBuf {

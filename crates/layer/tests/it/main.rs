@@ -16,6 +16,7 @@ mod diff_upper;
 mod differential;
 mod golden;
 mod links_model;
+mod outer;
 mod pack;
 mod pack_stack;
 mod recode;

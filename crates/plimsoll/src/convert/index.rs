@@ -1,7 +1,7 @@
 //! Indexes that are converted: their images, nested indexes, and what builders
 //! attach to images in them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use plimsoll_content::{Code, Descriptor, Digest, Document, Error, Result};
 use plimsoll_spec::Index;
@@ -38,7 +38,8 @@ impl Converter<'_> {
         let lost = family.index(&mut value, &descriptor.media_type);
         self.lose(descriptor, lost);
         let to_docker = family == Family::Docker && family != Family::of(&descriptor.media_type);
-        let members = self.members(descriptor, index, depth, to_docker)?;
+        let mut flat = to_docker.then(BTreeSet::new);
+        let members = self.members(descriptor, index, depth, &mut flat)?;
         *array(&mut value, "manifests")? = members;
         let new = self.write(descriptor, index, &value, family)?;
         self.told(descriptor, &new, Vec::new());
@@ -46,15 +47,17 @@ impl Converter<'_> {
     }
 
     /// What an index lists now. Docker's lists list images with their
-    /// platforms and nothing else: what a nested index lists is listed in the
-    /// place of that.
+    /// platforms and nothing else: on the way to one (`flat`, the indexes that
+    /// were taken apart), what a nested index lists is listed in the place of
+    /// that.
     fn members(
         &mut self,
         descriptor: &Descriptor,
         index: &Document<Index>,
         depth: usize,
-        to_docker: bool,
+        flat: &mut Option<BTreeSet<Digest>>,
     ) -> Result<Vec<Value>> {
+        let to_docker = flat.is_some();
         let mut made: BTreeMap<usize, Made> = BTreeMap::new();
         let mut of: BTreeMap<Digest, Digest> = BTreeMap::new();
         let mut lost = Vec::new();
@@ -64,6 +67,10 @@ impl Converter<'_> {
             }
             let at = |error: Error| error.context(format!("converting entry {}", position + 1));
             let one = if let Some(nested) = self.nested(entry, depth + 1, to_docker)? {
+                if !flat.as_mut().is_some_and(|flat| flat.insert(entry.digest.clone())) {
+                    // All that it lists is listed.
+                    continue;
+                }
                 lost.push(format!(
                     "entry {}: the index {} around its images",
                     position + 1,
@@ -71,7 +78,7 @@ impl Converter<'_> {
                 ));
                 let said = Family::Docker.index(&mut parse(nested.bytes())?, &entry.media_type);
                 self.lose(entry, said);
-                Made::Several(self.members(entry, &nested, depth + 1, to_docker).map_err(at)?)
+                Made::Several(self.members(entry, &nested, depth + 1, flat).map_err(at)?)
             } else {
                 let new = self.node(entry, depth + 1).map_err(at)?;
                 of.insert(entry.digest.clone(), new.digest.clone());
@@ -99,7 +106,8 @@ impl Converter<'_> {
                 Some(Made::Several(members)) => listed.extend(members),
                 Some(Made::One(new)) => {
                     if let Value::Object(members) = &mut member {
-                        update(members, entry, &new)?;
+                        // What it says of the platform is true still.
+                        update(members, entry, &Descriptor { platform: None, ..*new.clone() })?;
                         let kind = Value::from(new.media_type.as_str());
                         members.insert("mediaType".to_owned(), kind);
                         if to_docker {
@@ -157,7 +165,7 @@ impl Converter<'_> {
     }
 
     /// Whether an entry is chosen, or leads to what is.
-    fn is_meant(&self, entry: &Descriptor, depth: usize) -> Result<bool> {
+    fn is_meant(&mut self, entry: &Descriptor, depth: usize) -> Result<bool> {
         let Some(only) = &self.only else { return Ok(true) };
         if only.contains(&entry.digest) {
             return Ok(true);
@@ -165,19 +173,22 @@ impl Converter<'_> {
         if depth > self.source.limits().index_depth {
             return Ok(false);
         }
+        if let Some(meant) = self.meant.get(&entry.digest) {
+            return Ok(*meant);
+        }
+        let mut meant = false;
         match image::node(self.source, entry) {
             Ok(Node::Index(index)) => {
                 for entry in &index.manifests {
-                    if self.is_meant(entry, depth + 1)? {
-                        return Ok(true);
-                    }
+                    meant = meant || self.is_meant(entry, depth + 1)?;
                 }
-                Ok(false)
             }
-            Ok(_) => Ok(false),
-            Err(error) if error.code() == Code::NotFound => Ok(false),
-            Err(error) => Err(error),
+            Ok(_) => {}
+            Err(error) if error.code() == Code::NotFound => {}
+            Err(error) => return Err(error),
         }
+        self.meant.insert(entry.digest.clone(), meant);
+        Ok(meant)
     }
 }
 

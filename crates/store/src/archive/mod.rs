@@ -36,7 +36,7 @@ use plimsoll_content::{
     Code, Descriptor, Digest, Document, Error, Result, Source, Unverified, View,
 };
 use plimsoll_layer::RelPath;
-use plimsoll_layer::codec::{Decoder, Format};
+use plimsoll_layer::codec::{Format, Inflated, is_compressed};
 use plimsoll_layer::tar::Entries;
 use plimsoll_spec::{Index, LayoutHeader};
 
@@ -155,9 +155,11 @@ impl Archive {
         let length = file.metadata().map_err(failed)?.len();
         let mut start = [0; START as usize];
         let read = file.read_at(&mut start, 0).map_err(failed)?;
+        if is_compressed(&start[..read]) {
+            return Ok(Some(None));
+        }
         match Format::detect(&start[..read]) {
             Ok(Format::Tar) if read > 0 => {}
-            Ok(Format::Gzip | Format::Zstd) => return Ok(Some(None)),
             _ => return Ok(None),
         }
         // Whatever is wrong with it is told when it is opened.
@@ -449,28 +451,25 @@ impl fmt::Debug for Archive {
 fn is_plain(file: &File) -> io::Result<bool> {
     let mut start = [0; START as usize];
     let length = file.read_at(&mut start, 0)?;
-    Ok(!matches!(Format::detect(&start[..length]), Ok(Format::Gzip | Format::Zstd)))
+    Ok(!is_compressed(&start[..length]))
 }
 
 /// The uncompressed stream of an archive, whatever it comes as. Refuses
 /// what is no archive after its first bytes (hostile case DA12).
 fn stream<R: Read + Send>(mut reader: R) -> Result<impl Read + Send> {
+    let doing = "reading an archive of images";
     let mut start = Vec::new();
     reader
         .by_ref()
         .take(START)
         .read_to_end(&mut start)
         .map_err(|cause| Error::io("reading", "the start of an archive", cause))?;
-    let doing = "reading an archive of images";
-    let format = if start.is_empty() {
+    if start.is_empty() {
         return Err(Error::new(Code::Layer, doing).found("nothing").expected("a tar archive"));
-    } else {
-        Format::detect(&start)?
-    };
-    let limits = members::limits();
-    let mut decoder = Decoder::new(format, io::Cursor::new(start).chain(reader), &limits)?;
+    }
+    let mut inflated = Inflated::new(io::Cursor::new(start).chain(reader), &members::limits())?;
     let mut first = Vec::new();
-    decoder
+    inflated
         .by_ref()
         .take(START)
         .read_to_end(&mut first)
@@ -480,7 +479,7 @@ fn stream<R: Read + Send>(mut reader: R) -> Result<impl Read + Send> {
             .found("no tar archive in what is compressed")
             .expected("an archive with images"));
     }
-    Ok(io::Cursor::new(first).chain(decoder))
+    Ok(io::Cursor::new(first).chain(inflated))
 }
 
 /// The uncompressed archive in a file, and how long it is: that file itself,

@@ -142,6 +142,14 @@ fn what_lies_below_rootfs_is_the_layer_however_it_is_compressed() {
         let packed = images.open("packed").expect("opened");
         assert_eq!(packed.catalog().entries(), archive.catalog().entries());
     }
+    let file = fs::File::create(images.path("packed.aci")).expect("made");
+    let mut encoder = bzip2::write::BzEncoder::new(file, bzip2::Compression::best());
+    encoder.write_all(&fs::read(images.path("app.aci")).expect("read")).expect("written");
+    encoder.finish().expect("finished");
+    assert_eq!(
+        images.open("packed").expect("opened").catalog().entries(),
+        archive.catalog().entries()
+    );
 }
 
 #[test]
