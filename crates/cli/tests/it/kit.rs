@@ -205,3 +205,16 @@ fn whatever_a_builder_makes_is_looked_at() {
     let (verdict, why) = self::verdict(&sandbox, "builder", "builders/reproducible", &changing);
     assert!(verdict == "fail" && why.contains("another image"), "{why}");
 }
+
+#[test]
+fn the_table_tells_of_the_tools_that_are_here() {
+    let sandbox = Sandbox::new();
+    let words = ["kit", "table", "--adapter", "plimsoll", "--case", "layers/zstd"];
+    let tables = sandbox.json(&words);
+    check(&tables);
+    assert_eq!(tables["tools"][0]["name"], "plimsoll");
+    assert_eq!(tables["tools"][0]["outcomes"][0]["verdict"], "pass");
+    let text = sandbox.ok(&words);
+    assert!(text.contains("| plimsoll 0."), "{text}");
+    assert!(text.contains("No tool here fails the rest, 1 of 1 cases."), "{text}");
+}
