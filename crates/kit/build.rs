@@ -1,35 +1,33 @@
-//! Lists the case files, so that the program carries them all.
+//! Packs the case files, so that the program carries them all in little room.
 #![allow(clippy::expect_used, reason = "a build that cannot go on stops here")]
 
-use std::fmt::Write as _;
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
 
 fn main() {
     let root = PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR").expect("set by cargo"));
     let out = PathBuf::from(std::env::var_os("OUT_DIR").expect("set by cargo"));
-    let mut text = String::new();
-    for (folder, name) in [("cases", "CASES"), ("peers", "PEERS")] {
+    for folder in ["cases", "peers"] {
         println!("cargo::rerun-if-changed={folder}");
         let mut files = Vec::new();
         collect(&root.join(folder), &mut files);
         files.sort();
-        writeln!(text, "pub(crate) const {name}: &[(&str, &str)] = &[").expect("a string");
+        let target = fs::File::create(out.join(folder)).expect("a file can be made");
+        let mut packed = GzEncoder::new(target, Compression::best());
         for file in files {
             println!("cargo::rerun-if-changed={}", file.display());
             let inside = file.strip_prefix(root.join(folder)).expect("below");
-            let key = inside.with_extension("");
-            writeln!(
-                text,
-                "    ({:?}, include_str!({:?})),",
-                key.display().to_string(),
-                file.display().to_string()
-            )
-            .expect("a string");
+            let name = inside.with_extension("").display().to_string();
+            let text = fs::read_to_string(&file).expect("text");
+            // No JSON file holds a NUL, and no name does.
+            write!(packed, "{name}\0{text}\0").expect("written");
         }
-        text.push_str("];\n");
+        packed.finish().expect("written");
     }
-    fs::write(out.join("embedded.rs"), text).expect("the output folder can be written");
 }
 
 fn collect(folder: &Path, files: &mut Vec<PathBuf>) {

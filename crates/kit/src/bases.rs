@@ -8,7 +8,7 @@ use crate::recipe::Recipe;
 /// The base of that name.
 pub(crate) fn find(name: &str) -> Result<Recipe> {
     let id = format!("bases/{name}");
-    let (_, text) = embedded::CASES
+    let (_, text) = embedded::cases()?
         .iter()
         .find(|(key, _)| *key == id)
         .ok_or_else(|| Error::new(Code::Malformed, "finding the base of a recipe").found(name))?;

@@ -85,8 +85,8 @@ pub fn export(cases: &[Case], to: &Path) -> Result<()> {
         layout.write(&folder.join("layout"))?;
         let path = folder.join("image.tar");
         fs::write(&path, layout.archive()?).map_err(|cause| failed(&path, cause))?;
-        let (_, recipe) =
-            embedded::CASES.iter().find(|(id, _)| *id == case.id).copied().unwrap_or_default();
+        let recipe = embedded::cases()?.iter().find(|(id, _)| *id == case.id);
+        let recipe = recipe.map(|(_, text)| text.as_str()).unwrap_or_default();
         let path = folder.join("case.json");
         fs::write(&path, recipe).map_err(|cause| failed(&path, cause))?;
         listed.push(entry(case, &layout));

@@ -55,7 +55,7 @@ impl Peer {
 
     /// All ready-made peers, by name.
     pub fn all() -> Result<Vec<Self>> {
-        embedded::PEERS
+        embedded::peers()?
             .iter()
             .map(|(name, text)| {
                 let peer: Self = serde_json::from_str(text).map_err(|cause| {
@@ -63,7 +63,7 @@ impl Peer {
                         .found(&cause)
                         .cause(cause)
                 })?;
-                Ok(Self { name: (*name).to_owned(), ..peer })
+                Ok(Self { name: name.clone(), ..peer })
             })
             .collect()
     }

@@ -74,12 +74,12 @@ pub fn document(cases: &[Case], columns: &[Column]) -> String {
 fn role(text: &mut String, role: Role, cases: &[Case], columns: &[Column]) {
     let players: Vec<_> = columns.iter().filter(|column| column.peer.plays(role)).collect();
     let mine: Vec<_> = cases.iter().filter(|case| case.role == role).collect();
-    let names: Vec<_> = players.iter().map(|column| column.peer.name.as_str()).collect();
-    let _ = writeln!(text, "\n## Cases for a {role}\n");
-    let _ = writeln!(text, "| case | rule | {} |", names.join(" | "));
-    let _ = writeln!(text, "|---|---|{}", "---|".repeat(players.len()));
-    let mut all_pass = 0;
-    for case in mine {
+    if mine.is_empty() {
+        return;
+    }
+    let mut rows = String::new();
+    let mut rest = 0;
+    for case in &mine {
         let verdicts: Vec<_> = players
             .iter()
             .map(|column| {
@@ -87,16 +87,23 @@ fn role(text: &mut String, role: Role, cases: &[Case], columns: &[Column]) {
                 outcome.map_or(Verdict::NotApplicable, |outcome| outcome.verdict)
             })
             .collect();
-        let fine = |verdict: &Verdict| matches!(verdict, Verdict::Pass | Verdict::NotApplicable);
-        if verdicts.iter().all(fine) {
-            all_pass += 1;
+        if verdicts.iter().all(|verdict| matches!(verdict, Verdict::Pass | Verdict::NotApplicable))
+        {
+            rest += 1;
             continue;
         }
         let words: Vec<_> = verdicts.iter().map(|verdict| word(*verdict)).collect();
         let rule = case.rules().first().map_or("", String::as_str);
-        let _ = writeln!(text, "| `{}` | {rule} | {} |", case.id, words.join(" | "));
+        let _ = writeln!(rows, "| `{}` | {rule} | {} |", case.id, words.join(" | "));
     }
-    let _ = writeln!(text, "\nNo tool here fails the other {all_pass} cases for a {role}.");
+    let _ = writeln!(text, "\n## Cases for a {role}\n");
+    if !rows.is_empty() {
+        let names: Vec<_> = players.iter().map(|column| column.peer.name.as_str()).collect();
+        let _ = writeln!(text, "| case | rule | {} |", names.join(" | "));
+        let _ = writeln!(text, "|---|---|{}", "---|".repeat(players.len()));
+        let _ = writeln!(text, "{rows}");
+    }
+    let _ = writeln!(text, "No tool here fails the rest, {rest} of {} cases.", mine.len());
 }
 
 fn word(verdict: Verdict) -> &'static str {

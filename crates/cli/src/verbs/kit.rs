@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use plimsoll::content::{Code, Error, Result, Watch as _};
+use plimsoll::content::{Code, Error, Result};
 use plimsoll_kit::run::{self, Outcome, Verdict};
 use plimsoll_kit::table::{self as kit_table, Column};
 use plimsoll_kit::{Case, Peer, Role, Selection, case, export};
@@ -212,7 +212,7 @@ fn against(args: &Run, context: &Context) -> Result<u8> {
             .found(format!("none that {} can be asked for", peer.name)));
     }
     let options = options(args.timeout, args.registry.clone())?;
-    let outcomes = run::run(&cases, &peer, &options, &mut |outcome| told(outcome, context))?;
+    let outcomes = run::run(&cases, &peer, &options, &context.watch)?;
     let number = |verdict| outcomes.iter().filter(|outcome| outcome.verdict == verdict).count();
     let report = Report {
         against: args
@@ -272,14 +272,6 @@ fn options(seconds: u64, registry: Option<String>) -> Result<run::Options> {
     Ok(run::Options { scratch: scratch(), limit, registry, program })
 }
 
-fn told(outcome: &Outcome, context: &Context) -> Result<()> {
-    context.watch.end(&format!("{}  {}", outcome.verdict.as_str(), outcome.case));
-    if context.watch.interrupted() {
-        return Err(Error::new(Code::Interrupted, "running cases"));
-    }
-    Ok(())
-}
-
 #[derive(Serialize)]
 struct Tables {
     tools: Vec<Tool>,
@@ -302,7 +294,7 @@ fn print_table(args: &Table, context: &Context) -> Result<u8> {
         }
         let mut mine = cases.clone();
         mine.retain(|case| peer.plays(case.role));
-        let outcomes = run::run(&mine, &peer, &options, &mut |outcome| told(outcome, context))?;
+        let outcomes = run::run(&mine, &peer, &options, &context.watch)?;
         columns.push(Column { peer, version, outcomes });
     }
     if !context.json {

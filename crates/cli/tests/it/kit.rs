@@ -205,3 +205,42 @@ fn whatever_a_builder_makes_is_looked_at() {
     let (verdict, why) = self::verdict(&sandbox, "builder", "builders/reproducible", &changing);
     assert!(verdict == "fail" && why.contains("another image"), "{why}");
 }
+
+#[test]
+fn the_table_tells_of_the_tools_that_are_here() {
+    let sandbox = Sandbox::new();
+    let words = ["kit", "table", "--adapter", "plimsoll", "--case", "layers/zstd"];
+    let tables = sandbox.json(&words);
+    check(&tables);
+    assert_eq!(tables["tools"][0]["name"], "plimsoll");
+    assert_eq!(tables["tools"][0]["outcomes"][0]["verdict"], "pass");
+    let text = sandbox.ok(&words);
+    assert!(text.contains("| plimsoll 0."), "{text}");
+    assert!(text.contains("No tool here fails the rest, 1 of 1 cases."), "{text}");
+}
+
+#[test]
+fn a_signal_ends_the_command_of_a_case_too() {
+    let sandbox = Sandbox::new();
+    let pid = sandbox.path("pid");
+    let command = format!("echo $$ > '{}'; sleep 77", pid.display());
+    let words = ["kit", "run", "--role", "validator", "--case", "layers/zstd", "--against"];
+    let mut child =
+        sandbox.command(&[&words[..], &[&command]].concat()).spawn().expect("it starts");
+    let begun = std::time::Instant::now();
+    let script = loop {
+        let text = std::fs::read_to_string(&pid).unwrap_or_default();
+        if text.ends_with('\n') {
+            break text.trim().to_owned();
+        }
+        assert!(begun.elapsed().as_secs() < 60, "the command does not start");
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    };
+    let id = rustix::process::Pid::from_raw(child.id() as i32).expect("an id");
+    rustix::process::kill_process(id, rustix::process::Signal::INT).expect("ours");
+    let status = child.wait().expect("ours");
+    assert_eq!(status.code(), Some(1), "interrupted");
+    assert!(begun.elapsed().as_secs() < 30);
+    let state = std::fs::read_to_string(format!("/proc/{script}/stat"));
+    assert!(!state.is_ok_and(|state| !state.contains(") Z ")), "it still runs");
+}

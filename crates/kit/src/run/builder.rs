@@ -99,7 +99,8 @@ impl Ground<'_> {
         applier.apply(&archive[..], Format::Tar, &diff_id)?;
         applier.finish()?;
         if let Some(script) = &self.case.body.script {
-            let ended = process::run(&format!("cd folder; {script}"), &self.folder, SCRIPT)?;
+            let ended =
+                process::run(&format!("cd folder; {script}"), &self.folder, SCRIPT, self.watch)?;
             if ended.code != Some(0) {
                 return Err(Error::new(Code::Failed, "making the folder of a case")
                     .found(ended.last_words()));

@@ -84,7 +84,7 @@ impl Ground<'_> {
         }
         script.push(' ');
         script.push_str(&quoted(url));
-        let ended = process::run(&script, &self.folder, self.options.limit * 2)?;
+        let ended = process::run(&script, &self.folder, self.options.limit * 2, self.watch)?;
         if ended.code != Some(0) {
             return Err(Error::new(Code::Failed, format!("asking {url}"))
                 .found(ended.last_words())

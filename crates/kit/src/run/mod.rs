@@ -19,7 +19,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use plimsoll_content::{Code, Error, Result};
+use plimsoll_content::{Code, Error, Quiet, Result, Watch};
 use serde::Serialize;
 
 use crate::case::{Case, Role, TAG};
@@ -91,12 +91,12 @@ pub struct Options {
     pub program: PathBuf,
 }
 
-/// Runs cases, one after another; `done` is told of each.
+/// Runs cases, one after another; `watch` is told of each.
 pub fn run(
     cases: &[Case],
     peer: &Peer,
     options: &Options,
-    done: &mut dyn FnMut(&Outcome) -> Result<()>,
+    watch: &dyn Watch,
 ) -> Result<Vec<Outcome>> {
     let scratch = Scratch::new(&options.scratch)?;
     let service = Service::start(peer, scratch.path())?;
@@ -113,6 +113,7 @@ pub fn run(
                     adapter,
                     prelude: &peer.prelude,
                     options,
+                    watch,
                     folder: folder.clone(),
                     number: number + 1,
                     registry: registry.as_deref(),
@@ -135,7 +136,7 @@ pub fn run(
             known,
             milliseconds: begin.elapsed().as_millis() as u64,
         };
-        done(&outcome)?;
+        watch.end(&format!("{}  {}", outcome.verdict.as_str(), outcome.case));
         outcomes.push(outcome);
     }
     Ok(outcomes)
@@ -150,7 +151,7 @@ pub(crate) fn version(
 ) -> Result<Option<String>> {
     let scratch = Scratch::new(scratch)?;
     let script = process::filled(&peer.version, &[("plimsoll", text(program))]);
-    let ended = process::run(&script, scratch.path(), limit)?;
+    let ended = process::run(&script, scratch.path(), limit, &Quiet)?;
     let line = ended.out.lines().map(str::trim).find(|line| !line.is_empty());
     Ok(line.filter(|_| ended.code == Some(0)).map(|line| {
         let line = process::shown(line);
@@ -207,6 +208,7 @@ pub(crate) struct Ground<'a> {
     adapter: &'a Adapter,
     prelude: &'a str,
     options: &'a Options,
+    watch: &'a dyn Watch,
     folder: PathBuf,
     number: usize,
     registry: Option<&'a str>,
@@ -287,7 +289,7 @@ impl Ground<'_> {
                 .fix("--registry HOST:PORT   says where it is"));
         }
         let script = process::filled(&format!("{} {template}", self.prelude), &places);
-        let ended = process::run(&script, &self.folder, self.options.limit)?;
+        let ended = process::run(&script, &self.folder, self.options.limit, self.watch)?;
         if ended.code == Some(127) {
             return Err(Error::new(Code::NotFound, "running the command of a case")
                 .found(ended.last_words())

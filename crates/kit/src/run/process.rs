@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use plimsoll_content::{Error, Result};
+use plimsoll_content::{Code, Error, Result, Watch};
 use rustix::process::{Pid, Signal, kill_process_group};
 
 /// How long between two looks at a process. A case takes longer than that.
@@ -64,8 +64,14 @@ pub(crate) fn quoted(word: &str) -> String {
 }
 
 /// Runs a script in a folder, with the folder `home` beside it as home, for
-/// at most that long. Whatever it leaves running is ended.
-pub(crate) fn run(script: &str, folder: &Path, limit: Duration) -> Result<Ended> {
+/// at most that long. Whatever it leaves running is ended, also when `watch`
+/// says to stop.
+pub(crate) fn run(
+    script: &str,
+    folder: &Path,
+    limit: Duration,
+    watch: &dyn Watch,
+) -> Result<Ended> {
     let (out, err) = (folder.join("stdout"), folder.join("stderr"));
     let mut child = start(script, folder, &out, &err)?;
     let begin = Instant::now();
@@ -76,6 +82,10 @@ pub(crate) fn run(script: &str, folder: &Path, limit: Duration) -> Result<Ended>
         }
         if begin.elapsed() > limit {
             break None;
+        }
+        if watch.interrupted() {
+            end(&mut child);
+            return Err(Error::new(Code::Interrupted, "running a case").found("a signal"));
         }
         std::thread::sleep(PAUSE);
     };

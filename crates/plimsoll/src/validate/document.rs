@@ -316,7 +316,7 @@ fn agree(said: &Platform, image: &Platform) -> bool {
     let (said, image) = (said.normalized(), image.normalized());
     said.os == image.os
         && said.architecture == image.architecture
-        && (!both || said.variant == image.variant)
+        && (!both || same(said.variant.as_ref(), image.variant.as_ref()))
         && same(said.os_version.as_ref(), image.os_version.as_ref())
 }
 

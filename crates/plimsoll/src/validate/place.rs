@@ -1,15 +1,15 @@
 //! Whole places: a layout by the letter, and everything that lies in it.
 
 use plimsoll_content::limits::Limits as DocumentLimits;
-use plimsoll_content::{Code, Descriptor, Digest, Error, MediaType, Result, Watch};
+use plimsoll_content::{Code, Descriptor, Digest, Error, Kind, MediaType, Result, Watch};
 use plimsoll_layer::Limits;
 use plimsoll_spec::annotations::REF_NAME;
-use plimsoll_spec::rules::{self, Finding, Kind, Level, table};
+use plimsoll_spec::rules::{self, Finding, Level, table};
 use plimsoll_store::{Frame, Layout};
 
-use super::{Check, Place, Report, validate};
-use crate::place::{Held, Home};
-use crate::reference::{Reference, Which};
+use super::{Check, Place, Report, Target};
+use crate::place::{Held, Home, Opened};
+use crate::reference::{At, Reference, Which};
 
 const HEADER: &str = "oci-layout";
 const INDEX: &str = "index.json";
@@ -33,17 +33,7 @@ impl Home {
             Reference::Store { .. } | Reference::Path(_) | Reference::Registry { .. } => false,
         };
         if !whole {
-            let opened = self.open(&reference)?;
-            return match opened.held() {
-                Held::Layout(_) => {
-                    let mut check = Check::new(opened.source(), limits, watch);
-                    check.layout = true;
-                    check.document(&opened.root, "", 0)?;
-                    check.report.digest = Some(opened.root.digest.clone());
-                    Ok(check.finish())
-                }
-                _ => validate(opened.source(), &opened.root, limits, watch),
-            };
+            return self.named(&reference, limits, watch);
         }
         let (held, ..) = self.hold_as(&reference, false)?;
         let Some(held) = held else {
@@ -53,7 +43,7 @@ impl Home {
         match &held {
             Held::Layout(layout) => {
                 let frame = layout.frame();
-                if matches!((&frame.header, &frame.index), (Ok(None), Ok(None))) && !frame.blobs {
+                if is_nothing(&frame) {
                     // The error says what the folder may be instead.
                     Layout::open_with(layout.path(), self.options())?;
                 }
@@ -76,7 +66,83 @@ impl Home {
     }
 }
 
+impl Home {
+    /// Checks one image of a place, with what the list of the place says
+    /// about it.
+    fn named(&self, reference: &Reference, limits: Limits, watch: &dyn Watch) -> Result<Report> {
+        let opened = match self.open(reference) {
+            Err(error) if error.kind() == Kind::Integrity || error.code() == Code::NotALayout => {
+                return self.unlisted(reference, limits, watch)?.ok_or(error);
+            }
+            other => other?,
+        };
+        let mut check = Check::new(opened.source(), limits, watch);
+        let frame = frame(opened.held());
+        check.layout = frame.is_some();
+        let target = check.document(&opened.root, "", 0)?;
+        if let Some(Ok(Some(index))) = frame.map(|frame| frame.index) {
+            let report = rules::validate_within(&index, rules::Kind::LayoutIndex, &self.limits());
+            check.listed(&opened, &report, &target);
+        }
+        check.report.digest = Some(opened.root.digest.clone());
+        Ok(check.finish())
+    }
+
+    /// What is wrong with the list of a layout that can not be read; `None` if
+    /// that is not what keeps the image from being found.
+    fn unlisted(
+        &self,
+        reference: &Reference,
+        limits: Limits,
+        watch: &dyn Watch,
+    ) -> Result<Option<Report>> {
+        if let Reference::Archive { at: At::Stream, .. } = reference {
+            return Ok(None);
+        }
+        let Some(held) = self.hold_as(reference, false)?.0 else { return Ok(None) };
+        let Some(frame) = frame(&held).filter(|frame| !is_nothing(frame)) else { return Ok(None) };
+        let mut check = Check::new(held.source(), limits, watch);
+        check.documents_of(frame, &self.limits())?;
+        let report = check.finish();
+        Ok((!report.valid).then_some(report))
+    }
+}
+
+/// Whether there is no part of a layout at all.
+fn is_nothing(frame: &Frame) -> bool {
+    matches!((&frame.header, &frame.index), (Ok(None), Ok(None))) && !frame.blobs
+}
+
+/// The parts of a layout, wherever it lies.
+fn frame(held: &Held) -> Option<Frame> {
+    match held {
+        Held::Layout(layout) => Some(layout.frame()),
+        Held::Archive(archive) => archive.frame(),
+        Held::Dir(_) | Held::Registry(_) => None,
+    }
+}
+
 impl Check<'_> {
+    /// What `index.json` says about the image that was named.
+    fn listed(&mut self, opened: &Opened, index: &rules::Report, target: &Target) {
+        let place = Place::file(INDEX);
+        let lead = index.leads.iter().find(|lead| {
+            let name = lead.descriptor.annotations.get(REF_NAME).map(String::as_str);
+            lead.descriptor.digest == opened.root.digest
+                && (opened.name().is_none() || opened.name() == name)
+        });
+        let Some(lead) = lead else { return };
+        let entry = format!("/manifests/{}", lead.position);
+        for finding in &index.findings {
+            let pointer = finding.pointer.as_deref().unwrap_or_default();
+            let rest = pointer.strip_prefix(&entry);
+            if rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/')) {
+                self.push(&place, finding);
+            }
+        }
+        self.entry(&place, &lead.descriptor, target, &entry, false);
+    }
+
     /// What a place without an index of its own lists.
     fn list(&mut self, held: &Held) -> Result<()> {
         let entries = held.catalog()?.into_entries();
@@ -91,23 +157,8 @@ impl Check<'_> {
 
     /// The two documents of a layout, and what the second leads to.
     fn frame(&mut self, frame: Frame, limits: &DocumentLimits) -> Result<()> {
-        self.layout = true;
-        if !frame.blobs {
-            let found = "no folder of blobs";
-            self.push(&Place::file(BLOBS), &Finding::of(&table::LA2, Code::NotALayout, found));
-        }
-        let place = Place::file(HEADER);
-        if let Some(bytes) = self.part(&place, frame.header, &table::LA4)? {
-            let report = rules::validate_within(&bytes, Kind::LayoutHeader, limits);
-            self.judged(&place, &report, bytes.len() as u64);
-            self.report.documents += 1;
-        }
+        let Some(report) = self.documents_of(frame, limits)? else { return Ok(()) };
         let place = Place::file(INDEX);
-        let Some(bytes) = self.part(&place, frame.index, &table::LA8)? else { return Ok(()) };
-        let report = rules::validate_within(&bytes, Kind::LayoutIndex, limits);
-        self.judged(&place, &report, bytes.len() as u64);
-        self.report.documents += 1;
-        self.report.bytes += bytes.len() as u64;
         let only = report.leads.len() == 1;
         for lead in &report.leads {
             let label = label(&lead.descriptor, lead.position, only);
@@ -117,6 +168,32 @@ impl Check<'_> {
             self.report.digest = only.then(|| lead.descriptor.digest.clone());
         }
         Ok(())
+    }
+
+    /// The two documents alone; gives what `index.json` is like.
+    fn documents_of(
+        &mut self,
+        frame: Frame,
+        limits: &DocumentLimits,
+    ) -> Result<Option<rules::Report>> {
+        self.layout = true;
+        if !frame.blobs {
+            let found = "no folder of blobs";
+            self.push(&Place::file(BLOBS), &Finding::of(&table::LA2, Code::NotALayout, found));
+        }
+        let place = Place::file(HEADER);
+        if let Some(bytes) = self.part(&place, frame.header, &table::LA4)? {
+            let report = rules::validate_within(&bytes, rules::Kind::LayoutHeader, limits);
+            self.judged(&place, &report, bytes.len() as u64);
+            self.report.documents += 1;
+        }
+        let place = Place::file(INDEX);
+        let Some(bytes) = self.part(&place, frame.index, &table::LA8)? else { return Ok(None) };
+        let report = rules::validate_within(&bytes, rules::Kind::LayoutIndex, limits);
+        self.judged(&place, &report, bytes.len() as u64);
+        self.report.documents += 1;
+        self.report.bytes += bytes.len() as u64;
+        Ok(Some(report))
     }
 
     fn part(

@@ -318,6 +318,40 @@ fn one_blob_under_two_sizes_is_found() {
 }
 
 #[test]
+fn an_image_that_is_named_is_judged_with_its_entry() {
+    let bench = Bench::new();
+    let (manifest, config) = bench.good();
+    let mut entry = bench.write(manifest, &config);
+    let named = |bench: &Bench| {
+        let report = support::validate_named(&bench.path(""), "v1").expect("a report");
+        report.findings.iter().filter_map(|one| one.rule).collect::<Vec<_>>()
+    };
+    assert_eq!(named(&bench), [""; 0]);
+    // What is wrong with other entries is not told.
+    let other = json!({"mediaType": "application/xml", "digest": "x+y:z", "size": 1});
+    entry["urls"] = json!(["a b"]);
+    bench.list(vec![other, entry.clone()]);
+    assert_eq!(named(&bench), ["DE11"]);
+    entry.as_object_mut().expect("a descriptor").remove("urls");
+    entry.as_object_mut().expect("a descriptor").remove("platform");
+    bench.list(vec![entry.clone()]);
+    assert_eq!(named(&bench), ["DE20"]);
+    // A list that can not be read is told by rule as well.
+    entry["size"] = json!(-1);
+    bench.list(vec![entry]);
+    assert_eq!(named(&bench), ["DE9"]);
+    bench.put("oci-layout", b"{}");
+    assert_eq!(named(&bench), ["LA6", "DE9"]);
+    bench.good();
+    bench.put("oci-layout", br#"{"imageLayoutVersion":"2.0.0"}"#);
+    assert_eq!(named(&bench), ["LA6"]);
+    bench.remove("oci-layout");
+    assert_eq!(named(&bench), ["LA4"]);
+    bench.put("oci-layout", br#"{"imageLayoutVersion":"1.0.0"}"#);
+    assert!(support::validate_named(&bench.path(""), "v2").is_err(), "there is no such name");
+}
+
+#[test]
 fn layouts_in_archives_are_judged_by_the_letter() {
     let bench = Bench::new();
     bench.good();

@@ -186,6 +186,12 @@ pub(crate) fn validate(layout: &Path) -> Result<Report> {
     Home::new(layout.join("no-store")).validate(&reference, Limits::default(), &Quiet)
 }
 
+pub(crate) fn validate_named(layout: &Path, name: &str) -> Result<Report> {
+    let which = Which::Name(name.to_owned());
+    let reference = Reference::Layout { path: layout.to_owned(), which };
+    Home::new(layout.join("no-store")).validate(&reference, Limits::default(), &Quiet)
+}
+
 pub(crate) fn validate_archive(file: &Path) -> Result<Report> {
     let at = At::File(file.to_owned());
     let reference = Reference::Archive { form: Some(Form::Oci), at, which: Which::Only };
