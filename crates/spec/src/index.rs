@@ -62,7 +62,8 @@ impl Default for Index {
     }
 }
 
-const MEMBERS: &[&str] = &[
+/// The members that have a meaning, in one kind of document or the other.
+pub(crate) const MEMBERS: &[&str] = &[
     "schemaVersion",
     "mediaType",
     "artifactType",

@@ -82,7 +82,8 @@ impl Manifest {
     }
 }
 
-const MEMBERS: &[&str] = &[
+/// The members that have a meaning, in one kind of document or the other.
+pub(crate) const MEMBERS: &[&str] = &[
     "schemaVersion",
     "mediaType",
     "artifactType",

@@ -9,6 +9,7 @@ use plimsoll_layer::apply::{Applier, Devices, Ids, Options};
 use plimsoll_layer::codec::{Decoder, Format};
 use plimsoll_layer::tar::Entries;
 use plimsoll_layer::{Check, Limits, Root};
+use plimsoll_spec::rules::{Level, layer_finding};
 use serde_json::Value;
 
 use super::engine::{members, values};
@@ -24,20 +25,6 @@ const SCRIPT: Duration = Duration::from_secs(30);
 
 /// The annotation that holds the name of an image in `index.json`.
 const NAME: &str = "org.opencontainers.image.ref.name";
-
-/// What no layer may have, by the names of findings: LY2, LY12, LY20, LY21,
-/// LY24, and what readers differ on.
-const BREAKS: &[&str] = &[
-    "duplicate-entry",
-    "file-as-folder",
-    "hardlink-to-folder",
-    "hardlink-to-nothing",
-    "whiteout-bare",
-    "whiteout-below-link",
-    "whiteout-folder",
-    "whiteout-not-empty",
-    "whiteout-unknown",
-];
 
 impl Ground<'_> {
     pub(super) fn builder(&self) -> Result<Judged> {
@@ -194,7 +181,7 @@ fn rules(blob: &[u8], format: Format, check: &mut Check) -> Result<()> {
     }
     let (_, mut findings) = entries.finish()?;
     findings.extend(check.end_layer());
-    match findings.iter().find(|finding| BREAKS.contains(&finding.name)) {
+    match findings.iter().find(|finding| layer_finding(finding.name).1 == Level::Error) {
         Some(finding) => Err(not_so("reading a layer", finding, "a layer by the rules")),
         None => Ok(()),
     }

@@ -60,8 +60,7 @@ struct Level {
     touched: bool,
     /// A handle for the second thread, once it makes files in here.
     shared: Option<Arc<OwnedFd>>,
-    /// How many files in a row were made by the other than this thread, or
-    /// by this.
+    /// Whose turn it is to make the files in here.
     turn: Turn,
 }
 

@@ -3,7 +3,7 @@
 use plimsoll_content::{Algorithm, Code, Descriptor, Digest, Error, Result};
 use plimsoll_layer::{Check as Sense, limits};
 use plimsoll_spec::LayerType;
-use plimsoll_spec::rules::{self, Level, Rule, table};
+use plimsoll_spec::rules::{self, Level};
 
 use super::users::Users;
 use super::{Check, Finding, Place, from};
@@ -72,7 +72,7 @@ impl Check<'_> {
 
     /// Something odd in a layer, by the rule it breaks.
     fn odd(&mut self, place: &Place<'_>, odd: &plimsoll_layer::Finding) {
-        let (rule, level, code) = meaning(odd.name);
+        let (rule, level, code) = rules::layer_finding(odd.name);
         let wanted = rule.map_or("", |rule| rule.text);
         let found = rules::Finding {
             rule,
@@ -85,28 +85,5 @@ impl Check<'_> {
             message: odd.to_string(),
             ..from(place, &found)
         });
-    }
-}
-
-/// The rule that is broken, how bad it is, and the code. What the specification
-/// leaves open is an error where readers make different trees of it.
-fn meaning(name: &str) -> (Option<&'static Rule>, Level, Code) {
-    use Code::{Layer, UnsafeEntry};
-    match name {
-        "duplicate-entry" => (Some(&table::LY2), Level::Error, Layer),
-        "duplicate-folder" => (Some(&table::LY2), Level::Warning, Layer),
-        "whiteout-not-empty" => (Some(&table::LY24), Level::Error, Layer),
-        "whiteout-unknown" => (Some(&table::LY21), Level::Error, Layer),
-        "whiteout-folder" => (Some(&table::LY21), Level::Error, UnsafeEntry),
-        "whiteout-bare" => (Some(&table::LY20), Level::Error, UnsafeEntry),
-        "hardlink-to-folder" | "hardlink-to-nothing" => {
-            (Some(&table::LY12), Level::Error, UnsafeEntry)
-        }
-        "whiteout-below-link" | "file-as-folder" => (None, Level::Error, UnsafeEntry),
-        "folder-implied" => (None, Level::Note, Layer),
-        _ if ["tar-", "gzip-", "zstd-"].iter().any(|start| name.starts_with(start)) => {
-            (Some(&table::LY1), Level::Warning, Layer)
-        }
-        _ => (None, Level::Warning, Layer),
     }
 }

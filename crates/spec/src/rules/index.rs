@@ -9,21 +9,10 @@ use super::manifest::{foreign, head};
 use super::{Level, annotations, table};
 use crate::annotations::{REF_NAME, is_ref_name};
 use crate::graph::{Node, Role};
+use crate::index::MEMBERS;
 
 static ENTRY: Place = Place { descriptor: &table::IX7, media_type: None };
 static SUBJECT: Place = Place { descriptor: &table::DE3, media_type: None };
-
-const MEMBERS: &[&str] = &[
-    "schemaVersion",
-    "mediaType",
-    "artifactType",
-    "manifests",
-    "subject",
-    "annotations",
-    "config",
-    "layers",
-    "fsLayers",
-];
 
 /// Judges an index; `layout` says that it is the `index.json` of one.
 pub(super) fn judge(judge: &mut Judge, tree: &Tree, layout: bool) {

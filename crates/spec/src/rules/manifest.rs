@@ -7,23 +7,12 @@ use super::descriptor::{self, Place};
 use super::judge::{Judge, is_object, own_type, text_of, value};
 use super::{Rule, annotations, table};
 use crate::graph::{Node, Role};
+use crate::manifest::MEMBERS;
 use crate::media_type::{self, LayerType};
 
 static CONFIG: Place = Place { descriptor: &table::MA10, media_type: Some(&table::MA16) };
 static LAYER: Place = Place { descriptor: &table::MA18, media_type: Some(&table::MA28) };
 static SUBJECT: Place = Place { descriptor: &table::DE3, media_type: None };
-
-const MEMBERS: &[&str] = &[
-    "schemaVersion",
-    "mediaType",
-    "artifactType",
-    "config",
-    "layers",
-    "subject",
-    "annotations",
-    "manifests",
-    "fsLayers",
-];
 
 /// Judges a manifest.
 pub(super) fn judge(judge: &mut Judge, tree: &Tree) {

@@ -16,6 +16,7 @@ mod config;
 mod descriptor;
 mod index;
 mod judge;
+mod layer;
 mod layout;
 mod manifest;
 mod platform;
@@ -32,6 +33,7 @@ use serde::Serialize;
 use crate::media_type;
 use judge::Judge;
 
+pub use layer::layer_finding;
 pub use report::{Finding, Findings, Image, Lead, Report};
 
 /// How bad it is to break a rule; the worst is first.
