@@ -10,7 +10,9 @@ mod error;
 pub mod header;
 mod link;
 mod name;
+pub mod query;
 mod range;
+mod route;
 mod url;
 
 pub use challenge::{Challenge, challenges};
@@ -18,5 +20,6 @@ pub use endpoint::{Address, Endpoint, Page};
 pub use error::{ErrorCode, ErrorDocument, ErrorEntry};
 pub use link::next;
 pub use name::{Host, Repository, Tag};
-pub use range::{ContentRange, UploadRange};
+pub use range::{ChunkRange, ContentRange, UploadRange, Wanted};
+pub use route::{Begin, Misroute, Part, Route};
 pub use url::{Scheme, Url, encoded};
