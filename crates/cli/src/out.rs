@@ -51,7 +51,7 @@ impl Style {
 /// What a verb prints, in the form that was asked for.
 pub(crate) struct Output {
     json: bool,
-    quiet: bool,
+    pub(crate) quiet: bool,
     pub(crate) style: Style,
 }
 
