@@ -59,7 +59,8 @@ pub struct Budget {
     /// How many blobs come in at once; others wait for a while.
     pub uploads: usize,
     /// How long a request may take to say what it wants, and a connection may
-    /// be open without one.
+    /// be open without one: clients of docker's kind let go of it after 90 s,
+    /// and must be the first to do so.
     pub head: Duration,
     /// How long nothing may come or go in the middle of a body.
     pub idle: Duration,
@@ -74,7 +75,7 @@ impl Default for Budget {
             manifest: 8 << 20,
             connections: 4096,
             uploads: 256,
-            head: Duration::from_secs(30),
+            head: Duration::from_mins(2),
             idle: Duration::from_mins(1),
             stop: Duration::from_secs(30),
         }

@@ -133,7 +133,9 @@ impl Access {
             let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
             // It comes back in a header: nothing may end the quotes.
             let host: String = host.chars().filter(|c| !"\"\\ ,".contains(*c)).collect();
-            let scheme = if secure { "https" } else { "http" };
+            // A proxy may have taken the encryption away.
+            let outside = headers.get("X-Forwarded-Proto").is_some_and(|proto| proto == "https");
+            let scheme = if secure || outside { "https" } else { "http" };
             let scope = match need {
                 Need::Login => String::new(),
                 Need::Registry => ",scope=\"registry:catalog:*\"".to_owned(),

@@ -1,6 +1,6 @@
 //! Manifests: end-3, end-7 and end-9 of the specification.
 
-use hyper::header::{ACCEPT, CONTENT_TYPE};
+use hyper::header::CONTENT_TYPE;
 use hyper::{Method, StatusCode};
 use plimsoll_content::limits::Limits;
 use plimsoll_content::{Algorithm, Code, Descriptor, Digest, Error, MediaType};
@@ -44,33 +44,15 @@ impl Asked<'_> {
         if known.filter_map(|known| known.to_str().ok()).any(|known| matches(known, &etag)) {
             return Ok(reply(StatusCode::NOT_MODIFIED));
         }
-        let mut reply = reply(StatusCode::OK);
-        if !self.accepts(&found.media_type) {
-            // There is one form of it, which is sent as it is; the client is
-            // told, and may know it all the same.
-            reply = reply.header("Vary", "Accept");
-        }
+        // There is one form of it, which is sent whatever the client accepts:
+        // another one would have another digest.
+        let reply = reply(StatusCode::OK);
         if self.parts.method == Method::HEAD {
             return Ok(reply.header("Content-Type", found.media_type.as_str()).length(found.size));
         }
         let bytes = storage.manifest_bytes(&name, &found).await.map_err(Refusal::fault)?;
         let bytes = bytes.ok_or_else(|| unknown(&address))?;
         Ok(reply.body(found.media_type.as_str(), Payload::bytes(bytes)))
-    }
-
-    /// Whether the client said that it takes that type, or said nothing.
-    fn accepts(&self, media_type: &MediaType) -> bool {
-        let mut accepted = self.parts.headers.get_all(ACCEPT).iter().peekable();
-        if accepted.peek().is_none() {
-            return true;
-        }
-        let texts = accepted.filter_map(|value| value.to_str().ok());
-        texts.flat_map(|text| text.split(',')).any(|one| {
-            let one = header::media_type(one);
-            one == media_type.as_str().to_ascii_lowercase()
-                || one == "*/*"
-                || one == "application/*"
-        })
     }
 
     async fn put(&mut self, name: Repository, address: Address, tags: Vec<Tag>) -> Replied {

@@ -91,6 +91,9 @@ fn tokens_are_good_for_what_they_were_asked_for() {
         "Bearer realm=\"http://{host}/auth/token\",service=\"{host}\",scope=\"repository:a/b:pull,push\""
     );
     assert_eq!(challenged.is(401).header("www-authenticate"), expected);
+    let proxied = registry.request("GET", "/v2/", &[("X-Forwarded-Proto", "https")], b"");
+    let realm = format!("Bearer realm=\"https://{host}/");
+    assert!(proxied.is(401).header("www-authenticate").starts_with(&realm));
     registry.token(None, &["repository:a/b:pull"]).refused(401, "UNAUTHORIZED");
     registry.token(Some(WRONG[0]), &["repository:a/b:pull"]).refused(401, "UNAUTHORIZED");
     let pull = bearer(&registry.token(Some(RIGHT), &["repository:a/b:pull"]));
