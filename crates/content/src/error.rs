@@ -111,8 +111,12 @@ codes! {
     Auth "E_AUTH" Denied,
     /// The connection would not be encrypted, and secrets or content could be read and changed on the way.
     PlainHttp "E_PLAIN_HTTP" Denied,
+    /// The settings of this machine forbid to speak to that registry or repository.
+    Blocked "E_BLOCKED" Denied,
     /// The other end can not be reached, broke off, stalled, or asks to come back later.
     Network "E_NETWORK" Unavailable,
+    /// The network would be needed, and `--offline` forbids it.
+    Offline "E_OFFLINE" Unavailable,
     /// What answered is no registry: a web page, as a rule of a proxy or a captive portal.
     NotARegistry "E_NOT_A_REGISTRY" Unavailable,
     /// The registry refused, or did not keep to the protocol.

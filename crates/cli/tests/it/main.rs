@@ -12,6 +12,7 @@ mod images;
 mod kills;
 mod kit;
 mod limits;
+mod names;
 mod old;
 mod places;
 mod registry;

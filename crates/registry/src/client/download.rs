@@ -5,22 +5,41 @@
 use std::io::{self, Read};
 use std::sync::Arc;
 
-use plimsoll_content::{Code, Descriptor, Error, Result};
+use plimsoll_content::{Code, Descriptor, Digest, Error, Result};
 
 use super::Client;
 use super::auth::Scope;
+use super::mirrors;
 use super::remote::Remote;
 use super::wire::{self, Answer, Method, Request};
-use crate::protocol::{ContentRange, Endpoint, Host, Url};
+use crate::protocol::{ContentRange, Endpoint, Host, Repository, Url};
 
 /// After so many bytes, a connection that breaks off counts as a new one.
 const PROGRESS: u64 = 1 << 20;
 
+/// A repository, as much of it as it takes to read from it.
+#[derive(Clone)]
+pub(super) struct Place {
+    pub(super) client: Arc<Client>,
+    pub(super) host: Host,
+    pub(super) name: Repository,
+    pub(super) scope: Scope,
+}
+
+impl Place {
+    fn url(&self, digest: &Digest) -> Result<Url> {
+        let endpoint = Endpoint::Blob(&self.name, digest);
+        self.client.online(|| format!("asking {} for {endpoint}", self.host))?;
+        let contact = self.client.contact(&self.host)?;
+        Ok(Url::new(contact.scheme, self.host.api(), endpoint.to_string()))
+    }
+}
+
 /// A blob that is being read.
 pub(super) struct Download {
-    client: Arc<Client>,
-    host: Host,
-    scope: Scope,
+    place: Place,
+    /// Where it goes on if it can not here.
+    behind: Option<Place>,
     url: Url,
     blob: Descriptor,
     at: u64,
@@ -33,11 +52,11 @@ pub(super) struct Download {
 impl Download {
     /// Asks for a blob from byte `from` on. `None` is one that is not there.
     pub(super) fn begin(remote: &Remote, blob: &Descriptor, from: u64) -> Result<Option<Self>> {
+        let place = remote.place();
         let mut download = Self {
-            client: Arc::clone(&remote.client),
-            host: remote.host.clone(),
-            scope: remote.pull.clone(),
-            url: remote.url(&Endpoint::Blob(&remote.name, &blob.digest))?,
+            url: place.url(&blob.digest)?,
+            place,
+            behind: remote.behind.clone(),
             blob: blob.clone(),
             at: from,
             body: None,
@@ -61,12 +80,17 @@ impl Download {
         if self.at > 0 {
             request = request.with("range", format!("bytes={}-", self.at));
         }
-        let answer = self.client.ask(&self.host, &self.scope, request)?;
+        let answer = self.place.client.ask(&self.place.host, &self.place.scope, request)?;
         match answer.status {
             200 | 206 => Ok(Some(answer)),
             404 => Ok(None),
             416 => Err(self.wrong_size(&answer.url, &format!("no byte {}", self.at))),
-            _ => Err(self.client.refusal(&self.host, &self.scope, answer, &self.doing())),
+            _ => Err(self.place.client.refusal(
+                &self.place.host,
+                &self.place.scope,
+                answer,
+                &self.doing(),
+            )),
         }
     }
 
@@ -113,7 +137,7 @@ impl Download {
 
     /// Goes on after a break, if it is worth while.
     fn resume(&mut self, error: Error) -> Result<()> {
-        let patience = self.client.wire.options().patience;
+        let patience = self.place.client.wire.options().patience;
         if self.at - self.mark >= PROGRESS {
             self.failed = 0;
         }
@@ -121,27 +145,45 @@ impl Download {
         let mut error = error;
         loop {
             if self.failed >= patience.retries || error.code() != Code::Network {
+                if !mirrors::stops(&error)
+                    && let Some(behind) = self.behind.take()
+                {
+                    // The next byte is the same everywhere: the digest sees to it.
+                    self.url = behind.url(&self.blob.digest)?;
+                    self.place = behind;
+                    self.failed = 0;
+                    match self.reopen() {
+                        Ok(body) => {
+                            self.body = Some(body);
+                            return Ok(());
+                        }
+                        Err(again) => error = again,
+                    }
+                    continue;
+                }
                 return Err(error.tried(format!(
                     "{} times from byte {}",
                     self.failed + 1,
                     self.at
                 )));
             }
-            self.client.wait(patience.pause.saturating_mul(1 << self.failed.min(8)))?;
+            self.place.client.wait(patience.pause.saturating_mul(1 << self.failed.min(8)))?;
             self.failed += 1;
-            let opened = match self.ask() {
-                Ok(None) => Err(Error::new(Code::NotFound, self.doing())
-                    .found(format!("nothing any more at {}", self.url))),
-                Ok(Some(answer)) => self.checked(answer),
-                Err(error) => Err(error),
-            };
-            match opened {
+            match self.reopen() {
                 Ok(body) => {
                     self.body = Some(body);
                     return Ok(());
                 }
                 Err(again) => error = again,
             }
+        }
+    }
+
+    fn reopen(&self) -> Result<Box<dyn Read + Send>> {
+        match self.ask()? {
+            None => Err(Error::new(Code::NotFound, self.doing())
+                .found(format!("nothing any more at {}", self.url))),
+            Some(answer) => self.checked(answer),
         }
     }
 }
@@ -152,7 +194,7 @@ impl Read for Download {
             if buffer.is_empty() {
                 return Ok(0);
             }
-            self.client.check()?;
+            self.place.client.check()?;
             let Some(body) = &mut self.body else { return Ok(0) };
             let broke = match body.read(buffer) {
                 Ok(0) if self.at < self.blob.size => Error::new(Code::Network, self.doing())

@@ -8,6 +8,7 @@ use plimsoll_content::Result;
 use plimsoll_content::limits::Limits;
 
 use super::credential::{Keyring, NoKeys};
+use super::trail::Trail;
 use crate::protocol::{Host, Scheme, Url};
 
 /// How a client works.
@@ -30,6 +31,10 @@ pub struct Options {
     pub limits: Limits,
     /// Whether somebody wants it all to end.
     pub interrupted: Option<Arc<AtomicBool>>,
+    /// Whether no socket may be opened.
+    pub offline: bool,
+    /// Where it is kept how names were resolved.
+    pub trail: Trail,
 }
 
 impl Default for Options {
@@ -43,6 +48,8 @@ impl Default for Options {
             patience: Patience::default(),
             limits: Limits::default(),
             interrupted: None,
+            offline: false,
+            trail: Trail::default(),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The client against a registry whose answers are spoilt.
 
 mod login;
+mod mirrors;
 mod pull;
 mod push;
 mod server;
