@@ -123,7 +123,7 @@ codes! {
     Registry "E_REGISTRY" Failed,
     /// Reading or writing failed.
     Io "E_IO" Failed,
-    /// The operation was interrupted from outside. Nothing half-written is left.
+    /// The operation was interrupted from outside. Nothing half-written is visible; a part of a large blob is kept for the next time.
     Interrupted "E_INTERRUPTED" Failed,
     /// The bytes do not have the digest that was announced.
     Digest "E_DIGEST" Integrity,

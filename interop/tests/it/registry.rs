@@ -301,7 +301,7 @@ fn settings_lead_us_where_they_lead_skopeo() {
     plimsoll.good(&["push", "oci:images:v1", &registry.at("wild/app:v1")]);
     let host = &registry.host;
     let settings = format!(
-        "unqualified-search-registries = ['{host}/mirror']\n[aliases]\nshort = 'name.test/org/app'\n\
+        "unqualified-search-registries = ['{host}']\n[aliases]\nshort = 'name.test/org/app'\n\
          [[registry]]\nprefix = 'name.test/org'\nlocation = '{host}/home'\ninsecure = true\n\
          [[registry.mirror]]\nlocation = '127.0.0.1:1/m'\ninsecure = true\n\
          [[registry.mirror]]\nlocation = '{host}/mirror'\ninsecure = true\n\

@@ -18,6 +18,7 @@ mod places;
 mod registry;
 mod repack;
 mod reproducible;
+mod resume;
 mod run;
 mod schema1;
 mod schemas;

@@ -9,6 +9,7 @@ use plimsoll_content::{Code, Descriptor, Digest, Error, Result};
 
 use super::Client;
 use super::auth::Scope;
+use super::lanes::Pieces;
 use super::mirrors;
 use super::remote::Remote;
 use super::wire::{self, Answer, Method, Request};
@@ -43,6 +44,8 @@ pub(super) struct Download {
     url: Url,
     blob: Descriptor,
     at: u64,
+    /// Where it ends: behind the blob, or behind a piece of it.
+    end: u64,
     body: Option<Box<dyn Read + Send>>,
     /// How often it broke off since `mark`.
     failed: u32,
@@ -50,8 +53,13 @@ pub(super) struct Download {
 }
 
 impl Download {
-    /// Asks for a blob from byte `from` on. `None` is one that is not there.
-    pub(super) fn begin(remote: &Remote, blob: &Descriptor, from: u64) -> Result<Option<Self>> {
+    /// Asks for a blob from byte `from` on: in pieces, if it is large and its
+    /// server gives parts. `None` is one that is not there.
+    pub(super) fn begin(
+        remote: &Remote,
+        blob: &Descriptor,
+        from: u64,
+    ) -> Result<Option<Box<dyn Read + Send>>> {
         let place = remote.place();
         let mut download = Self {
             url: place.url(&blob.digest)?,
@@ -59,6 +67,7 @@ impl Download {
             behind: remote.behind.clone(),
             blob: blob.clone(),
             at: from,
+            end: blob.size,
             body: None,
             failed: 0,
             mark: from,
@@ -66,9 +75,78 @@ impl Download {
         if from > blob.size {
             return Err(download.wrong_size(&download.url, &format!("byte {from}")));
         }
+        let lanes = remote.client.wire.options().lanes;
+        if lanes.count > 0 && blob.size - from >= lanes.least.max(lanes.piece + 1) {
+            download.end = from + lanes.piece;
+        }
         let Some(answer) = download.ask()? else { return Ok(None) };
+        if answer.status != 206 {
+            download.end = blob.size;
+        }
         download.body = Some(download.checked(answer)?);
-        Ok(Some(download))
+        Ok(Some(if download.end < blob.size {
+            Box::new(Pieces::new(download))
+        } else {
+            Box::new(download)
+        }))
+    }
+
+    /// All that follows this piece; nothing is asked yet.
+    pub(super) fn behind(&self) -> Self {
+        self.part(self.end, self.blob.size)
+    }
+
+    fn part(&self, at: u64, end: u64) -> Self {
+        Self {
+            place: self.place.clone(),
+            behind: self.behind.clone(),
+            url: self.url.clone(),
+            blob: self.blob.clone(),
+            at,
+            end,
+            body: None,
+            failed: 0,
+            mark: at,
+        }
+    }
+
+    /// Takes a piece of at most that length from the front.
+    pub(super) fn cut(&mut self, length: u64) -> Option<Self> {
+        if self.is_done() {
+            return None;
+        }
+        let end = self.end.min(self.at.saturating_add(length));
+        let piece = self.part(self.at, end);
+        self.at = end;
+        Some(piece)
+    }
+
+    pub(super) fn is_done(&self) -> bool {
+        self.at >= self.end
+    }
+
+    pub(super) fn client(&self) -> &Arc<Client> {
+        &self.place.client
+    }
+
+    /// Asks for what was not asked for yet.
+    pub(super) fn open(&mut self) -> Result<()> {
+        match self.reopen() {
+            Ok(body) => {
+                self.body = Some(body);
+                Ok(())
+            }
+            Err(error) => self.resume(error),
+        }
+    }
+
+    /// Reads all of it.
+    pub(super) fn whole(mut self) -> Result<Vec<u8>> {
+        self.open()?;
+        let mut bytes = Vec::with_capacity((self.end - self.at) as usize);
+        let doing = self.doing();
+        self.read_to_end(&mut bytes).map_err(|cause| Error::io(&doing, "in a piece", cause))?;
+        Ok(bytes)
     }
 
     fn doing(&self) -> String {
@@ -77,7 +155,9 @@ impl Download {
 
     fn ask(&self) -> Result<Option<Answer>> {
         let mut request = Request::new(Method::GET, self.url.clone());
-        if self.at > 0 {
+        if self.end < self.blob.size {
+            request = request.with("range", format!("bytes={}-{}", self.at, self.end - 1));
+        } else if self.at > 0 {
             request = request.with("range", format!("bytes={}-", self.at));
         }
         let answer = self.place.client.ask(&self.place.host, &self.place.scope, request)?;
@@ -196,12 +276,19 @@ impl Read for Download {
             }
             self.place.client.check()?;
             let Some(body) = &mut self.body else { return Ok(0) };
-            let broke = match body.read(buffer) {
-                Ok(0) if self.at < self.blob.size => Error::new(Code::Network, self.doing())
+            // Behind the blob, one byte too many is for the verifier to refuse.
+            let mut most = buffer.len();
+            if self.end < self.blob.size {
+                most = most.min(usize::try_from(self.end - self.at).unwrap_or(usize::MAX));
+                if most == 0 {
+                    return Ok(0);
+                }
+            }
+            let broke = match body.read(&mut buffer[..most]) {
+                Ok(0) if self.at < self.end => Error::new(Code::Network, self.doing())
                     .found(format!("the end after {} bytes", self.at))
                     .expected(format!("{} bytes", self.blob.size)),
                 Ok(length) => {
-                    // What is too much is for the verifier to refuse.
                     self.at += length as u64;
                     return Ok(length);
                 }

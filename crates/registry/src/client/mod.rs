@@ -9,6 +9,7 @@ mod auth;
 mod credential;
 mod download;
 mod exchange;
+mod lanes;
 mod lists;
 mod manifest;
 mod mirrors;
@@ -20,12 +21,13 @@ mod wire;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub use credential::{Credential, Keyring, NoKeys, Secret};
 pub use lists::fallback_tag;
 pub use mirrors::{Asked, Called};
-pub use options::{Certificates, Options, Patience, Proxies, Trust, WebTrust};
+pub use options::{Certificates, Lanes, Options, Patience, Proxies, Trust, WebTrust};
 pub use remote::Remote;
 pub use trail::{By, Resolution, Trail, Tried};
 
@@ -43,6 +45,8 @@ pub struct Client {
     warnings: Mutex<BTreeSet<String>>,
     /// Those who may speak to one more registry in the clear.
     lenient: Mutex<BTreeMap<Host, Arc<Self>>>,
+    /// How many pieces of large blobs are under way.
+    lanes: AtomicUsize,
 }
 
 impl Client {
@@ -54,6 +58,7 @@ impl Client {
             tokens: Mutex::default(),
             warnings: Mutex::default(),
             lenient: Mutex::default(),
+            lanes: AtomicUsize::new(0),
         })
     }
 

@@ -27,6 +27,8 @@ pub struct Options {
     pub proxies: Proxies,
     /// Budgets of time.
     pub patience: Patience,
+    /// How large blobs travel.
+    pub lanes: Lanes,
     /// The budgets for documents.
     pub limits: Limits,
     /// Whether somebody wants it all to end.
@@ -46,11 +48,30 @@ impl Default for Options {
             trust: Arc::new(WebTrust),
             proxies: Proxies::default(),
             patience: Patience::default(),
+            lanes: Lanes::default(),
             limits: Limits::default(),
             interrupted: None,
             offline: false,
             trail: Trail::default(),
         }
+    }
+}
+
+/// How one large blob travels over several connections, where its registry
+/// gives parts of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Lanes {
+    /// How many bytes make a blob large.
+    pub least: u64,
+    /// The length of a piece, which is held in memory.
+    pub piece: u64,
+    /// How many pieces may be under way, for all blobs together.
+    pub count: usize,
+}
+
+impl Default for Lanes {
+    fn default() -> Self {
+        Self { least: 64 << 20, piece: 8 << 20, count: 4 }
     }
 }
 
