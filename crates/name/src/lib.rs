@@ -7,16 +7,25 @@
 //! comes in from outside, and time is an argument; the crate compiles for
 //! `wasm32-unknown-unknown`.
 
+mod address;
+pub mod announcement;
+pub mod crypto;
 mod host;
 mod path;
+pub mod record;
 mod reference;
 pub mod suffix;
+mod template;
+pub mod time;
+pub mod tuf;
 
 use plimsoll_content::{Code, Error};
 
+pub use address::Address;
 pub use host::Host;
 pub use path::{Prefix, Repository, Tag};
 pub use reference::{Labels, Ref, Reference};
+pub use template::Template;
 
 /// The error of text that is not what it should be.
 fn bad(what: &str, text: &str, expected: &str) -> Error {
