@@ -151,6 +151,12 @@ codes! {
     Unrepresentable "E_UNREPRESENTABLE" Failed,
     /// Checks found violations. The report lists them.
     Invalid "E_INVALID" Integrity,
+    /// A document or record by which the owner of a domain says where names lead is wrong, or was there before and is gone.
+    Discovery "E_DISCOVERY" Naming,
+    /// A signed zone of names is refused: a signature, version, expiry or prefix is not what it must be.
+    Zone "E_ZONE" Naming,
+    /// A name resolves, and nobody vouches for it as strongly as the rules of this machine demand.
+    Assurance "E_ASSURANCE" Trust,
     /// This software broke a promise of its own. Please report it.
     Bug "E_BUG" Bug,
 }
