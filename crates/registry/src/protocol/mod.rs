@@ -5,9 +5,11 @@
 //! becomes a type that can not be wrong or an error.
 
 mod challenge;
+mod date;
 mod endpoint;
 mod error;
 pub mod header;
+mod image;
 mod link;
 mod name;
 pub mod query;
@@ -16,8 +18,10 @@ mod route;
 mod url;
 
 pub use challenge::{Challenge, challenges};
+pub use date::http_date;
 pub use endpoint::{Address, Endpoint, Page};
 pub use error::{ErrorCode, ErrorDocument, ErrorEntry};
+pub use image::Image;
 pub use link::next;
 pub use name::{Host, Repository, Tag};
 pub use range::{ChunkRange, ContentRange, UploadRange, Wanted};

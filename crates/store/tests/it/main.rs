@@ -10,6 +10,7 @@ mod hostile;
 mod legacy;
 mod listing;
 mod processes;
+mod resume;
 mod select;
 mod space;
 mod staged;
