@@ -122,7 +122,7 @@ impl Upload {
     /// What has come so far, from the beginning; what is written next goes
     /// behind it all the same.
     pub fn content(&self) -> Result<Unverified<'static>> {
-        let file = self.file.as_ref().map(TemporaryFile::reader).unwrap_or_else(gone);
+        let file = self.file.as_ref().map_or_else(gone, TemporaryFile::reader);
         let file = file.map_err(|cause| Error::io("reading", "an upload", cause))?;
         Ok(Unverified::new(Positioned { file, at: 0 }))
     }
