@@ -15,7 +15,7 @@ pub(crate) struct Progress {
     mode: ProgressMode,
     quiet: bool,
     bar: Mutex<Option<ProgressBar>>,
-    interrupted: Arc<AtomicBool>,
+    pub(crate) interrupted: Arc<AtomicBool>,
 }
 
 impl Progress {
