@@ -187,6 +187,9 @@ pub(crate) enum Verb {
     Pull(verbs::pull::Args),
     /// Bring an image into a registry
     Push(verbs::push::Args),
+    /// Bring many images to their places, as a file says
+    #[command(visible_alias = "sync")]
+    Mirror(verbs::mirror::Args),
     /// Keep a login for a registry
     Login(verbs::login::Args),
     /// Forget the login for a registry

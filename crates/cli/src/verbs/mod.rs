@@ -23,6 +23,7 @@ pub(crate) mod load;
 pub(crate) mod login;
 pub(crate) mod logout;
 pub(crate) mod ls;
+pub(crate) mod mirror;
 pub(crate) mod pack;
 pub(crate) mod process;
 pub(crate) mod pull;
@@ -54,6 +55,7 @@ pub(crate) fn dispatch(verb: Verb, context: &Context) -> Result<u8> {
         Verb::Copy(args) => copy::run(args, context),
         Verb::Pull(args) => pull::run(&args, context),
         Verb::Push(args) => push::run(&args, context),
+        Verb::Mirror(args) => mirror::run(&args, context),
         Verb::Login(args) => login::run(&args, context),
         Verb::Logout(args) => logout::run(&args, context),
         Verb::Convert(args) => convert::run(args, context),

@@ -12,6 +12,7 @@ mod images;
 mod kills;
 mod kit;
 mod limits;
+mod mirror;
 mod names;
 mod old;
 mod places;
