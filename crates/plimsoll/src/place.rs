@@ -1,7 +1,7 @@
 //! Places: where the images of a reference lie, to be read and written.
 
 mod held;
-mod registry;
+pub(crate) mod registry;
 mod target;
 
 use std::fs::File;

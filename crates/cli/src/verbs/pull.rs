@@ -43,6 +43,9 @@ pub(crate) struct Args {
 
     #[command(flatten)]
     sync: SyncArg,
+
+    #[command(flatten)]
+    trust: crate::verbs::trust::VerifyArgs,
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<u8> {
@@ -55,7 +58,8 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<u8> {
     if let Some(directory) = &args.unpack {
         let platform = PlatformArg { platform: args.platform.clone() };
         let (ids, sync) = (args.ids.clone(), args.sync);
-        let plain = unpack::Args::plain(args.from.clone(), directory.clone(), platform, ids, sync);
+        let (from, to) = (args.from.clone(), directory.clone());
+        let plain = unpack::Args::plain(from, to, platform, ids, sync, args.trust.clone());
         return unpack::run(&plain, context);
     }
     let name = match (&args.name, which) {
@@ -76,6 +80,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<u8> {
     let options = Options {
         platform: args.platform.clone(),
         referrers: args.referrers,
+        gate: args.trust.gate(context)?,
         ..Options::default()
     };
     let from = std::slice::from_ref(&args.from);

@@ -61,7 +61,11 @@ pub(super) fn copy(
             continue;
         };
         let source = held.source();
-        for entry in chosen(&held, &which, options.all)? {
+        let mut entries = chosen(&held, &which, options.all)?;
+        if let Some(gate) = &options.gate {
+            entries = super::admit(gate, &held, from, entries, options.platform.as_ref())?;
+        }
+        for entry in entries {
             let image = only(source, &entry.descriptor, options.platform.as_ref(), 0)?;
             let mut converter = Converter::new(source, &target, &form, watch);
             let new = converter
