@@ -2,7 +2,7 @@
 
 mod held;
 mod names;
-mod registry;
+pub(crate) mod registry;
 mod target;
 
 use std::collections::BTreeMap;

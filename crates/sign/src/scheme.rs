@@ -31,6 +31,8 @@ pub struct Candidate {
     pub annotations: Annotations,
     /// Where it was found, for people.
     pub place: String,
+    /// Why its bytes could not be had, if they could not.
+    pub broken: Option<String>,
 }
 
 /// The content that signatures are to be about.
@@ -269,6 +271,7 @@ pub fn verify_blob(
         bytes: bundle.into(),
         annotations: Annotations::new(),
         place: String::new(),
+        broken: None,
     };
     let subject = Subject { descriptor: artifact.clone(), bytes, asked: Asked::default() };
     let trusted = [Trusted { name: key.fingerprint(), key: TrustedKey::Public(key.clone()) }];

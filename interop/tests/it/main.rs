@@ -19,4 +19,5 @@ mod rules;
 mod run;
 mod scale;
 mod serve;
+mod signatures;
 mod writers;

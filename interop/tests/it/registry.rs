@@ -9,14 +9,14 @@ use std::time::Duration;
 use plimsoll_interop::{Program, Scratch, peer, peers, run, shell};
 
 /// A registry that ends with this.
-struct Registry {
+pub(crate) struct Registry {
     child: Child,
-    host: String,
+    pub(crate) host: String,
 }
 
 impl Registry {
     /// Starts one; `None` has said `SKIP`.
-    fn start(scratch: &Scratch) -> Option<Self> {
+    pub(crate) fn start(scratch: &Scratch) -> Option<Self> {
         Self::start_with(scratch, "", "")
     }
 

@@ -37,6 +37,9 @@ pub(crate) struct Args {
 
     #[command(flatten)]
     sync: crate::args::SyncArg,
+
+    #[command(flatten)]
+    trust: crate::verbs::trust::VerifyArgs,
 }
 
 #[derive(Serialize)]
@@ -47,8 +50,10 @@ struct Report {
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<u8> {
-    let opened = context.home.open(&args.image)?;
-    let image = Image::open(opened.source(), &opened.root, args.platform.platform.as_ref())?;
+    let wanted = args.platform.platform.as_ref();
+    let (opened, root) =
+        context.home.admit(&args.image, args.trust.gate(context)?.as_ref(), wanted)?;
+    let image = Image::open(opened.source(), &root, wanted)?;
     let mut options = args.process.bundle_options();
     options.durability = args.sync.durability();
     options.apply.limits = context.limits.layers;

@@ -29,6 +29,9 @@ pub(crate) struct Args {
     /// Also push what is about the image, to any depth: signatures, bills of materials
     #[arg(long)]
     referrers: bool,
+
+    #[command(flatten)]
+    trust: crate::verbs::trust::VerifyArgs,
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<u8> {
@@ -47,6 +50,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<u8> {
     let options = Options {
         platforms: args.platform.clone(),
         referrers: args.referrers,
+        gate: args.trust.gate(context)?,
         ..Options::default()
     };
     let from = std::slice::from_ref(&args.from);

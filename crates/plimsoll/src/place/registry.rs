@@ -115,8 +115,12 @@ pub(super) fn catalog(remote: &Remote) -> Result<Catalog> {
     Ok(Catalog::new("docker://", format!("{}/{}", remote.host(), remote.name()), list))
 }
 
-/// What the registry lists about its manifests.
-pub(super) struct Listed<'a>(pub(super) &'a Remote);
+/// What the registry lists about its manifests; `pages` is how long a list may
+/// be, if not as long as any.
+pub(crate) struct Listed<'a> {
+    pub(crate) remote: &'a Remote,
+    pub(crate) pages: Option<usize>,
+}
 
 impl About for Listed<'_> {
     fn to(&self, subject: &Descriptor) -> Result<Vec<Descriptor>> {
@@ -124,7 +128,10 @@ impl About for Listed<'_> {
         if !Node::is_document(&subject.media_type) {
             return Ok(Vec::new());
         }
-        let mut about = self.0.referrers(&subject.digest)?;
+        let mut about = match self.pages {
+            None => self.remote.referrers(&subject.digest)?,
+            Some(pages) => self.remote.referrers_within(&subject.digest, pages)?,
+        };
         about.sort_by(|one, other| one.digest.cmp(&other.digest));
         about.dedup_by(|one, other| one.digest == other.digest);
         Ok(about)
@@ -134,8 +141,8 @@ impl About for Listed<'_> {
         if !Node::is_document(&subject.media_type) {
             return Ok(Vec::new());
         }
-        let tags = self.0.digest_tags(&subject.digest)?;
-        tags.iter().enumerate().map(|(at, tag)| entry(self.0, at, tag.as_str())).collect()
+        let tags = self.remote.digest_tags(&subject.digest)?;
+        tags.iter().enumerate().map(|(at, tag)| entry(self.remote, at, tag.as_str())).collect()
     }
 }
 

@@ -236,6 +236,76 @@ pub fn write(keys: &[(String, PublicKey)], scopes: &[String]) -> serde_json::Val
     serde_json::json!({"version": VERSION, "default": "reject", "keys": known, "rules": rules})
 }
 
+/// The same policy in our form.
+///
+/// Errors with [`Code::Unrepresentable`] if it asks for something that this form
+/// can not say.
+pub fn of(policy: &Policy) -> Result<serde_json::Value> {
+    let mut keys = serde_json::Map::new();
+    let mut rules = Vec::new();
+    for rule in &policy.rules {
+        let require = rule.require.iter().map(|one| said(one, &mut keys));
+        let require = require.collect::<Result<Vec<_>>>()?;
+        rules.push(serde_json::json!({"scope": rule.scope.to_string(), "require": require}));
+    }
+    let default = match policy.default[..] {
+        [Requirement::Accept] => "accept",
+        [Requirement::Reject] => "reject",
+        ref others => {
+            let require = others.iter().map(|one| said(one, &mut keys));
+            let require = require.collect::<Result<Vec<_>>>()?;
+            rules.push(serde_json::json!({"scope": "*", "require": require}));
+            "reject"
+        }
+    };
+    Ok(serde_json::json!({"version": VERSION, "default": default, "keys": keys, "rules": rules}))
+}
+
+fn said(
+    requirement: &Requirement,
+    keys: &mut serde_json::Map<String, serde_json::Value>,
+) -> Result<serde_json::Value> {
+    let can_not = |found: String| {
+        Err(Error::new(Code::Unrepresentable, "writing a trust.json")
+            .found(found)
+            .expected("keys, and names that are any, of the repository, or exact"))
+    };
+    let signed = match requirement {
+        Requirement::Accept => return Ok(serde_json::json!({"kind": "accept"})),
+        Requirement::Reject => return Ok(serde_json::json!({"kind": "reject"})),
+        Requirement::Unsupported(what) => return can_not(what.clone()),
+        Requirement::Signed(signed) => signed,
+    };
+    let name = match &signed.name {
+        NameRule::Any => "any",
+        NameRule::Location => "location",
+        NameRule::Repository => "repository",
+        NameRule::Exact => "exact",
+        other => return can_not(format!("the name rule {other:?}")),
+    };
+    let mut of = Vec::new();
+    for trusted in &signed.of {
+        let TrustedKey::Public(key) = &trusted.key;
+        let known = keys.iter().find(|(_, value)| value["pem"] == key.to_pem().as_str());
+        let called = match known {
+            Some((called, _)) => called.clone(),
+            None => {
+                let called = format!("key-{}", keys.len() + 1);
+                keys.insert(called.clone(), serde_json::json!({"pem": key.to_pem()}));
+                called
+            }
+        };
+        of.push(format!("key:{called}"));
+    }
+    Ok(serde_json::json!({
+        "kind": "signature",
+        "threshold": signed.threshold,
+        "of": of,
+        "forms": signed.forms,
+        "name": name,
+    }))
+}
+
 /// Public keys in PEM, of a file that may hold several.
 pub fn keys(what: &str, pem: &str) -> Result<Vec<PublicKey>> {
     text::pem_blocks(what, pem)?
