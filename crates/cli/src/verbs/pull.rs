@@ -46,7 +46,8 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<u8> {
-    let Reference::Registry { host, repository: Some(repository), which } = &args.from else {
+    let from = context.home.in_registry(&args.from)?;
+    let Reference::Registry { host, repository: Some(repository), which } = &from else {
         return Err(Error::new(Code::Reference, format!("pulling {}", args.from))
             .found("a place on this machine, or a registry without a repository")
             .expected("an image in a registry: docker://HOST/REPOSITORY[:TAG|@DIGEST]")
@@ -55,7 +56,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<u8> {
     if let Some(directory) = &args.unpack {
         let platform = PlatformArg { platform: args.platform.clone() };
         let (ids, sync) = (args.ids.clone(), args.sync);
-        let plain = unpack::Args::plain(args.from.clone(), directory.clone(), platform, ids, sync);
+        let plain = unpack::Args::plain(from.clone(), directory.clone(), platform, ids, sync);
         return unpack::run(&plain, context);
     }
     let name = match (&args.name, which) {
@@ -78,7 +79,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<u8> {
         referrers: args.referrers,
         ..Options::default()
     };
-    let from = std::slice::from_ref(&args.from);
+    let from = std::slice::from_ref(&from);
     let report = copy::copy(&context.home, from, &to, &options, &context.watch)?;
     super::copy::print("pull", &report, false, context)?;
     Ok(0)
