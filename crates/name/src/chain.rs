@@ -160,22 +160,47 @@ impl Resolver<'_> {
     /// than the rules demand.
     pub fn resolve(&self, name: &Reference, platform: Option<&Platform>) -> Result<Resolution> {
         let counted = Counted::new(self.lookup);
-        let chain = Chain { lookup: &counted, name, ..Chain::of(self, name) };
-        let resolution =
-            chain.resolve(platform).map_err(|error| error.context(format!("resolving {name}")))?;
+        let chain = Chain { lookup: &counted, ..Chain::of(self, name) };
+        let found =
+            chain.resolve(platform).and_then(|found| found.ok_or_else(|| chain.absent(None)));
+        let found = found.map_err(|error| error.context(format!("resolving {name}")))?;
+        self.enough(name, found, &counted)
+    }
+
+    /// Refuses what is vouched for more weakly than the rules demand.
+    fn enough(
+        &self,
+        name: &Reference,
+        found: Resolution,
+        cost: &Counted<'_>,
+    ) -> Result<Resolution> {
         let (minimum, from) = self.rules.minimum(name);
-        if resolution.assurance < minimum {
+        if found.assurance < minimum {
             return Err(Error::new(Code::Assurance, format!("resolving {name}"))
-                .found(format!("assurance {}", resolution.assurance))
+                .found(format!("assurance {}", found.assurance))
                 .expected(format!("at least {minimum}, as {from} demands")));
         }
-        Ok(Resolution { cost: (counted.requests(), counted.bytes()), ..resolution })
+        Ok(Resolution { cost: (cost.requests(), cost.bytes()), ..found })
+    }
+
+    /// The same, unless only the registry at the host could say it: that is
+    /// `None`, and it was not asked.
+    pub fn discover(
+        &self,
+        name: &Reference,
+        platform: Option<&Platform>,
+    ) -> Result<Option<Resolution>> {
+        let counted = Counted::new(self.lookup);
+        let chain = Chain { lookup: &counted, registries: false, ..Chain::of(self, name) };
+        let found =
+            chain.resolve(platform).map_err(|error| error.context(format!("resolving {name}")))?;
+        found.map(|found| self.enough(name, found, &counted)).transpose()
     }
 
     /// All images under a name.
     pub fn list(&self, name: &Reference) -> Result<Repository> {
         let counted = Counted::new(self.lookup);
-        let chain = Chain { lookup: &counted, name, ..Chain::of(self, name) };
+        let chain = Chain { lookup: &counted, ..Chain::of(self, name) };
         chain.list().map_err(|error| error.context(format!("resolving {name}")))
     }
 }
@@ -187,6 +212,8 @@ struct Chain<'a> {
     now: Time,
     freshness: Freshness,
     name: &'a Reference,
+    /// Whether the registry at the host is asked.
+    registries: bool,
 }
 
 impl<'a> Chain<'a> {
@@ -198,6 +225,7 @@ impl<'a> Chain<'a> {
             now: resolver.now,
             freshness: resolver.freshness,
             name,
+            registries: true,
         }
     }
 
@@ -205,14 +233,15 @@ impl<'a> Chain<'a> {
         self.freshness != Freshness::Online
     }
 
-    fn resolve(&self, platform: Option<&Platform>) -> Result<Resolution> {
+    /// `None` is a name of which nothing is said.
+    fn resolve(&self, platform: Option<&Platform>) -> Result<Option<Resolution>> {
         self.rules.check(self.name)?;
         let which = self.which()?;
         if let Some(digest) = &self.name.digest {
             return self.by_digest(digest, &which, platform);
         }
-        let step = self.step(Some(&which))?.ok_or_else(|| self.absent(None))?;
-        self.choose(step, &which, platform)
+        let step = self.step(Some(&which))?;
+        step.map(|step| self.choose(step, &which, platform)).transpose()
     }
 
     fn which(&self) -> Result<Ref> {
@@ -271,7 +300,7 @@ impl<'a> Chain<'a> {
         digest: &Digest,
         which: &Ref,
         platform: Option<&Platform>,
-    ) -> Result<Resolution> {
+    ) -> Result<Option<Resolution>> {
         let step = match self.step(self.name.which.as_ref()) {
             Ok(step) => step,
             // The host may be gone and the content elsewhere.
@@ -303,6 +332,7 @@ impl<'a> Chain<'a> {
                     (None, found)
                 }
             }
+            None if !self.registries => return Ok(None),
             None => (None, Found::new(Assurance::Digest, Way::Digest)),
         };
         let descriptor = match descriptor {
@@ -312,7 +342,7 @@ impl<'a> Chain<'a> {
         found.assurance = Assurance::Digest;
         found.way = Way::Digest;
         found.notes.extend(notes);
-        self.choose(Step::One(descriptor, found), which, platform)
+        self.choose(Step::One(descriptor, found), which, platform).map(Some)
     }
 
     /// The descriptor of a manifest of which only the digest is known.

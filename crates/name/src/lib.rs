@@ -12,6 +12,7 @@ pub mod announcement;
 mod assurance;
 pub mod chain;
 pub mod crypto;
+pub mod dns;
 mod host;
 pub mod listing;
 pub mod lock;

@@ -92,7 +92,9 @@ impl Chain<'_> {
                     .expected("the one whose root is pinned"));
             }
         }
-        let found = |way| Found { notes: notes.clone(), ..Found::new(Assurance::Tls, way) };
+        let level =
+            if self.lookup.is_insecure(host) { Assurance::Insecure } else { Assurance::Tls };
+        let found = |way| Found { notes: notes.clone(), ..Found::new(level, way) };
         if let Some((got, said)) = &engines {
             let (refs, cas, rest) = match said.route(host, self.name.path.as_str()) {
                 Some((route, rest)) if !route.ref_engines.is_empty() => {
@@ -131,6 +133,9 @@ impl Chain<'_> {
             }
         }
         // 6. The registry at the host.
+        if !self.registries {
+            return Ok(None);
+        }
         if self.offline() {
             return Err(self.unknown_offline());
         }
@@ -141,9 +146,6 @@ impl Chain<'_> {
             // Which image is meant is told later, or all of them are.
             let mut found = found(Way::Registry);
             found.registries.push((host.clone(), self.name.path.to_string()));
-            if self.lookup.is_insecure(host) {
-                found.assurance = Assurance::Insecure;
-            }
             if self.name.digest.is_some() {
                 return Ok(Some(Step::Listing(
                     Document::new(Listing::new(Vec::new(), Vec::new()))?,
