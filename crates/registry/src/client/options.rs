@@ -1,5 +1,7 @@
 //! What a client is told: budgets of time, whom to trust, which way to go.
 
+use core::net::SocketAddr;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -37,6 +39,8 @@ pub struct Options {
     pub offline: bool,
     /// Where it is kept how names were resolved.
     pub trail: Trail,
+    /// Hosts whose addresses are set here, and not asked of the DNS.
+    pub hosts: BTreeMap<String, SocketAddr>,
 }
 
 impl Default for Options {
@@ -53,6 +57,7 @@ impl Default for Options {
             interrupted: None,
             offline: false,
             trail: Trail::default(),
+            hosts: BTreeMap::new(),
         }
     }
 }
