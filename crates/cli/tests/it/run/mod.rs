@@ -1,5 +1,7 @@
 //! Images that run: the same in the embedded runtime as in others.
 
+mod flags;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -9,9 +11,16 @@ use crate::support::{Done, Sandbox};
 
 const BUSYBOX: &str = "/bin/busybox";
 
+/// What the image has of it.
+const TOOLS: &[&str] = &[
+    "sh", "id", "env", "pwd", "cat", "ls", "sleep", "true", "kill", "touch", "stat", "grep",
+    "echo", "mkdir", "head", "tail", "tty", "stty", "hostname", "wc", "mknod", "mount", "readlink",
+    "wget", "route", "dd", "find", "cp", "ln", "rm", "chown", "umount",
+];
+
 /// A small root filesystem with a user, groups and a shell; `None` with the
 /// reason printed where there is no static busybox or no namespaces.
-fn image(sandbox: &Sandbox, more: &[&str]) -> Option<()> {
+pub(crate) fn image(sandbox: &Sandbox, more: &[&str]) -> Option<()> {
     if !is_static(Path::new(BUSYBOX)) {
         eprintln!("SKIP running images: there is no static {BUSYBOX}");
         return None;
@@ -21,9 +30,7 @@ fn image(sandbox: &Sandbox, more: &[&str]) -> Option<()> {
         fs::create_dir_all(root.join(folder)).expect("made");
     }
     fs::copy(BUSYBOX, root.join("bin/busybox")).expect("copied");
-    for name in
-        ["sh", "id", "env", "pwd", "cat", "ls", "sleep", "true", "kill", "touch", "stat", "grep"]
-    {
+    for name in TOOLS {
         std::os::unix::fs::symlink("busybox", root.join("bin").join(name)).expect("linked");
     }
     sandbox.write(
@@ -35,11 +42,7 @@ fn image(sandbox: &Sandbox, more: &[&str]) -> Option<()> {
         "root:x:0:\napp:x:1000:\nextra:x:2000:app\nextra2:x:2001:root,app\n",
     );
     fs::set_permissions(root.join("tmp"), fs::Permissions::from_mode(0o1777)).expect("mode");
-    let words: Vec<_> = ["pack", "root", "oci:images:app", "--owner", "0:0"]
-        .into_iter()
-        .chain(more.iter().copied())
-        .collect();
-    sandbox.ok(&words);
+    packed(sandbox, more);
     let done = sandbox.run(&["run", "oci:images:app", "--", "/bin/true"]);
     if done.stderr.contains("E_USERNS") {
         eprintln!("SKIP running images: {}", done.stderr);
@@ -48,10 +51,29 @@ fn image(sandbox: &Sandbox, more: &[&str]) -> Option<()> {
     Some(())
 }
 
+/// Packs the root filesystem, as it is by now.
+pub(crate) fn packed(sandbox: &Sandbox, more: &[&str]) {
+    let words: Vec<_> = ["pack", "root", "oci:images:app", "--owner", "0:0"]
+        .into_iter()
+        .chain(more.iter().copied())
+        .collect();
+    sandbox.ok(&words);
+}
+
+/// Whether a program needs no loader: no segment of it names one (PT_INTERP).
 fn is_static(path: &Path) -> bool {
-    fs::read(path).is_ok_and(|bytes| {
-        bytes.starts_with(b"\x7fELF") && !bytes.windows(9).any(|w| w == b"ld-linux-")
-    })
+    const INTERPRETER: u32 = 3;
+    let Ok(bytes) = fs::read(path) else { return false };
+    let number = |at: usize, length: usize| {
+        let mut number = [0; 8];
+        number[..length].copy_from_slice(&bytes[at..at + length]);
+        u64::from_le_bytes(number) as usize
+    };
+    if !bytes.starts_with(b"\x7fELF\x02\x01") {
+        return false;
+    }
+    let (first, size, count) = (number(32, 8), number(54, 2), number(56, 2));
+    (0..count).all(|n| number(first + n * size, 4) as u32 != INTERPRETER)
 }
 
 #[test]
@@ -91,8 +113,9 @@ fn exit_codes_are_dockers() {
     for (code, words) in [
         (0, &["/bin/true"][..]),
         (42, &["sh", "-c", "exit 42"]),
-        (143, &["sh", "-c", "kill -TERM $$; sleep 5"]),
-        (137, &["sh", "-c", "kill -KILL $$"]),
+        // Process 1 can not be ended by its own kind, so these are further ones.
+        (143, &["sh", "-c", "sh -c 'kill -TERM $$'; exit $?"]),
+        (137, &["sh", "-c", "sh -c 'kill -KILL $$'; exit $?"]),
         (127, &["/bin/nothing"]),
         (127, &["nothing"]),
         (126, &["/etc/passwd"]),
@@ -213,7 +236,7 @@ fn whiteouts_of_upper_layers_count_when_running() {
         ]);
         assert_eq!(
             (done.stdout.as_str(), done.code),
-            ("top\nmotd\npasswd\n1777\n", 0),
+            ("top\nhostname\nhosts\nmotd\npasswd\n1777\n", 0),
             "{}",
             done.stderr
         );
