@@ -1,15 +1,14 @@
 //! Images that run: the same in the embedded runtime as in others.
 
+#[path = "../../common/busybox.rs"]
+mod busybox;
 mod flags;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::support::{Done, Sandbox};
-
-const BUSYBOX: &str = "/bin/busybox";
 
 /// What the image has of it.
 const TOOLS: &[&str] = &[
@@ -21,15 +20,12 @@ const TOOLS: &[&str] = &[
 /// A small root filesystem with a user, groups and a shell; `None` with the
 /// reason printed where there is no static busybox or no namespaces.
 pub(crate) fn image(sandbox: &Sandbox, more: &[&str]) -> Option<()> {
-    if !is_static(Path::new(BUSYBOX)) {
-        eprintln!("SKIP running images: there is no static {BUSYBOX}");
-        return None;
-    }
+    let busybox = busybox::path()?;
     let root = sandbox.path("root");
     for folder in ["bin", "etc", "tmp", "home/app"] {
         fs::create_dir_all(root.join(folder)).expect("made");
     }
-    fs::copy(BUSYBOX, root.join("bin/busybox")).expect("copied");
+    fs::copy(busybox, root.join("bin/busybox")).expect("copied");
     for name in TOOLS {
         std::os::unix::fs::symlink("busybox", root.join("bin").join(name)).expect("linked");
     }
@@ -58,22 +54,6 @@ pub(crate) fn packed(sandbox: &Sandbox, more: &[&str]) {
         .chain(more.iter().copied())
         .collect();
     sandbox.ok(&words);
-}
-
-/// Whether a program needs no loader: no segment of it names one (PT_INTERP).
-fn is_static(path: &Path) -> bool {
-    const INTERPRETER: u32 = 3;
-    let Ok(bytes) = fs::read(path) else { return false };
-    let number = |at: usize, length: usize| {
-        let mut number = [0; 8];
-        number[..length].copy_from_slice(&bytes[at..at + length]);
-        u64::from_le_bytes(number) as usize
-    };
-    if !bytes.starts_with(b"\x7fELF\x02\x01") {
-        return false;
-    }
-    let (first, size, count) = (number(32, 8), number(54, 2), number(56, 2));
-    (0..count).all(|n| number(first + n * size, 4) as u32 != INTERPRETER)
 }
 
 #[test]
