@@ -14,6 +14,7 @@ mod cgroup;
 pub mod convert;
 pub mod exec;
 pub mod external;
+pub mod image_mount;
 pub mod network;
 pub mod overlay;
 pub mod rootless;

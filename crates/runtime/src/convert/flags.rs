@@ -210,4 +210,15 @@ mod tests {
             assert!(ulimit(bad).is_err(), "{bad:?}");
         }
     }
+
+    proptest::proptest! {
+        #[test]
+        fn no_text_breaks_anything(text in ".{0,40}", other in "[0-9.:/a-z-]{0,12}") {
+            for text in [text, other] {
+                let _ = (volume(&text), tmpfs(&text), bytes(&text), milli_cpus(&text));
+                let _ = (pids(&text), ulimit(&text), crate::network::Port::parse(&text));
+                let _ = crate::seccomp_file::Profile::parse(text.as_bytes(), (6, 1));
+            }
+        }
+    }
 }

@@ -48,6 +48,7 @@ use crate::rootless::Mapping;
 use crate::signal::{Keys, Relay};
 use crate::spec::Spec;
 use crate::sys;
+pub(crate) use mount::attach;
 use report::Report;
 
 /// The exit code for what went wrong before the process of the image.

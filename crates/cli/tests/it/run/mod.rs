@@ -3,6 +3,7 @@
 #[path = "../../common/busybox.rs"]
 mod busybox;
 mod flags;
+mod mount;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
