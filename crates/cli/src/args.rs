@@ -256,6 +256,11 @@ pub(crate) enum Verb {
     Bundle(verbs::bundle::Args),
     /// Make an image of what changed in a bundle
     Repack(verbs::repack::Args),
+    /// Mount the root filesystem of an image, read-only
+    Mount(verbs::mount::Args),
+    /// Unmount an image that was mounted
+    #[command(alias = "unmount")]
+    Umount(verbs::mount::UnmountArgs),
     /// Serve images as a registry
     Serve(Box<verbs::serve::Args>),
     /// Run an image

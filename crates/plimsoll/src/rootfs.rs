@@ -59,13 +59,7 @@ pub fn prepare(
     limits: Limits,
     watch: &dyn Watch,
 ) -> Result<Rootfs> {
-    let stackable = match image.manifest.layers.len() {
-        few if few <= overlay::LOWERS => overlay::supported(scratch),
-        many => Err(Error::new(Code::Limit, "stacking layers")
-            .found(format!("{many} layers"))
-            .expected(format!("at most {}: the kernel takes no more", overlay::LOWERS))),
-    };
-    match stackable {
+    match overlay::supported(scratch) {
         Ok(()) => {
             // Until all layers are held, nobody may take them for unneeded.
             let writing = store.layout().writing()?;
@@ -73,7 +67,8 @@ pub fn prepare(
             drop(writing);
             let (upper, work) = (folder(scratch, "upper")?, folder(scratch, "work")?);
             like(&upper, lowers.first().map(PathBuf::as_path))?;
-            let merged = mount(&lowers, &upper, &work)?;
+            // Each mount has a work folder of its own, as the kernel asks of those that never sync.
+            let merged = mount(&lowers, &upper, &folder(scratch, "early")?)?;
             Ok(Rootfs {
                 root: exec::Root::Overlay { lowers, upper, work },
                 handle: Root::new(merged),
@@ -110,7 +105,9 @@ pub fn plain(
 /// over the layers below it. Whoever calls must be allowed to mount one, as
 /// root is and as users are in a user namespace of theirs; the marks are
 /// `trusted.` or `user.` attributes accordingly, so `kind` must tell these two
-/// apart. More than [`overlay::LOWERS`] layers are an error.
+/// apart. Of more layers than the kernel stacks ([`overlay::LOWERS`]) the
+/// lowest are one folder, in steps of [`GROUP`], so that images that grow
+/// share it.
 pub fn layers(
     source: &dyn Source,
     image: &Image,
@@ -124,17 +121,21 @@ pub fn layers(
     let diff_ids: Vec<_> = layers.iter().map(|layer| layer.diff_id.clone()).collect();
     let mut lowers: Vec<PathBuf> = Vec::new();
     let mut held: Vec<Held> = Vec::new();
-    // The key is the whole chain: what a layer omits it takes from below.
-    for (position, (layer, chain)) in layers.iter().zip(chain_ids(&diff_ids)).enumerate() {
-        if let Some(cached) = store.hold(kind, &chain)? {
+    let chains = chain_ids(&diff_ids);
+    let joined = format!("{kind}-joined");
+    for range in groups(layers.len()) {
+        let kind = if range.len() == 1 { kind } else { &joined };
+        // The key is the whole chain: what a layer omits it takes from below.
+        let chain = &chains[range.end - 1];
+        if let Some(cached) = store.hold(kind, chain)? {
             lowers.insert(0, cached.path().join("diff"));
             held.push(cached);
             continue;
         }
-        let staged = match store.stage(kind, &chain) {
+        let staged = match store.stage(kind, chain) {
             Err(error) if error.code() == Code::Exists => {
                 // Another process was as quick.
-                let cached = store.hold(kind, &chain)?.ok_or(error)?;
+                let cached = store.hold(kind, chain)?.ok_or(error)?;
                 lowers.insert(0, cached.path().join("diff"));
                 held.push(cached);
                 continue;
@@ -159,13 +160,13 @@ pub fn layers(
         } else {
             Applier::over(merged.as_fd(), options(limits))?
         };
-        let (layer, of) = (std::slice::from_ref(layer), layers.len());
-        unpack::layers_into(source, layer, position + 1, of, &mut applier, watch, |_, _| {})?;
+        let (these, number, of) = (&layers[range.clone()], range.start + 1, layers.len());
+        unpack::layers_into(source, these, number, of, &mut applier, watch, |_, _| {})?;
         applier.finish()?;
         drop(merged);
         let _ = fs::remove_dir_all(&work);
         lowers.insert(0, Store::keep(staged)?.join("diff"));
-        held.extend(store.hold(kind, &chain)?);
+        held.extend(store.hold(kind, chain)?);
     }
     if lowers.is_empty() {
         lowers.push(folder(store.path(), "empty").or_else(|error| match error.code() {
@@ -174,6 +175,17 @@ pub fn layers(
         })?);
     }
     Ok((lowers, held))
+}
+
+/// How many of the lowest layers become one folder where there are too many to
+/// stack, and how many more each time there are too many again.
+pub const GROUP: usize = 400;
+
+/// The layers that are one folder each, the lowest first.
+fn groups(layers: usize) -> impl Iterator<Item = std::ops::Range<usize>> {
+    let joined = if layers > overlay::LOWERS { (layers - 1) / GROUP * GROUP } else { 0 };
+    let first = (joined > 0).then_some(0..joined);
+    first.into_iter().chain((joined..layers).map(|one| one..one + 1))
 }
 
 /// What the folders of [`layers`] come to, read-only, attached nowhere.
@@ -186,6 +198,8 @@ pub fn merged(lowers: &[PathBuf]) -> Result<OwnedFd> {
 }
 
 /// Mounts an overlay that is attached nowhere: it is there as long as its handle.
+/// Whoever wants what is written in it to last flushes the file system: without
+/// this one's asking for it, or each mount would wait for the disk at its end.
 fn mount(lowers: &[PathBuf], upper: &Path, work: &Path) -> Result<OwnedFd> {
     overlaid(lowers, Some((open(upper)?, open(work)?)))
 }
@@ -200,7 +214,7 @@ fn overlaid(lowers: &[PathBuf], upper: Option<(File, File)>) -> Result<OwnedFd> 
         lowers: below.iter().map(AsFd::as_fd).collect(),
         upper: upper.as_ref().map(|(upper, work)| (upper.as_fd(), work.as_fd())),
         user_attributes: !Mapping::current()?.is_initial(),
-        volatile: false,
+        volatile: upper.is_some(),
     })
 }
 

@@ -25,6 +25,7 @@ pub(crate) mod login;
 pub(crate) mod logout;
 pub(crate) mod ls;
 pub(crate) mod mirror;
+pub(crate) mod mount;
 pub(crate) mod pack;
 pub(crate) mod policy;
 pub(crate) mod process;
@@ -91,6 +92,8 @@ pub(crate) fn dispatch(verb: Verb, context: &Context) -> Result<u8> {
         Verb::Export(args) => export::run(&args, context),
         Verb::Bundle(args) => bundle::run(&args, context),
         Verb::Repack(args) => repack::run(args, context),
+        Verb::Mount(args) => mount::run(&args, context),
+        Verb::Umount(args) => mount::unmount(&args, context),
         Verb::Demo(args) => demo::run(&args, context),
         Verb::Kit(args) => kit::run(&args, context),
         Verb::Doctor(args) => doctor::run(&args, context),
