@@ -9,9 +9,9 @@ use std::time::Duration;
 use plimsoll_interop::{Program, Scratch, peer, peers, run, shell};
 
 /// A registry that ends with this.
-struct Registry {
+pub(crate) struct Registry {
     child: Child,
-    host: String,
+    pub(crate) host: String,
 }
 
 impl Registry {
@@ -21,7 +21,7 @@ impl Registry {
     }
 
     /// The same with more in the settings of `http`, and in all.
-    fn start_with(scratch: &Scratch, http: &str, more: &str) -> Option<Self> {
+    pub(crate) fn start_with(scratch: &Scratch, http: &str, more: &str) -> Option<Self> {
         let program = peer("docker-registry")?;
         let free = TcpListener::bind("127.0.0.1:0").expect("a port");
         let host = free.local_addr().expect("an address").to_string();
@@ -50,7 +50,7 @@ impl Registry {
         panic!("the registry does not listen");
     }
 
-    fn at(&self, rest: &str) -> String {
+    pub(crate) fn at(&self, rest: &str) -> String {
         format!("docker://{}/{rest}", self.host)
     }
 }
@@ -64,7 +64,7 @@ impl Drop for Registry {
 
 /// A layout `images` with an index of two platforms called `v1`, an index that
 /// holds that index as `nested`, and an artifact about `v1`.
-fn images(scratch: &Scratch) -> Program {
+pub(crate) fn images(scratch: &Scratch) -> Program {
     let plimsoll = Program::new(scratch.path());
     for arch in ["amd64", "arm64"] {
         let tree = scratch.join(&format!("tree-{arch}"));
@@ -92,7 +92,7 @@ fn images(scratch: &Scratch) -> Program {
     plimsoll
 }
 
-fn digest(plimsoll: &Program, reference: &str) -> String {
+pub(crate) fn digest(plimsoll: &Program, reference: &str) -> String {
     plimsoll.good(&["-q", "inspect", reference]).trim().to_owned()
 }
 
