@@ -248,6 +248,8 @@ pub(crate) enum Verb {
     Bundle(verbs::bundle::Args),
     /// Make an image of what changed in a bundle
     Repack(verbs::repack::Args),
+    /// Serve images as a registry
+    Serve(Box<verbs::serve::Args>),
     /// Run an image
     Run(verbs::run::Args),
     /// See the main steps at work, with nothing installed

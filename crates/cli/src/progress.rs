@@ -30,7 +30,7 @@ pub(crate) struct Progress {
     bar: Mutex<Option<ProgressBar>>,
     /// The step that JSON lines tell of.
     step: Mutex<Step>,
-    interrupted: Arc<AtomicBool>,
+    pub(crate) interrupted: Arc<AtomicBool>,
 }
 
 impl Progress {

@@ -54,7 +54,7 @@ impl Limits {
     }
 }
 
-/// A number of bytes, which may have a unit: `64KiB`, `2GiB`, `1TB`.
+/// A number of bytes as people write it: `1048576`, `64KiB`, `20GB`.
 pub fn bytes(text: &str) -> Option<u64> {
     number(text, Unit::Bytes)
 }

@@ -189,6 +189,13 @@ impl TemporaryFile {
         self.name = None;
     }
 
+    /// Takes over a file that has a name in `folder` already, and whose lock
+    /// the caller holds. Dropped, it is gone too.
+    pub(crate) fn adopt(folder: BorrowedFd<'_>, name: CString, file: File) -> io::Result<Self> {
+        let folder = folder.try_clone_to_owned()?;
+        Ok(Self { folder, name: Some(name), file, flush: Flush::Durable })
+    }
+
     /// The same file, with that rule for it.
     pub(crate) fn flushed(mut self, flush: Flush) -> Self {
         self.flush = flush;

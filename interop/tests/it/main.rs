@@ -19,4 +19,5 @@ mod reproducible;
 mod rules;
 mod run;
 mod scale;
+mod serve;
 mod writers;

@@ -231,15 +231,9 @@ fn referrers_travel_to_a_registry_without_the_api_and_back() {
     assert_eq!(plimsoll.good(&["referrers", "-q", "oci:back:v1"]), both);
 }
 
-/// `hunter2`, as htpasswd writes it.
-const HTPASSWD: &str = "me:$2b$12$yW4as8fLD.7XcuKGAVLYJetWnrUUWHT4h33GT3iIHhQMIMrJbAFSy\n";
-
-#[test]
-fn encryption_and_logins_are_as_other_tools_have_them() {
-    let scratch = Scratch::new();
-    if peer("openssl").is_none() {
-        return;
-    }
+/// Makes a certificate for this machine (`s.crt`, `s.key`) and who vouches for
+/// it (`ca.crt`).
+pub(crate) fn certificates(scratch: &Scratch) {
     let script = "
         openssl req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.crt -days 30 -subj /CN=ca
         openssl req -newkey rsa:2048 -nodes -keyout s.key -out s.csr -subj /CN=s
@@ -247,6 +241,19 @@ fn encryption_and_logins_are_as_other_tools_have_them() {
         openssl x509 -req -in s.csr -CA ca.crt -CAkey ca.key -CAcreateserial -out s.crt -days 30 \
             -extfile ext";
     shell(scratch.path(), &format!("({script}\n) 2>&1"));
+}
+
+/// `hunter2`, as htpasswd writes it.
+pub(crate) const HTPASSWD: &str =
+    "me:$2b$12$yW4as8fLD.7XcuKGAVLYJetWnrUUWHT4h33GT3iIHhQMIMrJbAFSy\n";
+
+#[test]
+fn encryption_and_logins_are_as_other_tools_have_them() {
+    let scratch = Scratch::new();
+    if peer("openssl").is_none() {
+        return;
+    }
+    certificates(&scratch);
     fs::write(scratch.join("htpasswd"), HTPASSWD).expect("a file");
     let [cert, key] = ["s.crt", "s.key"].map(|name| scratch.text(name));
     let http = format!(", tls: {{certificate: {cert}, key: {key}}}");

@@ -34,6 +34,7 @@ pub(crate) mod repack;
 pub(crate) mod rm;
 pub(crate) mod run;
 pub(crate) mod save;
+pub(crate) mod serve;
 pub(crate) mod show;
 pub(crate) mod squash;
 pub(crate) mod tag;
@@ -86,6 +87,7 @@ pub(crate) fn dispatch(verb: Verb, context: &Context) -> Result<u8> {
         Verb::Explain(args) => explain::run(&args, context),
         Verb::Completions(args) => completions::run(&args, context),
         Verb::Version => version::run(context),
+        Verb::Serve(args) => serve::run(&args, context),
         Verb::Run(args) => run::run(args, context).map_err(plimsoll::content::Error::from),
     }
 }
