@@ -48,7 +48,8 @@ impl Home {
             Which::Digest(digest) => Some(Address::Digest(digest.clone())),
             Which::Only | Which::Prefix(_) | Which::Position(_) => None,
         };
-        let route = self.conf()?.route(host, Some(repository), address.as_ref())?;
+        let asked = address.as_ref().filter(|_| self.mirrors);
+        let route = self.conf()?.route(host, Some(repository), asked)?;
         let written = Reference::Registry {
             host: host.clone(),
             repository: Some(repository.clone()),
