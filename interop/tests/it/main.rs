@@ -13,6 +13,7 @@ mod power;
 mod promises;
 mod referrers;
 mod registry;
+mod registry_way;
 mod repack;
 mod reproducible;
 mod rules;
