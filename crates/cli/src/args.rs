@@ -95,6 +95,11 @@ pub(crate) struct Global {
     /// certificate: everybody on the way may read and change what is sent
     #[arg(long, global = true, value_name = "HOST[:PORT]", value_parser = registry_host, help_heading = "Global options")]
     pub(crate) insecure: Vec<Host>,
+
+    /// Open no connection: what is not on this machine is not found
+    #[arg(long, global = true, env = "PLIMSOLL_OFFLINE", value_parser = clap::builder::FalseyValueParser::new(), action = clap::ArgAction::SetTrue, help_heading = "Global options")]
+    pub(crate) offline: bool,
+
     /// Where else files .aci are that an AppC image depends on; the folder of the
     /// image itself comes first
     #[arg(

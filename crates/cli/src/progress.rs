@@ -34,6 +34,18 @@ impl Progress {
         let _ = writeln!(io::stderr().lock(), "{text}");
     }
 
+    /// Something that people may want to know.
+    pub(crate) fn note(&self, text: &str) {
+        if self.mode == ProgressMode::Json {
+            Self::line(
+                &json!({"schema": "plimsoll.progress/v1", "event": "note", "what": text})
+                    .to_string(),
+            );
+        } else if !self.quiet {
+            Self::line(text);
+        }
+    }
+
     fn with_bar(&self, action: impl FnOnce(&mut Option<ProgressBar>)) {
         action(&mut self.bar.lock().unwrap_or_else(PoisonError::into_inner));
     }

@@ -30,6 +30,11 @@ impl<'a> Unverified<'a> {
         Self::new(Tee { reader: self.reader, keep })
     }
 
+    /// This and then `rest`, as one content.
+    pub fn then(self, rest: Self) -> Self {
+        Self::new(self.reader.chain(rest.reader))
+    }
+
     /// Gives a reader that checks size and digest on the way.
     ///
     /// Errors with [`Code::Unverifiable`] if the algorithm is unknown here.

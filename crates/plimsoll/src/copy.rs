@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 
 use plimsoll_content::{Code, Descriptor, Digest, Error, Platform, Result, Source, Watch};
-use plimsoll_sign::ImageName;
+use plimsoll_sign::{Asked, ImageName};
 use plimsoll_spec::LayerType;
 use plimsoll_spec::annotations::REF_NAME;
 use plimsoll_spec::docker::schema1::is_schema1;
@@ -178,7 +178,13 @@ impl Copying<'_> {
                     let tag = |name: &str| Ok(catalog.find_name(name).ok().map(|it| it.descriptor));
                     let listed = catalog.entries();
                     let shelf = Shelf { source: sink, about: &about, tag: &tag, entries: listed };
-                    pass(gate, &from, entries, &shelf, self.options.platform.as_ref())?
+                    pass(
+                        gate,
+                        &asked(&from, None)?,
+                        entries,
+                        &shelf,
+                        self.options.platform.as_ref(),
+                    )?
                 }
                 None => entries,
             };
@@ -368,19 +374,19 @@ pub(crate) fn admit(
     let about = gather::about(held)?;
     let tag = |name: &str| gather::tagged(held, name);
     let listed = gather::entries(held)?;
-    pass(gate, from, entries, &shelf_of(held, &*about, &tag, &listed), platform)
+    let asked = asked(from, Some(held))?;
+    pass(gate, &asked, entries, &shelf_of(held, &*about, &tag, &listed), platform)
 }
 
 /// Of several, those that are about others are left out: they travel with what
 /// they are about, and are no images that somebody vouches for.
 fn pass(
     gate: &Gate,
-    from: &Reference,
+    whole: &Asked,
     entries: Vec<Entry>,
     shelf: &Shelf<'_>,
     platform: Option<&Platform>,
 ) -> Result<Vec<Entry>> {
-    let whole = asked(from)?;
     let several = entries.len() > 1;
     let mut passed = Vec::new();
     for entry in entries {

@@ -289,3 +289,52 @@ fn encryption_and_logins_are_as_other_tools_have_them() {
         plimsoll.good(&["pull", &name, "back:v1", "--authfile", &theirs]);
     }
 }
+
+#[test]
+fn settings_lead_us_where_they_lead_skopeo() {
+    let scratch = Scratch::new();
+    let Some(registry) = Registry::start(&scratch) else { return };
+    let plimsoll = images(&scratch);
+    let digest_of = |name: &str| digest(&plimsoll, name);
+    plimsoll.good(&["push", "oci:images:amd64", &registry.at("mirror/app:v1")]);
+    plimsoll.good(&["push", "oci:images:arm64", &registry.at("home/app:v2")]);
+    plimsoll.good(&["push", "oci:images:v1", &registry.at("wild/app:v1")]);
+    let host = &registry.host;
+    let settings = format!(
+        "unqualified-search-registries = ['{host}']\n[aliases]\nshort = 'name.test/org/app'\n\
+         [[registry]]\nprefix = 'name.test/org'\nlocation = '{host}/home'\ninsecure = true\n\
+         [[registry.mirror]]\nlocation = '127.0.0.1:1/m'\ninsecure = true\n\
+         [[registry.mirror]]\nlocation = '{host}/mirror'\ninsecure = true\n\
+         [[registry]]\nprefix = '*.wild.test'\nlocation = '{host}'\ninsecure = true\n\
+         [[registry]]\nlocation = 'evil.test'\nblocked = true\n"
+    );
+    let folder = scratch.join(".config/containers");
+    fs::create_dir_all(&folder).expect("folders");
+    fs::write(folder.join("registries.conf"), settings).expect("a file");
+    let names = [
+        ("docker://name.test/org/app:v1", Some(digest_of("oci:images:amd64"))),
+        ("docker://name.test/org/app:v2", Some(digest_of("oci:images:arm64"))),
+        ("docker://a.wild.test/wild/app:v1", Some(digest_of("oci:images:v1"))),
+        ("docker://evil.test/app:v1", None),
+    ];
+    for (name, expected) in &names {
+        let done = plimsoll.run(&["-q", "inspect", name]);
+        let found = (done.code == 0).then(|| done.out.trim().to_owned());
+        assert_eq!(found, *expected, "{name}: {done:?}");
+    }
+    assert_eq!(digest_of("short:v1"), digest_of("oci:images:amd64"));
+    for skopeo in peers("skopeo") {
+        for (name, expected) in &names {
+            let mut command = skopeo.command();
+            command.env("HOME", scratch.path()).env_remove("XDG_CONFIG_HOME");
+            command.args(["--insecure-policy", "inspect", "--raw", name]);
+            let done = run(&mut command);
+            let found = (done.code == 0).then(|| {
+                let bytes = plimsoll.good(&["show", name, "manifest"]);
+                assert_eq!(done.out, bytes, "{name}");
+                digest_of(name)
+            });
+            assert_eq!(found, *expected, "{name}: {done:?}");
+        }
+    }
+}

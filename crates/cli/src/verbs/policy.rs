@@ -89,7 +89,7 @@ fn show(args: &TrustArgs, context: &Context) -> Result<u8> {
 fn check(image: &Reference, args: &TrustArgs, context: &Context) -> Result<u8> {
     let file = args.file()?;
     let (policy, form) = policy::read(&file)?;
-    let mut asked = asked(image)?;
+    let mut asked = asked(image, None)?;
     if let Some(name) = args.name() {
         asked.name = Some(name.clone());
     }

@@ -49,7 +49,8 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<u8> {
-    let Reference::Registry { host, repository: Some(repository), which } = &args.from else {
+    let from = context.home.in_registry(&args.from)?;
+    let Reference::Registry { host, repository: Some(repository), which } = &from else {
         return Err(Error::new(Code::Reference, format!("pulling {}", args.from))
             .found("a place on this machine, or a registry without a repository")
             .expected("an image in a registry: docker://HOST/REPOSITORY[:TAG|@DIGEST]")
@@ -58,7 +59,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<u8> {
     if let Some(directory) = &args.unpack {
         let platform = PlatformArg { platform: args.platform.clone() };
         let (ids, sync) = (args.ids.clone(), args.sync);
-        let (from, to) = (args.from.clone(), directory.clone());
+        let (from, to) = (from.clone(), directory.clone());
         let plain = unpack::Args::plain(from, to, platform, ids, sync, args.trust.clone());
         return unpack::run(&plain, context);
     }
@@ -83,7 +84,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<u8> {
         gate: args.trust.gate(context)?,
         ..Options::default()
     };
-    let from = std::slice::from_ref(&args.from);
+    let from = std::slice::from_ref(&from);
     let report = copy::copy(&context.home, from, &to, &options, &context.watch)?;
     super::copy::print("pull", &report, false, context)?;
     Ok(0)

@@ -36,6 +36,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, context: &Context) -> Result<u8> {
     let to = match (&args.to, &args.from) {
         (Some(to), _) => to.clone(),
+        (None, Reference::Name { name, .. }) => Reference::parse_remote(name)?,
         (None, Reference::Store { which: Which::Name(name) }) => Reference::parse_remote(name)?,
         (None, other) => other.clone(),
     };

@@ -55,6 +55,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<u8, NotStarted> {
     let wanted = args.platform.platform.as_ref();
     let (opened, root) =
         context.home.admit(&args.image, args.trust.gate(context)?.as_ref(), wanted)?;
+    context.tell();
     let image = Image::open(opened.source(), &root, wanted)?;
     let mapping = rootless::Mapping::current()?;
     let users = if mapping.is_initial() { Users::Host } else { Users::Entered(mapping.to_spec()) };

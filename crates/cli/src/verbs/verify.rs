@@ -72,7 +72,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<u8> {
 
 fn one(args: &Args, context: &Context, gate: &Gate, image: &Reference) -> Result<Judged> {
     let opened = context.home.open(image)?;
-    gate.open(&opened, &asked(image)?, Part::of(args.platform.as_ref()))
+    gate.open(&opened, &asked(image, Some(opened.held()))?, Part::of(args.platform.as_ref()))
 }
 
 fn attested(args: &Args, context: &Context, threshold: usize) -> Result<Policy> {

@@ -155,13 +155,15 @@ impl Home {
             let root = opened.root.clone();
             return Ok((opened, root));
         };
-        let trusted = gate.open(&opened, &asked(reference)?, Part::Of(platform))?.into_trusted()?;
+        let asked = asked(reference, Some(opened.held()))?;
+        let trusted = gate.open(&opened, &asked, Part::Of(platform))?.into_trusted()?;
         Ok((opened, trusted))
     }
 }
 
-/// How policies see what a reference asks for. Files have absolute paths there.
-pub fn asked(reference: &Reference) -> Result<Asked> {
+/// How policies see what a reference asks for, in the place where it was found.
+/// Files have absolute paths there.
+pub fn asked(reference: &Reference, held: Option<&Held>) -> Result<Asked> {
     let named = |which: &Which| match which {
         Which::Name(name) => ImageName::parse(name),
         _ => None,
@@ -186,6 +188,30 @@ pub fn asked(reference: &Reference) -> Result<Asked> {
                 ImageName { host, repository: repository.to_string(), tag, digest }
             });
             Asked { transport: "docker".to_owned(), path: None, name }
+        }
+        Reference::Name { name, which } => {
+            let whole = ImageName::parse(&name);
+            let remote = match held {
+                Some(Held::Registry(remote)) => Some(remote),
+                _ => None,
+            };
+            // A short name means what the settings of this machine say.
+            let meant = || {
+                let remote = remote?;
+                let (tag, digest) = match which {
+                    Which::Digest(digest) => (None, Some(digest)),
+                    Which::Name(name) => {
+                        let last = name.rsplit('/').next().unwrap_or(&name).to_owned();
+                        (last.split_once(':').map(|(_, tag)| tag.to_owned()), None)
+                    }
+                    _ => (None, None),
+                };
+                let host = remote.host().to_string().to_ascii_lowercase();
+                Some(ImageName { host, repository: remote.name().to_string(), tag, digest })
+            };
+            let remote = remote.is_some() || (held.is_none() && whole.is_some());
+            let transport = if remote { "docker" } else { "store" };
+            Asked { transport: transport.to_owned(), path: None, name: whole.or_else(meant) }
         }
         Reference::Store { which } => {
             Asked { transport: "store".to_owned(), path: None, name: named(&which) }

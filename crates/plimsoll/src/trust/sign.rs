@@ -81,7 +81,7 @@ impl Home {
         options: &Options,
     ) -> Result<Signed> {
         let opened = self.open(reference)?;
-        let asked = super::asked(reference)?;
+        let asked = super::asked(reference, Some(opened.held()))?;
         let name = match &options.name {
             Some(name) => Some(checked(name)?),
             None => asked.name.filter(|name| name.digest.is_none()).map(|name| name.to_string()),

@@ -7,6 +7,7 @@ use plimsoll_spec::{Index, media_type};
 use serde::Deserialize;
 
 use super::auth::Scope;
+use super::mirrors;
 use super::remote::Remote;
 use super::wire::{Answer, Method, Request};
 use super::{Client, locked};
@@ -166,6 +167,14 @@ impl Remote {
     ///
     /// Errors with [`Code::Limit`] if it is longer.
     pub fn referrers_within(&self, subject: &Digest, pages: usize) -> Result<Vec<Descriptor>> {
+        if let Some(mirror) = self.chosen() {
+            match mirror.referrers_within(subject, pages) {
+                Ok(found) if !found.is_empty() => return Ok(found),
+                Err(error) if mirrors::stops(&error) => return Err(error),
+                // A mirror need not have what is about an image.
+                _ => {}
+            }
+        }
         let doing = format!("listing the referrers of {self}@{subject}");
         let mut found = Vec::new();
         let limits = self.limits();

@@ -5,17 +5,21 @@
 //! becomes a type that can not be wrong or an error.
 
 mod challenge;
+mod date;
 mod endpoint;
 mod error;
 pub mod header;
+mod image;
 mod link;
 mod name;
 mod range;
 mod url;
 
 pub use challenge::{Challenge, challenges};
+pub use date::http_date;
 pub use endpoint::{Address, Endpoint, Page};
 pub use error::{ErrorCode, ErrorDocument, ErrorEntry};
+pub use image::Image;
 pub use link::next;
 pub use name::{Host, Repository, Tag};
 pub use range::{ContentRange, UploadRange};

@@ -1,14 +1,17 @@
 //! The blobs of a layout: one file each, by digest.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
 use plimsoll_content::limits::Limits;
 use plimsoll_content::{
-    Code, Delete, Descriptor, Digest, Error, Ingest, Result, Sink, Source, Unverified, Verified,
+    Code, Delete, Descriptor, Digest, Error, Ingest, Kept, Result, Resumed, Sink, Source,
+    Unverified, Verified,
 };
 use rustix::fs::{AtFlags, FileType, unlinkat};
 use rustix::io::Errno;
@@ -20,6 +23,9 @@ use crate::temporary::{self, TemporaryFile};
 /// The mode of blobs, whatever the umask says: content is no secret of the
 /// file, and a layout is there to be read by others.
 const BLOB_MODE: u32 = 0o644;
+
+/// From this size on, what has come of a blob is kept if it breaks off.
+const RESUMED: u64 = 1 << 20;
 
 impl Source for Layout {
     fn limits(&self) -> Limits {
@@ -241,7 +247,44 @@ impl Sink for Layout {
         let _ = temporary::sweep(staging.as_fd());
         let file = TemporaryFile::create(staging.as_fd()).map_err(failed)?;
         let file = file.flushed(self.root.flush());
-        Ok(Box::new(Staged { layout: self, file, written: 0, _writing: writing }))
+        Ok(Box::new(Staged { layout: self, file, written: 0, partial: false, _writing: writing }))
+    }
+
+    /// A large blob is written to a file that is called by its digest, so that
+    /// even a killed process leaves what it has brought.
+    fn resume(&self, blob: &Descriptor) -> Result<Resumed<'_>> {
+        if blob.size < RESUMED || blob.digest.algorithm().is_none() {
+            return Ok(Resumed { ingest: self.receive(blob)?, kept: None });
+        }
+        let failed = |cause| Error::io("writing to layout", self.path.display(), cause);
+        let writing = self.ingesting()?;
+        let staging = self.staging()?;
+        let name = temporary::partial_name(blob.digest.algorithm_name(), &blob.digest.encoded());
+        let Some(file) = TemporaryFile::resume(staging.as_fd(), &name).map_err(failed)? else {
+            drop(writing);
+            return Ok(Resumed { ingest: self.receive(blob)?, kept: None });
+        };
+        let mut file = file.flushed(self.root.flush());
+        let mut length = file.file().seek(SeekFrom::End(0)).map_err(failed)?;
+        if length > blob.size {
+            file.file().set_len(0).map_err(failed)?;
+            length = file.file().seek(SeekFrom::Start(0)).map_err(failed)?;
+        }
+        let kept = if length == 0 {
+            None
+        } else {
+            let file = file.file().try_clone().map_err(failed)?;
+            let bytes = Unverified::new(Part { file, at: 0, end: length });
+            Some(Kept { length, bytes })
+        };
+        let ingest = Box::new(Staged {
+            layout: self,
+            file,
+            written: length,
+            partial: true,
+            _writing: writing,
+        });
+        Ok(Resumed { ingest, kept })
     }
 }
 
@@ -253,11 +296,29 @@ impl Delete for Layout {
     }
 }
 
+/// The beginning of a file that somebody else appends to.
+struct Part {
+    file: File,
+    at: u64,
+    end: u64,
+}
+
+impl Read for Part {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let most = usize::try_from(self.end - self.at).unwrap_or(usize::MAX).min(buffer.len());
+        let length = self.file.read_at(&mut buffer[..most], self.at)?;
+        self.at += length as u64;
+        Ok(length)
+    }
+}
+
 /// A blob on its way into a layout. Dropped before, it is gone.
 struct Staged<'a> {
     layout: &'a Layout,
     file: TemporaryFile,
     written: u64,
+    /// Whether the file is called by the digest, and may be kept.
+    partial: bool,
     _writing: Writing,
 }
 
@@ -287,6 +348,12 @@ impl Ingest for Staged<'_> {
             Error::io("writing blob", place.display(), cause)
         })?;
         Ok(blob.clone())
+    }
+
+    fn suspend(self: Box<Self>) {
+        if self.partial {
+            self.file.keep();
+        }
     }
 }
 

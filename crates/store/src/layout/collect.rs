@@ -139,7 +139,7 @@ pub struct Collected {
 }
 
 pub(crate) fn in_folder(folder: &Folder, place: &Path, remove: bool) -> Result<Vec<PathBuf>> {
-    let names = temporary::leftovers(folder.as_fd(), remove)
+    let names = temporary::leftovers(folder.as_fd(), remove, true)
         .map_err(|cause| Error::io("removing leftovers in", place.display(), cause))?;
     Ok(names.iter().map(|name| place.join(OsStr::from_bytes(name.to_bytes()))).collect())
 }

@@ -13,7 +13,7 @@
 //! | `lock` | held alone while `index.json` is changed |
 //! | `writers` | shared by those who write blobs; held alone to remove some |
 //! | `gate` | what writers pass on their way in, closed while somebody waits to remove |
-//! | `staging/` | blobs and documents on their way to their places |
+//! | `staging/` | blobs and documents on their way to their places; parts of blobs that broke off |
 
 mod blobs;
 mod check;

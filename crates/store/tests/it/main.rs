@@ -9,6 +9,7 @@ mod collect;
 mod hostile;
 mod legacy;
 mod processes;
+mod resume;
 mod select;
 mod space;
 mod staged;
