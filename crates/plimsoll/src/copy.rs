@@ -177,7 +177,13 @@ impl Copying<'_> {
                     let about = Referrers::of(sink, &catalog)?;
                     let tag = |name: &str| Ok(catalog.find_name(name).ok().map(|it| it.descriptor));
                     let listed = catalog.entries();
-                    let shelf = Shelf { source: sink, about: &about, tag: &tag, entries: listed };
+                    let shelf = Shelf {
+                        source: sink,
+                        about: &about,
+                        tag: &tag,
+                        entries: listed,
+                        folder: None,
+                    };
                     pass(
                         gate,
                         &asked(&from, None)?,
