@@ -15,6 +15,7 @@ use plimsoll::registries::{CertificateFolders, Logins, Settings};
 use plimsoll::registry::client::{By, Client, Options, Proxies, Resolution, Trail};
 use plimsoll::store::Flush;
 use plimsoll::trust::keys::Keys;
+use plimsoll::trust::lookaside::Lookaside;
 
 use crate::args::Global;
 use crate::out::{Output, safe};
@@ -141,6 +142,13 @@ pub(crate) fn policy() -> Option<PathBuf> {
         .into_iter()
         .chain([PathBuf::from("/etc/plimsoll/trust.json")])
         .find(|path| path.is_file())
+}
+
+/// Where signatures with GPG lie: in that folder, or as the settings say.
+pub(crate) fn lookaside(folder: Option<PathBuf>) -> Lookaside {
+    let own = variable("HOME").map(|home| home.join(".config/containers/registries.d"));
+    let all = own.into_iter().chain([PathBuf::from("/etc/containers/registries.d")]);
+    Lookaside { folder, settings: all.collect() }
 }
 
 /// The time, in seconds since 1970.
