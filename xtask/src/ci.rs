@@ -110,7 +110,7 @@ fn doc() -> Outcome {
     finish(&mut command)
 }
 
-/// The ground floor and the documents do without an operating system: they
+/// The ground floor, the documents and the names do without an operating system: they
 /// compile for a target that has none.
 fn wasm() -> Outcome {
     const TARGET: &str = "wasm32-unknown-unknown";
@@ -124,7 +124,8 @@ fn wasm() -> Outcome {
         println!("wasm: SKIP the target {TARGET} can not be had");
         return Ok(());
     }
-    let packages = ["--package=plimsoll-content", "--package=plimsoll-spec"];
+    let packages =
+        ["--package=plimsoll-content", "--package=plimsoll-spec", "--package=plimsoll-name"];
     cargo(&[&["check", "--locked", "--target", TARGET], &packages[..]].concat())
 }
 

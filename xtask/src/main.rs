@@ -21,6 +21,7 @@ mod hostile;
 mod interop;
 mod metadata;
 mod sources;
+mod suffixes;
 mod tidy;
 
 use std::path::{Path, PathBuf};
@@ -48,7 +49,8 @@ usage: cargo xtask VERB
   bench [OPTION]...               how fast the program and other people's tools are
   hostile [--json]                hostile images, by id, as root and as a user
   differential [--inputs N] [--seed S]
-                                  archives as others read them";
+                                  archives as others read them
+  suffixes LIST                   the list of public suffixes, for names";
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
@@ -64,6 +66,7 @@ fn main() -> ExitCode {
         "fuzz" => fuzz::run(&rest),
         "interop" => interop::run(&rest),
         "hostile" => hostile::run(&rest),
+        "suffixes" => suffixes::run(&rest),
         "differential" => differential::run(&rest),
         _ => {
             eprintln!("{USAGE}");

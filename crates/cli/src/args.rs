@@ -95,6 +95,11 @@ pub(crate) struct Global {
     /// certificate: everybody on the way may read and change what is sent
     #[arg(long, global = true, value_name = "HOST[:PORT]", value_parser = registry_host, help_heading = "Global options")]
     pub(crate) insecure: Vec<Host>,
+
+    /// Open no connection: what is not on this machine is not found
+    #[arg(long, global = true, env = "PLIMSOLL_OFFLINE", value_parser = clap::builder::FalseyValueParser::new(), action = clap::ArgAction::SetTrue, help_heading = "Global options")]
+    pub(crate) offline: bool,
+
     /// Where else files .aci are that an AppC image depends on; the folder of the
     /// image itself comes first
     #[arg(
@@ -182,6 +187,9 @@ pub(crate) enum Verb {
     Pull(verbs::pull::Args),
     /// Bring an image into a registry
     Push(verbs::push::Args),
+    /// Bring many images to their places, as a file says
+    #[command(visible_alias = "sync")]
+    Mirror(verbs::mirror::Args),
     /// Keep a login for a registry
     Login(verbs::login::Args),
     /// Forget the login for a registry
@@ -245,6 +253,8 @@ pub(crate) enum Verb {
     /// Unmount an image that was mounted
     #[command(alias = "unmount")]
     Umount(verbs::mount::UnmountArgs),
+    /// Serve images as a registry
+    Serve(Box<verbs::serve::Args>),
     /// Run an image
     Run(verbs::run::Args),
     /// See the main steps at work, with nothing installed

@@ -11,12 +11,12 @@ use std::sync::atomic::AtomicBool;
 use plimsoll::content::{Code, Error, Result};
 use plimsoll::limits::Limits;
 use plimsoll::place::{Home, Streams};
-use plimsoll::registries::{CertificateFolders, Logins};
-use plimsoll::registry::client::{Client, Options, Proxies};
+use plimsoll::registries::{CertificateFolders, Logins, Settings};
+use plimsoll::registry::client::{By, Client, Options, Proxies, Resolution, Trail};
 use plimsoll::store::Flush;
 
 use crate::args::Global;
-use crate::out::Output;
+use crate::out::{Output, safe};
 use crate::progress::Progress;
 
 /// What every verb needs.
@@ -48,6 +48,7 @@ impl Context {
                 .map_err(|cause| Error::io("watching for", "signals", cause))?;
         }
         let limits = limits(&global.limit)?;
+        let trail = Trail::default();
         let logins = logins(global.authfile.clone());
         let client = Options {
             insecure: global.insecure.clone(),
@@ -56,16 +57,20 @@ impl Context {
             proxies: proxies(),
             limits: limits.documents,
             interrupted: Some(Arc::clone(&interrupted)),
+            offline: global.offline,
+            trail: trail.clone(),
             ..Options::default()
         };
         Ok(Self {
-            out: Output::new(&global),
+            out: Output::new(&global, trail.clone()),
             watch: Progress::new(&global, interrupted),
             home: Home::new(store_path(global.store)?)
                 .with_limits(limits.documents)
                 .flushed(if global.no_sync { Flush::Never } else { Flush::Durable })
                 .with_scratch(scratch())
                 .with_registries(Client::new(client.clone()))
+                .with_settings(settings())
+                .with_trail(trail)
                 .with_dependencies(global.aci_path.clone())
                 .with_streams(Streams {
                     input,
@@ -83,6 +88,36 @@ impl Context {
             limits,
         })
     }
+}
+
+impl Context {
+    /// Tells on standard error what names came to stand for, if it is more
+    /// than they say. A JSON report holds it already.
+    pub(crate) fn tell(&self) {
+        if self.json {
+            return;
+        }
+        for step in self.home.resolutions() {
+            if self.verbose || step.by != [By::Store] {
+                self.watch.note(&told(&step));
+            }
+        }
+    }
+}
+
+fn told(step: &Resolution) -> String {
+    let ways: Vec<_> = step.by.iter().map(|by| by.as_str()).collect();
+    let mut text = format!(
+        "{} -> {}  ({}: {})",
+        safe(&step.name),
+        step.digest,
+        ways.join(", "),
+        safe(&step.place)
+    );
+    for tried in &step.tried {
+        text.push_str(&format!("\n  not from {}: {}", safe(&tried.place), safe(&tried.error)));
+    }
+    text
 }
 
 fn variable(name: &str) -> Option<PathBuf> {
@@ -111,6 +146,24 @@ fn logins(named: Option<PathBuf>) -> Logins {
     };
     let docker = docker.map(|folder| folder.join("config.json"));
     Logins { files: [Some(runtime), config, docker].into_iter().flatten().collect(), own }
+}
+
+/// Where the settings of registries lie.
+fn settings() -> Settings {
+    let home = variable("HOME");
+    let config = variable("XDG_CONFIG_HOME").or(home.as_ref().map(|home| home.join(".config")));
+    let cache = variable("XDG_CACHE_HOME").or(home.map(|home| home.join(".cache")));
+    let learnt = if rustix::process::geteuid().is_root() {
+        Some(PathBuf::from("/var/cache"))
+    } else {
+        cache
+    };
+    Settings {
+        named: variable("CONTAINERS_REGISTRIES_CONF"),
+        user: config.map(|folder| folder.join("containers")),
+        system: Some(PathBuf::from("/etc/containers")),
+        aliases: learnt.map(|folder| folder.join("containers/short-name-aliases.conf")),
+    }
 }
 
 /// Where certificates lie: those of the system, or of `SSL_CERT_FILE`, and

@@ -41,7 +41,11 @@ fn main() -> ExitCode {
         // 125 to 127, whatever it is, so that it can be told from its own codes.
         Verb::Run(args) => start(args, cli.global),
         verb => Context::new(cli.global)
-            .and_then(|context| verbs::dispatch(verb, &context))
+            .and_then(|context| {
+                let done = verbs::dispatch(verb, &context);
+                context.tell();
+                done
+            })
             .map_err(|error| NotStarted { exit: error.kind().exit_code(), error }),
     };
     match done {

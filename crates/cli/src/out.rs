@@ -3,6 +3,7 @@
 use std::io::{self, IsTerminal, Write};
 
 use plimsoll::content::{Code, Error, Result};
+use plimsoll::registry::client::Trail;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -51,14 +52,15 @@ impl Style {
 /// What a verb prints, in the form that was asked for.
 pub(crate) struct Output {
     json: bool,
-    quiet: bool,
+    pub(crate) quiet: bool,
+    trail: Trail,
     pub(crate) style: Style,
 }
 
 impl Output {
-    pub(crate) fn new(global: &Global) -> Self {
+    pub(crate) fn new(global: &Global, trail: Trail) -> Self {
         let style = Style::new(global.color, io::stdout().is_terminal());
-        Self { json: global.json, quiet: global.quiet, style }
+        Self { json: global.json, quiet: global.quiet, trail, style }
     }
 
     /// Prints a report: as JSON with the schema's name in front, as its one
@@ -75,7 +77,7 @@ impl Output {
 
     /// Prints a report as JSON, whatever was asked for globally.
     pub(crate) fn json_report(verb: &str, report: &impl Serialize) -> Result<()> {
-        bytes(json(verb, report)?.as_bytes())
+        bytes(json(verb, report, &Trail::default())?.as_bytes())
     }
 
     /// The same on standard error, where standard output is an archive; that
@@ -104,7 +106,7 @@ impl Output {
         text: impl FnOnce(Style) -> String,
     ) -> Result<Vec<u8>> {
         if self.json {
-            return Ok(json(verb, report)?.into_bytes());
+            return Ok(json(verb, report, &self.trail)?.into_bytes());
         }
         if self.quiet {
             let end = if essential.is_empty() { "" } else { "\n" };
@@ -115,7 +117,7 @@ impl Output {
 }
 
 /// A report as one line of JSON, with the schema's name in front.
-fn json(verb: &str, report: &impl Serialize) -> Result<String> {
+fn json(verb: &str, report: &impl Serialize, trail: &Trail) -> Result<String> {
     let mut members = serde_json::Map::new();
     members.insert("schema".to_owned(), Value::from(format!("plimsoll.{verb}/v1")));
     match serde_json::to_value(report) {
@@ -126,6 +128,11 @@ fn json(verb: &str, report: &impl Serialize) -> Result<String> {
         Err(cause) => {
             return Err(Error::new(Code::Bug, "writing a report").found(&cause).cause(cause));
         }
+    }
+    let steps = trail.steps();
+    if !steps.is_empty() {
+        let steps = serde_json::to_value(steps);
+        members.extend(steps.ok().map(|steps| ("resolved".to_owned(), steps)));
     }
     let mut line = Value::Object(members).to_string();
     line.push('\n');

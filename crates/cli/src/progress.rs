@@ -15,7 +15,7 @@ pub(crate) struct Progress {
     mode: ProgressMode,
     quiet: bool,
     bar: Mutex<Option<ProgressBar>>,
-    interrupted: Arc<AtomicBool>,
+    pub(crate) interrupted: Arc<AtomicBool>,
 }
 
 impl Progress {
@@ -32,6 +32,18 @@ impl Progress {
     fn line(text: &str) {
         // Progress that nobody can see is no reason to fail.
         let _ = writeln!(io::stderr().lock(), "{text}");
+    }
+
+    /// Something that people may want to know.
+    pub(crate) fn note(&self, text: &str) {
+        if self.mode == ProgressMode::Json {
+            Self::line(
+                &json!({"schema": "plimsoll.progress/v1", "event": "note", "what": text})
+                    .to_string(),
+            );
+        } else if !self.quiet {
+            Self::line(text);
+        }
     }
 
     fn with_bar(&self, action: impl FnOnce(&mut Option<ProgressBar>)) {

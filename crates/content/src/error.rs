@@ -111,15 +111,19 @@ codes! {
     Auth "E_AUTH" Denied,
     /// The connection would not be encrypted, and secrets or content could be read and changed on the way.
     PlainHttp "E_PLAIN_HTTP" Denied,
+    /// The settings of this machine forbid to speak to that registry or repository.
+    Blocked "E_BLOCKED" Denied,
     /// The other end can not be reached, broke off, stalled, or asks to come back later.
     Network "E_NETWORK" Unavailable,
+    /// The network would be needed, and `--offline` forbids it.
+    Offline "E_OFFLINE" Unavailable,
     /// What answered is no registry: a web page, as a rule of a proxy or a captive portal.
     NotARegistry "E_NOT_A_REGISTRY" Unavailable,
     /// The registry refused, or did not keep to the protocol.
     Registry "E_REGISTRY" Failed,
     /// Reading or writing failed.
     Io "E_IO" Failed,
-    /// The operation was interrupted from outside. Nothing half-written is left.
+    /// The operation was interrupted from outside. Nothing half-written is visible; a part of a large blob is kept for the next time.
     Interrupted "E_INTERRUPTED" Failed,
     /// The bytes do not have the digest that was announced.
     Digest "E_DIGEST" Integrity,
@@ -145,8 +149,34 @@ codes! {
     Runtime "E_RUNTIME" Failed,
     /// The file tree holds something that no layer can express, such as a name that starts with `.wh.`.
     Unrepresentable "E_UNREPRESENTABLE" Failed,
+    /// Nobody whom the policy names vouches for the content: there is no signature, or only such that say something else.
+    Unsigned "E_UNSIGNED" Trust,
+    /// There are signatures, and none, or not enough of them, are by a key that is trusted.
+    Untrusted "E_UNTRUSTED" Trust,
+    /// There are signatures, and they are not what their form demands, or of a form that the policy does not allow.
+    Signature "E_SIGNATURE" Trust,
+    /// A trusted signature is about another name than the one that was asked for.
+    SignedName "E_SIGNED_NAME" Trust,
+    /// A trusted signature does not hold any more, or not yet.
+    Expired "E_EXPIRED" Trust,
+    /// The signature is trusted, and older than one that was seen under the same name.
+    RolledBack "E_ROLLBACK" Trust,
+    /// There are more signatures, or larger ones, than are looked at, and none of those that were is enough.
+    SignatureLimit "E_SIGNATURE_LIMIT" Trust,
+    /// A rule of the policy refuses the image, or none is for it.
+    Rejected "E_REJECTED" Trust,
+    /// A policy says something that is not understood, and could be a condition.
+    Policy "E_POLICY" Usage,
+    /// The passphrase does not open the key, or nobody was there to be asked for it.
+    Passphrase "E_PASSPHRASE" Denied,
     /// Checks found violations. The report lists them.
     Invalid "E_INVALID" Integrity,
+    /// A document or record by which the owner of a domain says where names lead is wrong, or was there before and is gone.
+    Discovery "E_DISCOVERY" Naming,
+    /// A signed zone of names is refused: a signature, version, expiry or prefix is not what it must be.
+    Zone "E_ZONE" Naming,
+    /// A name resolves, and nobody vouches for it as strongly as the rules of this machine demand.
+    Assurance "E_ASSURANCE" Trust,
     /// This software broke a promise of its own. Please report it.
     Bug "E_BUG" Bug,
 }

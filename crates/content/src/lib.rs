@@ -65,6 +65,6 @@ pub use error::{Code, Error, Kind, Result};
 pub use hasher::Hasher;
 pub use media_type::MediaType;
 pub use platform::Platform;
-pub use source::{Delete, Ingest, Resolve, Sink, Source, Tag};
+pub use source::{Delete, Ingest, Kept, Resolve, Resumed, Sink, Source, Tag};
 pub use verify::{Sealing, Unverified, Verified, Verifying};
 pub use watch::{Quiet, Watch};

@@ -90,6 +90,13 @@ pub trait Sink: Send + Sync {
         self.begin()
     }
 
+    /// The same where a part of the content may be here already, from a time
+    /// when it came to an end too early ([`Ingest::suspend`]). A place that
+    /// keeps no parts begins at the beginning.
+    fn resume(&self, blob: &Descriptor) -> Result<Resumed<'_>> {
+        Ok(Resumed { ingest: self.receive(blob)?, kept: None })
+    }
+
     /// Takes content over from another place of the same system
     /// ([`Source::address`]). `false` where that can not be done, so that the
     /// bytes have to come.
@@ -127,6 +134,28 @@ pub trait Ingest: Write + Send {
     /// have that is to put the tee below the verifier ([`Unverified::tee`])
     /// or to write through a [`Sealing`](crate::Sealing).
     fn commit(self: Box<Self>, proof: Verified) -> Result<Descriptor>;
+
+    /// Keeps what was written for a later [`Sink::resume`], in places that can;
+    /// elsewhere it is dropped. It is for content that broke off, never for
+    /// content that was false.
+    fn suspend(self: Box<Self>) {}
+}
+
+/// Content on its way into a [`Sink`], of which a part may be there.
+pub struct Resumed<'a> {
+    /// Takes what follows that part.
+    pub ingest: Box<dyn Ingest + 'a>,
+    /// The part: nobody has proved it. What is proved is this and what follows
+    /// it ([`Unverified::then`]).
+    pub kept: Option<Kept<'a>>,
+}
+
+/// The beginning of content that came before.
+pub struct Kept<'a> {
+    /// How many bytes it is.
+    pub length: u64,
+    /// The bytes.
+    pub bytes: Unverified<'a>,
 }
 
 /// A place that knows content by name.

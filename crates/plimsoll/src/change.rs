@@ -43,7 +43,9 @@ impl Home {
         work: &mut Work<'_, T>,
     ) -> Result<(String, Digest, Descriptor, T)> {
         for _ in 0..RACES {
-            let opened = self.open(reference)?;
+            // In its place, a name is changed where it is ours.
+            let here = if new.is_none() { reference.local() } else { reference.clone() };
+            let opened = self.open(&here)?;
             let target = self.beside(&opened, new)?;
             let name = target.published_name().to_owned();
             let (descriptor, done) = work(&opened, &target)?;

@@ -59,7 +59,7 @@ impl Home {
         };
         let Some(held) = held else { return Ok(report) };
         let collected = match reference {
-            Some(Reference::Store { .. }) | None => {
+            Some(Reference::Store { .. } | Reference::Name { .. }) | None => {
                 let swept = self.store()?.collect(options, &chains)?;
                 let path = |folder: &plimsoll_store::CacheFolder| {
                     PathBuf::from(format!(

@@ -11,6 +11,7 @@
 //! manifests, so writing one is a matter of its own (`docker`).
 
 pub(crate) mod docker;
+mod sparse;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -37,8 +38,10 @@ const CONTAINERD_NAME: &str = "io.containerd.image.name";
 /// What is copied.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// Only the image for this platform, out of an index.
-    pub platform: Option<Platform>,
+    /// Only the images for these platforms, out of an index: one stands for
+    /// itself; with several, the index stays as it is, and what it lists for
+    /// others is not brought.
+    pub platforms: Vec<Platform>,
     /// Also what is about the images, to any depth.
     pub referrers: bool,
     /// All images of the source, with their names.
@@ -210,11 +213,15 @@ impl Copying<'_> {
         entry: &Entry,
         referrers: Option<&dyn About>,
     ) -> Result<()> {
-        let root = match &self.options.platform {
-            Some(platform) => Image::open(source, &entry.descriptor, Some(platform))?.descriptor,
-            None => entry.descriptor.clone(),
+        let platforms = &*self.options.platforms;
+        let root = match platforms {
+            [platform] => Image::open(source, &entry.descriptor, Some(platform))?.descriptor,
+            _ => entry.descriptor.clone(),
         };
-        let Closure { reachable, referrers, named } = closure(source, &root, referrers)?;
+        let Closure { reachable, referrers, named } = match platforms {
+            [] | [_] => closure(source, &root, referrers)?,
+            several => sparse::sparse(source, &root, several, referrers)?,
+        };
         let mut all = reachable.present.iter().chain(&reachable.missing);
         if all.any(|blob| is_schema1(&blob.media_type)) {
             return Err(schema1::refused(format!("copying {}", root.digest)));

@@ -24,6 +24,7 @@ pub mod image;
 pub mod indexes;
 pub mod inspect;
 pub mod limits;
+pub mod mirror;
 pub mod mount;
 mod notes;
 pub mod pack;

@@ -1,17 +1,20 @@
 //! Places: where the images of a reference lie, to be read and written.
 
 mod held;
+mod names;
 mod registry;
 mod target;
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use plimsoll_content::limits::Limits;
 use plimsoll_content::{Code, Delete, Descriptor, Digest, Error, Kind, Result, Source, Tag};
-use plimsoll_registry::client::Client;
+use plimsoll_registry::client::{Called, Client, Trail};
+use plimsoll_registry::conf::Conf;
 use plimsoll_spec::graph::Node;
 use plimsoll_store::{
     self as store, Catalog, Entry, Flush, Layout, Reading, Selector, Store, reachable,
@@ -20,6 +23,7 @@ use serde::Serialize;
 
 use crate::image;
 use crate::reference::{Reference, Which};
+use crate::registries::Settings;
 
 pub use held::Held;
 pub use registry::Names;
@@ -33,6 +37,12 @@ pub struct Home {
     scratch: PathBuf,
     streams: Option<Streams>,
     client: Option<Arc<Client>>,
+    settings: Settings,
+    /// What the settings say, once somebody wanted to know.
+    conf: Arc<Mutex<Option<Arc<Conf>>>>,
+    trail: Trail,
+    /// How what is asked for came to be, by where it is.
+    meant: Arc<Mutex<BTreeMap<String, Called>>>,
     dependencies: Vec<PathBuf>,
 }
 
@@ -83,6 +93,10 @@ impl Home {
             scratch: PathBuf::from("/tmp"),
             streams: None,
             client: None,
+            settings: Settings::default(),
+            conf: Arc::default(),
+            trail: Trail::default(),
+            meant: Arc::default(),
             dependencies: Vec::new(),
         }
     }
@@ -90,6 +104,16 @@ impl Home {
     /// Gives `docker://` a meaning.
     pub fn with_registries(self, client: Arc<Client>) -> Self {
         Self { client: Some(client), ..self }
+    }
+
+    /// Reads there what the settings of this machine say of registries.
+    pub fn with_settings(self, settings: Settings) -> Self {
+        Self { settings, ..self }
+    }
+
+    /// Keeps there what names of the local store stand for.
+    pub fn with_trail(self, trail: Trail) -> Self {
+        Self { trail, ..self }
     }
 
     /// Who speaks to registries.
@@ -190,13 +214,20 @@ impl Home {
 
     /// Finds the image that the reference stands for.
     pub fn open(&self, reference: &Reference) -> Result<Opened> {
+        let written = reference;
+        let reference = &self.locate(written)?;
         let (held, which, place) = self.hold(reference)?;
         let Some(held) = held else { return Err(self.not_in_store(&which)) };
         let entry = held.find(&which).map_err(|error| match reference {
-            Reference::Store { .. } if error.kind() == Kind::NotFound => match error.found_text() {
-                Some(found) => self.not_in_store(&which).found(found),
-                None => self.not_in_store(&which),
-            },
+            Reference::Store { .. } | Reference::Name { .. } if error.kind() == Kind::NotFound => {
+                match error.found_text() {
+                    Some(found) => self.not_in_store(&which).found(found),
+                    None => self.not_in_store(&which),
+                }
+            }
+            _ if matches!(written, Reference::Name { .. }) => {
+                error.tried(format!("store at {}", self.store.display()))
+            }
             _ => error,
         })?;
         let name = match which {
@@ -213,7 +244,10 @@ impl Home {
 
     /// The images of a place; of the local store if none is named.
     pub fn list(&self, reference: Option<&Reference>) -> Result<(String, Vec<Listed>)> {
-        if let Some(reference @ Reference::Registry { .. }) = reference {
+        let reference = reference.map(|reference| self.locate(reference)).transpose()?;
+        let reference = reference.as_ref();
+        if let Some(reference @ (Reference::Registry { .. } | Reference::Store { .. })) = reference
+        {
             // All of a repository may be very much: only what was asked for.
             let opened = self.open(reference)?;
             let entry = Entry { position: 0, descriptor: opened.root.clone() };
@@ -232,7 +266,7 @@ impl Home {
     /// called; the local store if there is no reference.
     pub(crate) fn place(&self, reference: Option<&Reference>) -> Result<(Option<Held>, String)> {
         match reference {
-            None | Some(Reference::Store { .. }) => {
+            None | Some(Reference::Store { .. } | Reference::Name { .. }) => {
                 let place = format!("store at {}", self.store.display());
                 Ok((self.existing()?.map(Held::Layout), place))
             }
@@ -254,7 +288,7 @@ impl Home {
     /// The error that the local store, where `reference` leads, is not there.
     pub(crate) fn no_store(&self, reference: &Reference) -> Error {
         match reference {
-            Reference::Store { which } => self.not_in_store(which),
+            Reference::Store { which } | Reference::Name { which, .. } => self.not_in_store(which),
             _ => self.not_in_store(&Which::Only),
         }
     }

@@ -7,7 +7,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use plimsoll_content::{Code, Digest, Error, Result};
-use plimsoll_registry::protocol::{Host, Repository, Tag};
+use plimsoll_registry::protocol::{Address, Host, Image, Repository};
 use plimsoll_store::{Archive, Form};
 
 /// Which image, and in what kind of place.
@@ -21,10 +21,18 @@ pub enum Reference {
         /// Which of the images in it.
         which: Which,
     },
-    /// `store:NAME`, or a name without a dot or port in its first part: the
-    /// local store.
+    /// `store:NAME`, or a digest: the local store.
     Store {
         /// Which of the images in it.
+        which: Which,
+    },
+    /// `app:v1`, `example.com/org/app:v1`: a name. It stands for what the local
+    /// store has under it, or else for what the registry has that it begins
+    /// with, or that the settings say.
+    Name {
+        /// As it was written.
+        name: String,
+        /// What it is called in the local store.
         which: Which,
     },
     /// `oci-archive:PATH[:REF]`, `docker-archive:PATH[:REF]`, `aci:PATH`, or
@@ -89,6 +97,14 @@ pub enum Which {
 }
 
 impl Which {
+    /// The same, but that none is `latest`, as registries have it.
+    pub(crate) fn or_latest(&self) -> Self {
+        match self {
+            Self::Only => Self::Name("latest".to_owned()),
+            other => other.clone(),
+        }
+    }
+
     /// The name under which something new is written: `latest` if none was
     /// given. A digest or position can not be chosen.
     pub fn to_write(&self) -> Result<String> {
@@ -170,23 +186,26 @@ impl Reference {
         if is_digest_prefix(text) {
             return Ok(Self::Store { which: named(text)? });
         }
-        let first = text.split('/').next().unwrap_or(text);
-        if text.contains('/')
-            && (first.contains('.') || first.contains(':') || first == "localhost")
-        {
-            // A name under somebody's domain. Only what the local store holds
-            // under it can be found before there is a naming layer.
-            return Ok(Self::Store { which: named(text)? });
+        match named(text)? {
+            // A digest alone says nothing of where it is.
+            which @ Which::Digest(_) if !text.contains('@') => Ok(Self::Store { which }),
+            which => Ok(Self::Name { name: text.to_owned(), which }),
         }
-        Ok(Self::Store { which: named(text)? })
+    }
+
+    /// The same, but that a name is one of the local store and nothing else:
+    /// what is changed or taken away is never somebody else's.
+    pub fn local(&self) -> Self {
+        match self {
+            Self::Name { which, .. } => Self::Store { which: which.clone() },
+            other => other.clone(),
+        }
     }
 
     /// Reads a reference where a registry is meant if it can be: a name with a
     /// dot or a port in its first part stands in the registry of that host.
     pub fn parse_remote(text: &str) -> Result<Self> {
-        let first = text.split('/').next().unwrap_or(text);
-        let is_host = first.contains('.') || first.contains(':') || first == "localhost";
-        if text.contains('/') && is_host && !first.starts_with('.') && !text.contains("://") {
+        if has_registry(text) && !text.starts_with('.') && !text.contains("://") {
             return Self::parse(&format!("docker://{text}"));
         }
         Self::parse(text)
@@ -286,6 +305,7 @@ impl fmt::Display for Reference {
             Self::Layout { path, which: Which::Only } => write!(f, "oci:{}", path.display()),
             Self::Layout { path, which } => write!(f, "oci:{}:{which}", path.display()),
             Self::Store { which } => write!(f, "store:{which}"),
+            Self::Name { name, .. } => f.write_str(name),
             Self::Archive { form, at, which } => {
                 let form = form.map_or("", Form::prefix);
                 match which {
@@ -310,39 +330,30 @@ impl fmt::Display for Reference {
     }
 }
 
-/// `HOST[:PORT][/REPOSITORY[:TAG][@DIGEST]]`. Where both stand there, the
-/// digest decides.
+/// Whether a name begins with a registry: a dot or a port in its first part.
+pub(crate) fn has_registry(name: &str) -> bool {
+    name.split_once('/').is_some_and(|(first, _)| {
+        first.contains('.') || first.contains(':') || first == "localhost"
+    })
+}
+
+/// What stands behind `docker://`.
 fn remote(text: &str, rest: &str) -> Result<Reference> {
-    let doing = |error: Error| error.context(format!("reading reference {text:?}"));
-    let (host, rest) = rest.split_once('/').unwrap_or((rest, ""));
-    if host.is_empty() {
-        return Err(bad(text, "docker://HOST/REPOSITORY[:TAG|@DIGEST]"));
+    let image: Image = rest
+        .parse()
+        .map_err(|error: Error| error.context(format!("reading reference {text:?}")))?;
+    Ok(image.into())
+}
+
+impl From<Image> for Reference {
+    fn from(image: Image) -> Self {
+        let which = match image.address {
+            Some(Address::Digest(digest)) => Which::Digest(digest),
+            Some(Address::Tag(tag)) => Which::Name(tag.as_str().to_owned()),
+            None => Which::Only,
+        };
+        Self::Registry { host: image.host, repository: image.repository, which }
     }
-    let host: Host = host.parse().map_err(doing)?;
-    if rest.is_empty() {
-        return Ok(Reference::Registry { host, repository: None, which: Which::Only });
-    }
-    let (name, digest) = match rest.split_once('@') {
-        Some((name, digest)) => (name, Some(digest.parse::<Digest>().map_err(doing)?)),
-        None => (rest, None),
-    };
-    let (name, tag) = match name.split_once(':') {
-        Some((name, tag)) => (name, Some(tag.parse::<Tag>().map_err(doing)?)),
-        None => (name, None),
-    };
-    // What docker calls by one word lies in a corner of Docker Hub.
-    let name = if host.is_docker_hub() && !name.contains('/') {
-        format!("library/{name}")
-    } else {
-        name.to_owned()
-    };
-    let repository = Some(name.parse().map_err(doing)?);
-    let which = match (digest, tag) {
-        (Some(digest), _) => Which::Digest(digest),
-        (None, Some(tag)) => Which::Name(tag.as_str().to_owned()),
-        (None, None) => Which::Only,
-    };
-    Ok(Reference::Registry { host, repository, which })
 }
 
 fn bad(text: &str, expected: &str) -> Error {
@@ -472,6 +483,10 @@ mod tests {
         let digest = || Which::Digest(DIGEST.parse().expect("digest"));
         let archive = |form, at, which| Reference::Archive { form, at, which };
         let tag = |tag: &str| Which::Name(tag.into());
+        let name = |name: &str, which: &str| Reference::Name {
+            name: name.into(),
+            which: Which::Name(which.into()),
+        };
         let registry = |host: &str, repository: Option<&str>, which| Reference::Registry {
             host: host.parse().expect("host"),
             repository: repository.map(|name| name.parse().expect("repository")),
@@ -484,17 +499,15 @@ mod tests {
             ("oci:img:@2", layout("img", Which::Position(2))),
             (&format!("oci:img@{DIGEST}"), layout("img", digest())),
             (&format!("oci:img:@{DIGEST}"), layout("img", digest())),
-            ("app:v1", Reference::Store { which: Which::Name("app:v1".into()) }),
-            ("app", Reference::Store { which: Which::Name("app:latest".into()) }),
+            ("app:v1", name("app:v1", "app:v1")),
+            ("app", name("app", "app:latest")),
+            (
+                &format!("h.example/app@{DIGEST}"),
+                Reference::Name { name: format!("h.example/app@{DIGEST}"), which: digest() },
+            ),
             ("store:app", Reference::Store { which: Which::Name("app:latest".into()) }),
-            (
-                "demo.test/hello:v1",
-                Reference::Store { which: Which::Name("demo.test/hello:v1".into()) },
-            ),
-            (
-                "host:5000/app",
-                Reference::Store { which: Which::Name("host:5000/app:latest".into()) },
-            ),
+            ("demo.test/hello:v1", name("demo.test/hello:v1", "demo.test/hello:v1")),
+            ("host:5000/app", name("host:5000/app", "host:5000/app:latest")),
             (DIGEST, Reference::Store { which: digest() }),
             ("e3b0c442", Reference::Store { which: Which::Prefix("e3b0c442".into()) }),
             ("sha256:e3b0c442", Reference::Store { which: Which::Prefix("e3b0c442".into()) }),

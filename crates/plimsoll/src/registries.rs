@@ -1,5 +1,6 @@
 //! What this machine knows of registries: logins, helpers that keep them,
-//! certificates. It is read when a registry is spoken to, and not before.
+//! settings, certificates. It is read when a registry is spoken to, and not
+//! before.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -11,6 +12,7 @@ use std::process::{Command, Stdio};
 use plimsoll_content::{Code, Error, Result};
 use plimsoll_registry::authfile::{self, AuthFile, Known};
 use plimsoll_registry::client::{Certificates, Credential, Keyring, Secret, Trust};
+use plimsoll_registry::conf::{self, Conf};
 use plimsoll_registry::protocol::{Host, Repository};
 use plimsoll_store::write_file_atomic;
 
@@ -149,6 +151,65 @@ fn ask(name: &str, server: &str) -> Result<Option<Credential>> {
     Err(Error::new(Code::Auth, format!("asking {program} for {server}"))
         .found(output.status)
         .expected("a credential"))
+}
+
+/// Where the settings of registries lie (containers-registries.conf(5),
+/// containers-registries.conf.d(5)).
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// A file that was named, and must be there: it takes the place of the
+    /// two below.
+    pub named: Option<PathBuf>,
+    /// The folder of the user, with `registries.conf` and
+    /// `registries.conf.d/`. If the file is there, nothing else is read.
+    pub user: Option<PathBuf>,
+    /// The folder of the machine.
+    pub system: Option<PathBuf>,
+    /// What other tools have learnt of short names; it comes last.
+    pub aliases: Option<PathBuf>,
+}
+
+impl Settings {
+    /// Reads all of it. What is not there says nothing.
+    pub fn read(&self) -> Result<Conf> {
+        let in_folder = |folder: &Option<PathBuf>, name| folder.as_ref().map(|at| at.join(name));
+        let user = in_folder(&self.user, "registries.conf");
+        let mut all = Conf::default();
+        let mut folders = vec![in_folder(&self.system, "registries.conf.d")];
+        if let Some(named) = &self.named {
+            let Some(conf) = settings(named)? else {
+                return Err(Error::new(Code::NotFound, format!("reading {}", named.display()))
+                    .found("no such file")
+                    .expected("the settings of registries that CONTAINERS_REGISTRIES_CONF names"));
+            };
+            all.merge(conf);
+        } else if let Some(conf) = user.as_deref().map(settings).transpose()?.flatten() {
+            all.merge(conf);
+            folders.clear();
+        } else if let Some(file) = in_folder(&self.system, "registries.conf") {
+            all.merge(settings(&file)?.unwrap_or_default());
+        }
+        folders.push(in_folder(&self.user, "registries.conf.d"));
+        for folder in folders.into_iter().flatten() {
+            let Ok(names) = folder.read_dir() else { continue };
+            let mut paths: Vec<_> = names.flatten().map(|entry| entry.path()).collect();
+            paths.retain(|path| path.extension().is_some_and(|ending| ending == "conf"));
+            paths.sort();
+            for path in paths.iter().filter(|path| path.is_file()) {
+                all.merge(settings(path)?.unwrap_or_default());
+            }
+        }
+        if let Some(path) = &self.aliases {
+            all.merge(settings(path)?.unwrap_or_default());
+        }
+        Ok(all)
+    }
+}
+
+/// A file of settings, if it is there.
+fn settings(path: &Path) -> Result<Option<Conf>> {
+    let Some(bytes) = bytes(path, conf::LIMIT)? else { return Ok(None) };
+    Conf::parse(&bytes).map(Some).map_err(|error| reading(error, path))
 }
 
 /// Where certificates are kept.

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use plimsoll_content::{Code, Descriptor, Error, Result, Sink, Source, Watch};
+use plimsoll_content::{Code, Descriptor, Error, Result, Resumed, Sink, Source, Watch};
 use plimsoll_spec::Node;
 use plimsoll_store::{Reachable, reachable};
 
@@ -47,25 +47,72 @@ pub fn blob(
     }
     watch.begin(&format!("copying {}", blob.digest.short()), Some(blob.size));
     let mut tried = 1;
-    while let Err(error) = bring(source, sink, blob, watch) {
-        if tried == ATTEMPTS || !sink.again(&error) {
+    let mut parts = true;
+    while let Err((kept, error)) = bring(source, sink, blob, parts, watch) {
+        // What was kept may be what is false; it is gone now.
+        let anew = kept && matches!(error.code(), Code::Digest | Code::Size);
+        if tried == ATTEMPTS || !anew && !sink.again(&error) {
             return Err(error);
         }
+        parts = !anew;
         tried += 1;
     }
     watch.end(&format!("copied {}", blob.digest));
     Ok(Brought::Copied)
 }
 
-fn bring(source: &dyn Source, sink: &dyn Sink, blob: &Descriptor, watch: &dyn Watch) -> Result<()> {
-    let unproved = source.fetch(blob, 0)?;
-    let mut ingest = sink.receive(blob)?;
-    let proof = {
-        let keep = Counted::new(&mut ingest, watch);
-        let reader = unproved.tee(keep).verify(blob)?;
-        reader.finish()?.0
+/// Brings a blob; with `parts`, behind what was kept of it from a time before.
+/// An error comes with whether there was something.
+fn bring(
+    source: &dyn Source,
+    sink: &dyn Sink,
+    blob: &Descriptor,
+    parts: bool,
+    watch: &dyn Watch,
+) -> Result<(), (bool, Error)> {
+    // On this machine, nothing is nearer than the source itself.
+    let resumed = if parts && source.address().is_some() {
+        sink.resume(blob)
+    } else {
+        sink.receive(blob).map(|ingest| Resumed { ingest, kept: None })
     };
-    ingest.commit(proof).map(|_| ())
+    let Resumed { mut ingest, kept } = resumed.map_err(|error| (false, error))?;
+    let had = kept.is_some();
+    let read = || {
+        let from = kept.as_ref().map_or(0, |kept| kept.length);
+        watch.advance(from);
+        let keep = Counted::new(&mut ingest, watch);
+        let content = match kept {
+            // A server has no byte behind the last one.
+            Some(kept) if from == blob.size => kept.bytes,
+            Some(kept) => kept.bytes.then(source.fetch(blob, from)?.tee(keep)),
+            None => source.fetch(blob, 0)?.tee(keep),
+        };
+        content.verify(blob)?.finish().map(|(proof, _)| proof)
+    };
+    match read() {
+        Ok(proof) => ingest.commit(proof).map(|_| ()).map_err(|error| (had, error)),
+        Err(error) => {
+            if breaks_off(&error) {
+                ingest.suspend();
+            }
+            Err((had, error))
+        }
+    }
+}
+
+/// Whether an error says nothing against the bytes that have come before it.
+fn breaks_off(error: &Error) -> bool {
+    matches!(
+        error.code(),
+        Code::Network
+            | Code::Interrupted
+            | Code::NotFound
+            | Code::Auth
+            | Code::NotARegistry
+            | Code::Registry
+            | Code::Offline
+    )
 }
 
 /// What is brought, in the order in which registries want it: content, and

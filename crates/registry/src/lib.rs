@@ -1,7 +1,8 @@
 //! How content travels: the distribution protocol, its client, and what it
 //! takes to log in.
 //!
-//! [`authfile`] reads files of credentials; [`client`] speaks to registries, and is a place to read from and write to;
+//! [`authfile`] reads files of credentials, [`conf`] the settings of registries;
+//! [`client`] speaks to registries, and is a place to read from and write to;
 //! [`protocol`] is the protocol without sockets: names, addresses, headers,
 //! documents, as both ends of a connection need them.
 //!
@@ -11,4 +12,5 @@
 
 pub mod authfile;
 pub mod client;
+pub mod conf;
 pub mod protocol;

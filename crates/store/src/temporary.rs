@@ -5,6 +5,11 @@
 //! with its holder, however that comes about; the name only has to be new,
 //! so reused process ids and other machines do no harm. What has such a name
 //! and no lock is a leftover, and [`sweep`] removes it.
+//!
+//! A part of a blob that is kept for later is called `partial-ALGORITHM-DIGEST`
+//! and is locked in the same way while somebody goes on with it. It outlives
+//! its process; [`sweep`] leaves it alone, and [`leftovers`] counts it on
+//! demand.
 
 use std::ffi::{CStr, CString};
 use std::fs::File;
@@ -24,6 +29,7 @@ use crate::remove;
 
 const PREFIX: &str = ".plimsoll-";
 const SUFFIX: &str = ".tmp";
+const PARTIAL: &str = "partial-";
 
 /// How many names are tried before it is given up: each failure means that
 /// somebody else had that name, or that a sweep was faster.
@@ -43,6 +49,15 @@ fn fresh() -> CString {
 pub(crate) fn is_temporary(name: &CStr) -> bool {
     let name = name.to_bytes();
     name.starts_with(PREFIX.as_bytes()) && name.ends_with(SUFFIX.as_bytes())
+}
+
+/// The name of a part of a blob.
+pub(crate) fn partial_name(algorithm: &str, encoded: &str) -> String {
+    format!("{PARTIAL}{algorithm}-{encoded}")
+}
+
+fn is_partial(name: &CStr) -> bool {
+    name.to_bytes().starts_with(PARTIAL.as_bytes())
 }
 
 /// Removes what `name` stands for so that it is never seen half removed: it
@@ -145,6 +160,42 @@ impl TemporaryFile {
         }
     }
 
+    /// Goes on with a file that has a name of its own, or begins it. `None` if
+    /// somebody else is at work on it, or if it can not be told to be ours
+    /// alone.
+    pub(crate) fn resume(folder: BorrowedFd<'_>, name: &str) -> io::Result<Option<Self>> {
+        let name = CString::new(name)?;
+        let flags =
+            OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let Ok(fd) = openat(folder, &name, flags, Mode::RUSR | Mode::WUSR) else { return Ok(None) };
+        let stat = fstat(&fd)?;
+        let ours = stat.st_uid == rustix::process::geteuid().as_raw()
+            && FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
+            && stat.st_nlink == 1
+            && Mode::from_raw_mode(stat.st_mode).intersection(Mode::RWXG | Mode::RWXO).is_empty();
+        if !ours
+            || flock(&fd, FlockOperation::NonBlockingLockExclusive).is_err()
+            || !is_same(folder, &name, fd.as_fd())?
+        {
+            return Ok(None);
+        }
+        let folder = folder.try_clone_to_owned()?;
+        let file = File::from(fd);
+        Ok(Some(Self { folder, name: Some(name), file, flush: Flush::Durable }))
+    }
+
+    /// Leaves the file where it is.
+    pub(crate) fn keep(mut self) {
+        self.name = None;
+    }
+
+    /// Takes over a file that has a name in `folder` already, and whose lock
+    /// the caller holds. Dropped, it is gone too.
+    pub(crate) fn adopt(folder: BorrowedFd<'_>, name: CString, file: File) -> io::Result<Self> {
+        let folder = folder.try_clone_to_owned()?;
+        Ok(Self { folder, name: Some(name), file, flush: Flush::Durable })
+    }
+
     /// The same file, with that rule for it.
     pub(crate) fn flushed(mut self, flush: Flush) -> Self {
         self.flush = flush;
@@ -242,17 +293,23 @@ pub(crate) fn unnamed(folder: &Path) -> io::Result<File> {
 /// What belongs to other users is left alone, and so is what can not be
 /// removed; both are for their owners.
 pub(crate) fn sweep(folder: BorrowedFd<'_>) -> io::Result<usize> {
-    Ok(leftovers(folder, true)?.len())
+    Ok(leftovers(folder, true, false)?.len())
 }
 
 /// The leftovers in `folder`, as [`sweep`] tells them from work, in the order
-/// of their names; removed or not.
-pub(crate) fn leftovers(folder: BorrowedFd<'_>, remove: bool) -> io::Result<Vec<CString>> {
+/// of their names; removed or not. With `partials`, parts of blobs are among
+/// them.
+pub(crate) fn leftovers(
+    folder: BorrowedFd<'_>,
+    remove: bool,
+    partials: bool,
+) -> io::Result<Vec<CString>> {
     let user = rustix::process::geteuid().as_raw();
     let mut names = Vec::new();
     for entry in Dir::read_from(folder)? {
         let entry = entry?;
-        if is_temporary(entry.file_name()) {
+        let name = entry.file_name();
+        if is_temporary(name) || partials && is_partial(name) {
             names.push(entry.file_name().to_owned());
         }
     }

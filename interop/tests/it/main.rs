@@ -18,4 +18,5 @@ mod reproducible;
 mod rules;
 mod run;
 mod scale;
+mod serve;
 mod writers;

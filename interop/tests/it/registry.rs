@@ -64,7 +64,7 @@ impl Drop for Registry {
 
 /// A layout `images` with an index of two platforms called `v1`, an index that
 /// holds that index as `nested`, and an artifact about `v1`.
-fn images(scratch: &Scratch) -> Program {
+pub(crate) fn images(scratch: &Scratch) -> Program {
     let plimsoll = Program::new(scratch.path());
     for arch in ["amd64", "arm64"] {
         let tree = scratch.join(&format!("tree-{arch}"));
@@ -92,7 +92,7 @@ fn images(scratch: &Scratch) -> Program {
     plimsoll
 }
 
-fn digest(plimsoll: &Program, reference: &str) -> String {
+pub(crate) fn digest(plimsoll: &Program, reference: &str) -> String {
     plimsoll.good(&["-q", "inspect", reference]).trim().to_owned()
 }
 
@@ -231,15 +231,9 @@ fn referrers_travel_to_a_registry_without_the_api_and_back() {
     assert_eq!(plimsoll.good(&["referrers", "-q", "oci:back:v1"]), both);
 }
 
-/// `hunter2`, as htpasswd writes it.
-const HTPASSWD: &str = "me:$2b$12$yW4as8fLD.7XcuKGAVLYJetWnrUUWHT4h33GT3iIHhQMIMrJbAFSy\n";
-
-#[test]
-fn encryption_and_logins_are_as_other_tools_have_them() {
-    let scratch = Scratch::new();
-    if peer("openssl").is_none() {
-        return;
-    }
+/// Makes a certificate for this machine (`s.crt`, `s.key`) and who vouches for
+/// it (`ca.crt`).
+pub(crate) fn certificates(scratch: &Scratch) {
     let script = "
         openssl req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.crt -days 30 -subj /CN=ca
         openssl req -newkey rsa:2048 -nodes -keyout s.key -out s.csr -subj /CN=s
@@ -247,6 +241,19 @@ fn encryption_and_logins_are_as_other_tools_have_them() {
         openssl x509 -req -in s.csr -CA ca.crt -CAkey ca.key -CAcreateserial -out s.crt -days 30 \
             -extfile ext";
     shell(scratch.path(), &format!("({script}\n) 2>&1"));
+}
+
+/// `hunter2`, as htpasswd writes it.
+pub(crate) const HTPASSWD: &str =
+    "me:$2b$12$yW4as8fLD.7XcuKGAVLYJetWnrUUWHT4h33GT3iIHhQMIMrJbAFSy\n";
+
+#[test]
+fn encryption_and_logins_are_as_other_tools_have_them() {
+    let scratch = Scratch::new();
+    if peer("openssl").is_none() {
+        return;
+    }
+    certificates(&scratch);
     fs::write(scratch.join("htpasswd"), HTPASSWD).expect("a file");
     let [cert, key] = ["s.crt", "s.key"].map(|name| scratch.text(name));
     let http = format!(", tls: {{certificate: {cert}, key: {key}}}");
@@ -287,5 +294,102 @@ fn encryption_and_logins_are_as_other_tools_have_them() {
         command.args(["login", "-u", "me", "-p", "hunter2", "--authfile", &theirs]);
         run(command.arg("--cert-dir").arg(&folder).arg(&registry.host)).good("skopeo login");
         plimsoll.good(&["pull", &name, "back:v1", "--authfile", &theirs]);
+    }
+}
+
+#[test]
+fn settings_lead_us_where_they_lead_skopeo() {
+    let scratch = Scratch::new();
+    let Some(registry) = Registry::start(&scratch) else { return };
+    let plimsoll = images(&scratch);
+    let digest_of = |name: &str| digest(&plimsoll, name);
+    plimsoll.good(&["push", "oci:images:amd64", &registry.at("mirror/app:v1")]);
+    plimsoll.good(&["push", "oci:images:arm64", &registry.at("home/app:v2")]);
+    plimsoll.good(&["push", "oci:images:v1", &registry.at("wild/app:v1")]);
+    let host = &registry.host;
+    let settings = format!(
+        "unqualified-search-registries = ['{host}']\n[aliases]\nshort = 'name.test/org/app'\n\
+         [[registry]]\nprefix = 'name.test/org'\nlocation = '{host}/home'\ninsecure = true\n\
+         [[registry.mirror]]\nlocation = '127.0.0.1:1/m'\ninsecure = true\n\
+         [[registry.mirror]]\nlocation = '{host}/mirror'\ninsecure = true\n\
+         [[registry]]\nprefix = '*.wild.test'\nlocation = '{host}'\ninsecure = true\n\
+         [[registry]]\nlocation = 'evil.test'\nblocked = true\n"
+    );
+    let folder = scratch.join(".config/containers");
+    fs::create_dir_all(&folder).expect("folders");
+    fs::write(folder.join("registries.conf"), settings).expect("a file");
+    let names = [
+        ("docker://name.test/org/app:v1", Some(digest_of("oci:images:amd64"))),
+        ("docker://name.test/org/app:v2", Some(digest_of("oci:images:arm64"))),
+        ("docker://a.wild.test/wild/app:v1", Some(digest_of("oci:images:v1"))),
+        ("docker://evil.test/app:v1", None),
+    ];
+    for (name, expected) in &names {
+        let done = plimsoll.run(&["-q", "inspect", name]);
+        let found = (done.code == 0).then(|| done.out.trim().to_owned());
+        assert_eq!(found, *expected, "{name}: {done:?}");
+    }
+    assert_eq!(digest_of("short:v1"), digest_of("oci:images:amd64"));
+    for skopeo in peers("skopeo") {
+        for (name, expected) in &names {
+            let mut command = skopeo.command();
+            command.env("HOME", scratch.path()).env_remove("XDG_CONFIG_HOME");
+            command.args(["--insecure-policy", "inspect", "--raw", name]);
+            let done = run(&mut command);
+            let found = (done.code == 0).then(|| {
+                let bytes = plimsoll.good(&["show", name, "manifest"]);
+                assert_eq!(done.out, bytes, "{name}");
+                digest_of(name)
+            });
+            assert_eq!(found, *expected, "{name}: {done:?}");
+        }
+    }
+}
+
+#[test]
+fn many_images_are_mirrored_as_they_are() {
+    let scratch = Scratch::new();
+    let Some(registry) = Registry::start(&scratch) else { return };
+    let plimsoll = images(&scratch);
+    for (name, tag) in [("amd64", "v1.0"), ("arm64", "v1.1"), ("v1", "v2.0"), ("v1", "v2.1-rc1")] {
+        let to = registry.at(&format!("org/app:{tag}"));
+        plimsoll.good(&["push", "--referrers", &format!("oci:images:{name}"), &to]);
+    }
+    let host = &registry.host;
+    let plan = format!(
+        "[[image]]\nfrom = '{host}/org/app'\nto = '{host}/copies'\ntags = ['v*']\nexclude = ['*-rc*']\n\
+         referrers = true\n\
+         [[image]]\nfrom = '{host}/org/app'\nto = 'oci:layout'\nversions = '^1'\nnewest = 1\n"
+    );
+    fs::write(scratch.join("mirror.toml"), plan).expect("a file");
+    plimsoll.good(&["mirror", "mirror.toml", "--dry-run"]);
+    plimsoll.good(&["mirror", "mirror.toml"]);
+    let again = plimsoll.good(&["mirror", "mirror.toml"]);
+    assert!(again.contains("copied 0 images, 0 B; 4 there already; 0 failed"), "{again}");
+    assert_eq!(
+        plimsoll
+            .good(&["ls", "-q", &format!("{host}/copies")])
+            .lines()
+            .filter(|tag| tag.starts_with('v'))
+            .count(),
+        3
+    );
+    assert_eq!(
+        digest(&plimsoll, &format!("oci:layout:{host}/org/app:v1.1")),
+        digest(&plimsoll, "oci:images:arm64")
+    );
+    plimsoll.good(&["fsck", "oci:layout"]);
+    if let Some(crane) = peer("crane") {
+        let mut command = crane.command();
+        command.args(["digest", "--insecure", &format!("{host}/copies:v2.0")]);
+        let found = run(&mut command).good("crane digest");
+        assert_eq!(found.trim(), digest(&plimsoll, "oci:images:v1"));
+    }
+    for skopeo in peers("skopeo") {
+        let name = registry.at("copies:v1.0");
+        let mut command = skopeo.command();
+        command.args(["--insecure-policy", "inspect", "--raw", "--tls-verify=false", &name]);
+        let found = run(&mut command).good("skopeo inspect");
+        assert_eq!(found, plimsoll.good(&["show", "oci:images:amd64", "manifest"]));
     }
 }

@@ -52,8 +52,12 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<u8> {
     let password =
         Secret::new(if args.password_stdin { piped()? } else { ask("Password: ", false)? });
     let login = Typed(Credential::Basic { user: user.clone(), password: password.clone() });
-    let client = Client::new(Options { keyring: Arc::new(login), ..context.client.clone() });
-    client.check_login(&args.registry)?;
+    let mut options = Options { keyring: Arc::new(login), ..context.client.clone() };
+    let (way, host) = context.home.registry(&args.registry)?;
+    if way.may_be_insecure(&host) {
+        options.insecure.push(args.registry.clone());
+    }
+    Client::new(options).check_login(&args.registry)?;
     context.logins.keep(&args.registry, &user, &password)?;
     let file = context.logins.own.display().to_string();
     let host = args.registry.to_string();

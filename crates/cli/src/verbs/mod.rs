@@ -23,6 +23,7 @@ pub(crate) mod load;
 pub(crate) mod login;
 pub(crate) mod logout;
 pub(crate) mod ls;
+pub(crate) mod mirror;
 pub(crate) mod mount;
 pub(crate) mod pack;
 pub(crate) mod process;
@@ -34,6 +35,7 @@ pub(crate) mod repack;
 pub(crate) mod rm;
 pub(crate) mod run;
 pub(crate) mod save;
+pub(crate) mod serve;
 pub(crate) mod show;
 pub(crate) mod squash;
 pub(crate) mod tag;
@@ -54,6 +56,7 @@ pub(crate) fn dispatch(verb: Verb, context: &Context) -> Result<u8> {
         Verb::Copy(args) => copy::run(args, context),
         Verb::Pull(args) => pull::run(&args, context),
         Verb::Push(args) => push::run(&args, context),
+        Verb::Mirror(args) => mirror::run(&args, context),
         Verb::Login(args) => login::run(&args, context),
         Verb::Logout(args) => logout::run(&args, context),
         Verb::Convert(args) => convert::run(args, context),
@@ -87,6 +90,7 @@ pub(crate) fn dispatch(verb: Verb, context: &Context) -> Result<u8> {
         Verb::Explain(args) => explain::run(&args, context),
         Verb::Completions(args) => completions::run(&args, context),
         Verb::Version => version::run(context),
+        Verb::Serve(args) => serve::run(&args, context),
         Verb::Run(args) => run::run(args, context).map_err(plimsoll::content::Error::from),
     }
 }

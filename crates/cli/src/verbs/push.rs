@@ -21,9 +21,10 @@ pub(crate) struct Args {
     #[arg(value_name = "DST", value_parser = Reference::parse_remote)]
     to: Option<Reference>,
 
-    /// Push only the image for this platform out of an index; its digest stays
-    #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
-    platform: Option<Platform>,
+    /// Push only the image for this platform out of an index; its digest stays. Several,
+    /// divided by commas: the index stays as it is, without what it lists for others
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]", value_delimiter = ',')]
+    platform: Vec<Platform>,
 
     /// Also push what is about the image, to any depth: signatures, bills of materials
     #[arg(long)]
@@ -33,6 +34,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, context: &Context) -> Result<u8> {
     let to = match (&args.to, &args.from) {
         (Some(to), _) => to.clone(),
+        (None, Reference::Name { name, .. }) => Reference::parse_remote(name)?,
         (None, Reference::Store { which: Which::Name(name) }) => Reference::parse_remote(name)?,
         (None, other) => other.clone(),
     };
@@ -43,7 +45,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<u8> {
             .fix(format!("plimsoll push {} docker://HOST/REPOSITORY:TAG", args.from)));
     }
     let options = Options {
-        platform: args.platform.clone(),
+        platforms: args.platform.clone(),
         referrers: args.referrers,
         ..Options::default()
     };

@@ -84,6 +84,7 @@ pub(crate) fn enter() -> Result<Option<u8>> {
 
 pub(crate) fn run(args: Args, context: &Context) -> Result<u8, NotStarted> {
     let opened = context.home.open(&args.image)?;
+    context.tell();
     let wanted = args.platform.platform.as_ref();
     let image = Image::open(opened.source(), &opened.root, wanted)?;
     let mapping = rootless::Mapping::current()?;

@@ -12,14 +12,18 @@ mod images;
 mod kills;
 mod kit;
 mod limits;
+mod mirror;
+mod names;
 mod old;
 mod places;
 mod registry;
 mod repack;
 mod reproducible;
+mod resume;
 mod run;
 mod schema1;
 mod schemas;
+mod serve;
 #[path = "../../../registry/tests/it/server.rs"]
 #[allow(dead_code, reason = "the tests of the client need more of it")]
 mod server;

@@ -43,6 +43,9 @@ impl Sandbox {
         ] {
             command.env_remove(variable);
         }
+        command.env_remove("CONTAINERS_REGISTRIES_CONF");
+        command.env("XDG_CONFIG_HOME", self.path("config"));
+        command.env("XDG_CACHE_HOME", self.path("cache"));
         command.env("PLIMSOLL_STORE", self.path("store"));
         command
     }

@@ -100,7 +100,7 @@ impl Home {
         reference: &Reference,
         checked: bool,
     ) -> Result<(Option<Held>, Which, String)> {
-        Ok(match reference.clone().look(true)? {
+        Ok(match self.locate(&reference.clone().look(true)?)? {
             Reference::Layout { path, which } => {
                 let place = format!("oci:{}", path.display());
                 let open = if checked { Layout::open_with } else { Layout::open_unchecked };
@@ -121,11 +121,12 @@ impl Home {
                 (Some(Held::Dir(Box::new(Dir::open(&path, self.limits())?))), Which::Only, place)
             }
             Reference::Registry { host, repository, which } => {
-                let remote = self.remote(&host, repository.as_ref())?;
+                let remote = self.remote(&host, repository.as_ref(), &which.or_latest())?;
                 let place = remote.to_string();
                 (Some(Held::Registry(Box::new(remote))), which, place)
             }
-            Reference::Store { which } => {
+            // What is nowhere is looked for in the local store.
+            Reference::Store { which } | Reference::Name { which, .. } => {
                 (self.existing()?.map(Held::Layout), which, "store".to_owned())
             }
             Reference::Path(path) => return Err(bug(&path)),
@@ -140,7 +141,7 @@ impl Home {
                 .map(|path| format!("{prefix}{}", path.display()))
                 .map_err(|cause| Error::io("finding", path.display(), cause))
         };
-        match reference.clone().look(true)? {
+        match self.locate(&reference.clone().look(true)?)? {
             Reference::Layout { path, .. } => absolute("oci:", &path),
             Reference::Archive { form, at: At::File(path), .. } => {
                 let form = match form.or(Archive::look(&path)?.flatten()) {
@@ -153,7 +154,7 @@ impl Home {
             Reference::Archive { at: At::Stream, .. } => Ok("-".to_owned()),
             Reference::Dir(path) => absolute("dir:", &path),
             registry @ Reference::Registry { .. } => Ok(registry.to_string()),
-            Reference::Store { .. } => Ok("store".to_owned()),
+            Reference::Store { .. } | Reference::Name { .. } => Ok("store".to_owned()),
             Reference::Path(path) => Err(bug(&path)),
         }
     }
@@ -187,7 +188,9 @@ impl Home {
     /// The folder of the place of a reference, whatever state it is in.
     pub(crate) fn folder(&self, reference: Option<&Reference>) -> Result<PathBuf> {
         match reference.cloned().map(|reference| reference.look(true)).transpose()? {
-            None | Some(Reference::Store { .. }) => Ok(self.store_path().to_owned()),
+            None | Some(Reference::Store { .. } | Reference::Name { .. }) => {
+                Ok(self.store_path().to_owned())
+            }
             Some(Reference::Layout { path, .. }) => Ok(path),
             Some(Reference::Path(path)) => Err(bug(&path)),
             Some(

@@ -1,9 +1,11 @@
 //! Repositories of registries as places: what is asked of them, and how tags
 //! stand for the names of other places.
 
+use std::sync::Arc;
+
 use plimsoll_content::{Code, Descriptor, Digest, Error, Resolve, Result, Source, Tag};
-use plimsoll_registry::client::{Remote, fallback_tag};
-use plimsoll_registry::protocol::{self, Host, Repository};
+use plimsoll_registry::client::{Asked, Client, Remote, fallback_tag};
+use plimsoll_registry::protocol::{self, Address, Host, Repository};
 use plimsoll_spec::annotations::REF_NAME;
 use plimsoll_spec::{Index, Node, media_type};
 use plimsoll_store::{About, Catalog, Entry};
@@ -21,8 +23,15 @@ pub enum Names {
 }
 
 impl Home {
-    /// A repository; nothing is asked of it yet.
-    pub(crate) fn remote(&self, host: &Host, repository: Option<&Repository>) -> Result<Remote> {
+    /// A repository where the settings say that it is; nothing is asked of it
+    /// yet. With `which`, it is read from mirrors first: an image of it, or what
+    /// is under no tag, is meant to be written otherwise.
+    pub(crate) fn remote(
+        &self,
+        host: &Host,
+        repository: Option<&Repository>,
+        which: &Which,
+    ) -> Result<Remote> {
         let client = self.registries()?;
         let Some(repository) = repository else {
             return Err(Error::new(Code::Reference, format!("opening docker://{host}"))
@@ -30,19 +39,42 @@ impl Home {
                 .expected(format!("a repository of it: docker://{host}/REPOSITORY[:TAG]"))
                 .fix(format!("plimsoll ls docker://{host}   lists them, if the registry does")));
         };
-        Ok(client.remote(host.clone(), repository.clone()))
+        let address = match which {
+            Which::Name(tag) => Some(Address::Tag(tag.parse()?)),
+            Which::Digest(digest) => Some(Address::Digest(digest.clone())),
+            Which::Only | Which::Prefix(_) | Which::Position(_) => None,
+        };
+        let route = self.conf()?.route(host, Some(repository), address.as_ref())?;
+        let written = Reference::Registry {
+            host: host.clone(),
+            repository: Some(repository.clone()),
+            which: which.clone(),
+        };
+        let called = self.called(&written);
+        let asked = Asked { host: host.clone(), repository: repository.clone(), address, called };
+        client.along(asked, route)
+    }
+
+    /// Where the settings say that a registry is, and who speaks to it.
+    pub fn registry(&self, host: &Host) -> Result<(Arc<Client>, Host)> {
+        let way = self.conf()?.route(host, None, None)?.location;
+        let client = self.registries()?;
+        let client = if way.insecure { client.insecure_at(&way.host) } else { Arc::clone(client) };
+        Ok((client, way.host))
     }
 
     /// The names in a registry or repository; `None` if the reference is to
     /// something else, or to one image.
     pub fn names(&self, reference: &Reference) -> Result<Option<Names>> {
-        let Reference::Registry { host, repository, which: Which::Only } = reference else {
+        let reference = self.locate(reference)?;
+        let Reference::Registry { host, repository, which: Which::Only } = &reference else {
             return Ok(None);
         };
         if repository.is_none() {
-            return self.registries()?.catalogue(host).map(|all| Some(Names::Repositories(all)));
+            let (client, host) = self.registry(host)?;
+            return client.catalogue(&host).map(|all| Some(Names::Repositories(all)));
         }
-        let tags = self.remote(host, repository.as_ref())?.tags()?;
+        let tags = self.remote(host, repository.as_ref(), &Which::Only)?.tags()?;
         Ok(Some(Names::Tags(tags.into_iter().map(|tag| tag.as_str().to_owned()).collect())))
     }
 }

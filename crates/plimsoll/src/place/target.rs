@@ -39,7 +39,7 @@ impl Home {
         let scratch = self.scratch().to_owned();
         let (kind, which) = match reference.clone().look(false)? {
             Reference::Layout { path, which } => (self.layout(&path)?, which),
-            Reference::Store { which } => {
+            Reference::Store { which } | Reference::Name { which, .. } => {
                 self.store()?;
                 (self.layout(self.store_path())?, which)
             }
@@ -64,7 +64,8 @@ impl Home {
                 (Sort::Dir { writer, root: Box::default() }, Which::Only)
             }
             Reference::Registry { host, repository, which } => {
-                (Sort::Registry(Box::new(self.remote(&host, repository.as_ref())?)), which)
+                let remote = self.remote(&host, repository.as_ref(), &Which::Only)?;
+                (Sort::Registry(Box::new(remote)), which)
             }
             Reference::Path(path) => return Err(bug(&path)),
         };
@@ -97,7 +98,8 @@ impl Home {
             && let Ok(tag) = text.parse::<protocol::Tag>()
         {
             // A bare name is one in the same place.
-            let kind = Sort::Registry(Box::new(self.remote(remote.host(), Some(remote.name()))?));
+            let remote = self.remote(remote.host(), Some(remote.name()), &Which::Only)?;
+            let kind = Sort::Registry(Box::new(remote));
             let name = Some(tag.as_str().to_owned());
             return Ok(Target { kind, name, scratch: self.scratch().to_owned() });
         }
@@ -113,7 +115,7 @@ impl Home {
             }
             Some(text) => {
                 let reference = Reference::parse(text)?;
-                let bare = matches!(reference, Reference::Store { .. })
+                let bare = matches!(reference, Reference::Store { .. } | Reference::Name { .. })
                     && !text.starts_with("store:")
                     && opened.place() != "store";
                 if !bare {

@@ -25,12 +25,22 @@ impl Home {
         watch: &dyn Watch,
     ) -> Result<Report> {
         let reference = reference.clone().look(true)?;
+        let reference = match self.locate(&reference) {
+            // A store that is broken is what is to be told of.
+            Err(error) if error.kind() == Kind::Integrity || error.code() == Code::NotALayout => {
+                reference.local()
+            }
+            located => located?,
+        };
         let whole = match &reference {
             Reference::Layout { which, .. } | Reference::Archive { which, .. } => {
                 *which == Which::Only
             }
             Reference::Dir(_) => true,
-            Reference::Store { .. } | Reference::Path(_) | Reference::Registry { .. } => false,
+            Reference::Store { .. }
+            | Reference::Name { .. }
+            | Reference::Path(_)
+            | Reference::Registry { .. } => false,
         };
         if !whole {
             return self.named(&reference, limits, watch);

@@ -74,6 +74,7 @@ impl Client {
         if let Some(contact) = locked(&self.contacts).get(host) {
             return Ok(Arc::clone(contact));
         }
+        self.online(|| format!("asking {host} whether it is a registry"))?;
         let contact = Arc::new(self.greet(host)?);
         locked(&self.contacts).insert(host.clone(), Arc::clone(&contact));
         Ok(contact)

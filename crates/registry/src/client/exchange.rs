@@ -80,7 +80,7 @@ impl Client {
             tried += 1;
             match self.follow(request, secret) {
                 Ok(answer) if again && PASSING.contains(&answer.status) => {
-                    let asked = answer.header("retry-after").and_then(header::retry_after);
+                    let asked = answer.retry_after();
                     let pause =
                         asked.map_or(pause, |seconds| pause.max(Duration::from_secs(seconds)));
                     if pause > patience.wait {

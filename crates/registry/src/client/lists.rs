@@ -7,6 +7,7 @@ use plimsoll_spec::{Index, media_type};
 use serde::Deserialize;
 
 use super::auth::Scope;
+use super::mirrors;
 use super::remote::Remote;
 use super::wire::{Answer, Method, Request};
 use super::{Client, locked};
@@ -145,6 +146,14 @@ impl Remote {
     /// What is about a manifest, as the registry lists it: by the referrers
     /// API, or else under the fallback tag.
     pub fn referrers(&self, subject: &Digest) -> Result<Vec<Descriptor>> {
+        if let Some(mirror) = self.chosen() {
+            match mirror.referrers(subject) {
+                Ok(found) if !found.is_empty() => return Ok(found),
+                Err(error) if mirrors::stops(&error) => return Err(error),
+                // A mirror need not have what is about an image.
+                _ => {}
+            }
+        }
         let doing = format!("listing the referrers of {self}@{subject}");
         let mut found = Vec::new();
         let limits = self.limits();

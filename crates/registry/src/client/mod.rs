@@ -9,21 +9,29 @@ mod auth;
 mod credential;
 mod download;
 mod exchange;
+mod lanes;
 mod lists;
 mod manifest;
+mod mirrors;
 mod options;
 mod remote;
+mod trail;
 mod upload;
 mod wire;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub use credential::{Credential, Keyring, NoKeys, Secret};
 pub use lists::fallback_tag;
-pub use options::{Certificates, Options, Patience, Proxies, Trust, WebTrust};
+pub use mirrors::{Asked, Called};
+pub use options::{Certificates, Lanes, Options, Patience, Proxies, Trust, WebTrust};
 pub use remote::Remote;
+pub use trail::{By, Resolution, Trail, Tried};
+
+use plimsoll_content::{Code, Error, Result};
 
 use crate::protocol::{Host, Repository};
 use auth::{Contact, Scope, Token};
@@ -35,6 +43,10 @@ pub struct Client {
     contacts: Mutex<BTreeMap<Host, Arc<Contact>>>,
     tokens: Mutex<BTreeMap<(Host, Scope), Token>>,
     warnings: Mutex<BTreeSet<String>>,
+    /// Those who may speak to one more registry in the clear.
+    lenient: Mutex<BTreeMap<Host, Arc<Self>>>,
+    /// How many pieces of large blobs are under way.
+    lanes: AtomicUsize,
 }
 
 impl Client {
@@ -45,6 +57,8 @@ impl Client {
             contacts: Mutex::default(),
             tokens: Mutex::default(),
             warnings: Mutex::default(),
+            lenient: Mutex::default(),
+            lanes: AtomicUsize::new(0),
         })
     }
 
@@ -55,7 +69,44 @@ impl Client {
 
     /// What registries wanted people to know, since this was last asked.
     pub fn warnings(&self) -> Vec<String> {
-        std::mem::take(&mut *locked(&self.warnings)).into_iter().collect()
+        let mut all = std::mem::take(&mut *locked(&self.warnings));
+        for client in locked(&self.lenient).values() {
+            all.extend(client.warnings());
+        }
+        all.into_iter().collect()
+    }
+
+    /// Whether that registry may be spoken to in the clear by leave.
+    pub fn may_be_insecure(&self, host: &Host) -> bool {
+        self.wire.options().insecure.contains(host)
+    }
+
+    /// The same client, which may speak to that registry in the clear and does
+    /// not check its certificate.
+    pub fn insecure_at(self: &Arc<Self>, host: &Host) -> Arc<Self> {
+        let options = self.wire.options();
+        if options.insecure.contains(host) {
+            return Arc::clone(self);
+        }
+        let mut lenient = locked(&self.lenient);
+        let client = lenient.entry(host.clone()).or_insert_with(|| {
+            let mut options = options.clone();
+            options.insecure.push(host.clone());
+            Self::new(options)
+        });
+        Arc::clone(client)
+    }
+
+    /// The error that a network would be needed and may not be used: no socket
+    /// is opened for `what`.
+    pub(super) fn online(&self, what: impl FnOnce() -> String) -> Result<()> {
+        if !self.wire.options().offline {
+            return Ok(());
+        }
+        Err(Error::new(Code::Offline, what())
+            .found("--offline, and nothing of it on this machine")
+            .expected("an image in the local store, a layout or an archive")
+            .fix("once without --offline: plimsoll pull, or plimsoll copy to a layout"))
     }
 }
 

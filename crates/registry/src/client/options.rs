@@ -8,6 +8,7 @@ use plimsoll_content::Result;
 use plimsoll_content::limits::Limits;
 
 use super::credential::{Keyring, NoKeys};
+use super::trail::Trail;
 use crate::protocol::{Host, Scheme, Url};
 
 /// How a client works.
@@ -26,10 +27,16 @@ pub struct Options {
     pub proxies: Proxies,
     /// Budgets of time.
     pub patience: Patience,
+    /// How large blobs travel.
+    pub lanes: Lanes,
     /// The budgets for documents.
     pub limits: Limits,
     /// Whether somebody wants it all to end.
     pub interrupted: Option<Arc<AtomicBool>>,
+    /// Whether no socket may be opened.
+    pub offline: bool,
+    /// Where it is kept how names were resolved.
+    pub trail: Trail,
 }
 
 impl Default for Options {
@@ -41,9 +48,30 @@ impl Default for Options {
             trust: Arc::new(WebTrust),
             proxies: Proxies::default(),
             patience: Patience::default(),
+            lanes: Lanes::default(),
             limits: Limits::default(),
             interrupted: None,
+            offline: false,
+            trail: Trail::default(),
         }
+    }
+}
+
+/// How one large blob travels over several connections, where its registry
+/// gives parts of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Lanes {
+    /// How many bytes make a blob large.
+    pub least: u64,
+    /// The length of a piece, which is held in memory.
+    pub piece: u64,
+    /// How many pieces may be under way, for all blobs together.
+    pub count: usize,
+}
+
+impl Default for Lanes {
+    fn default() -> Self {
+        Self { least: 64 << 20, piece: 8 << 20, count: 4 }
     }
 }
 

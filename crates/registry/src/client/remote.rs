@@ -5,7 +5,7 @@ use std::fmt;
 use std::io::Cursor;
 use std::sync::Arc;
 use std::sync::Mutex;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 
 use plimsoll_content::limits::Limits;
 use plimsoll_content::{
@@ -15,8 +15,10 @@ use plimsoll_content::{
 use plimsoll_spec::Node;
 
 use super::auth::Scope;
-use super::download::Download;
+use super::download::{Download, Place};
 use super::manifest::ManifestIngest;
+use super::mirrors::{self, Asked, Mirror};
+use super::trail::Trail;
 use super::upload;
 use super::wire::{Answer, Method, Request};
 use super::{Client, locked};
@@ -41,6 +43,19 @@ pub struct Remote {
     /// One at a time changes the list of referrers under a tag.
     pub(super) listing: Mutex<()>,
     pub(super) digest_tags: Mutex<Option<Arc<Vec<protocol::Tag>>>>,
+    /// Where it is read first.
+    pub(super) mirrors: Vec<Mirror>,
+    /// Which of them had the image.
+    pub(super) chosen: AtomicUsize,
+    /// Where a blob goes on that breaks off for good: this is a mirror.
+    pub(super) behind: Option<Place>,
+    /// How it is called, if that is not where it is.
+    pub(super) asked: Option<Asked>,
+    /// What was asked for, as it is called here.
+    pub(super) there: Option<Address>,
+    /// Whether it lies elsewhere than its name says.
+    pub(super) moved: bool,
+    pub(super) trail: Trail,
 }
 
 #[derive(Default)]
@@ -63,17 +78,24 @@ impl Remote {
             in_chunks: AtomicBool::new(false),
             listing: Mutex::default(),
             digest_tags: Mutex::default(),
+            mirrors: Vec::new(),
+            chosen: AtomicUsize::new(mirrors::NONE),
+            behind: None,
+            asked: None,
+            there: None,
+            moved: false,
+            trail: Trail::default(),
         }
     }
 
-    /// The registry.
+    /// The registry, as it was written.
     pub fn host(&self) -> &Host {
-        &self.host
+        self.asked.as_ref().map_or(&self.host, |asked| &asked.host)
     }
 
     /// The name of the repository in it.
     pub fn name(&self) -> &protocol::Repository {
-        &self.name
+        self.asked.as_ref().map_or(&self.name, |asked| &asked.repository)
     }
 
     /// Who speaks to it.
@@ -82,6 +104,7 @@ impl Remote {
     }
 
     pub(super) fn url(&self, endpoint: &Endpoint<'_>) -> Result<Url> {
+        self.client.online(|| format!("asking {} for {endpoint}", self.host))?;
         let contact = self.client.contact(&self.host)?;
         Ok(Url::new(contact.scheme, self.host.api(), endpoint.to_string()))
     }
@@ -159,7 +182,7 @@ impl Remote {
 
 impl fmt::Display for Remote {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "docker://{}/{}", self.host, self.name)
+        write!(f, "docker://{}/{}", self.host(), self.name())
     }
 }
 
@@ -182,6 +205,14 @@ impl Source for Remote {
         };
         if let Some(bytes) = self.recall(&blob.digest) {
             return whole(bytes);
+        }
+        if let Some(mirror) = self.chosen() {
+            match mirror.fetch(blob, from) {
+                Err(error) if mirrors::stops(&error) => return Err(error),
+                // Where it is, it may be had.
+                Err(_) => {}
+                found => return found,
+            }
         }
         if self.is_manifest(blob)
             && let Some(bytes) = self.fetch_manifest(blob)?
@@ -209,6 +240,11 @@ impl Source for Remote {
         if let Some(bytes) = self.recall(&blob.digest) {
             return Ok(bytes.len() as u64 == blob.size);
         }
+        if let Some(mirror) = self.chosen()
+            && mirror.holds(blob).is_ok_and(|there| there)
+        {
+            return Ok(true);
+        }
         let address = Address::Digest(blob.digest.clone());
         if self.is_manifest(blob) {
             return self.there(&Endpoint::Manifest(&self.name, &address), blob);
@@ -222,7 +258,8 @@ impl Source for Remote {
     }
 
     fn address(&self) -> Option<String> {
-        Some(self.to_string())
+        // Where it is: the registry knows no other name of it.
+        Some(format!("docker://{}/{}", self.host, self.name))
     }
 }
 
@@ -267,13 +304,13 @@ impl Resolve for Remote {
             Ok(digest) => Address::Digest(digest),
             Err(_) => Address::Tag(name.parse()?),
         };
-        self.manifest(&address, None).map(|(descriptor, _)| descriptor)
+        self.look_up(&address)
     }
 }
 
 impl Tag for Remote {
     fn tag(&self, name: &str, target: &Descriptor) -> Result<()> {
-        let tag: protocol::Tag = name.parse()?;
+        let tag = self.tag_there(name.parse()?);
         let bytes = match self.recall(&target.digest) {
             Some(bytes) => bytes,
             None => (self as &dyn Source).read(target, "a manifest", self.limits().index)?.into(),
@@ -282,7 +319,7 @@ impl Tag for Remote {
     }
 
     fn untag(&self, name: &str) -> Result<bool> {
-        let tag: protocol::Tag = name.parse()?;
+        let tag = self.tag_there(name.parse()?);
         self.delete_manifest(&Address::Tag(tag))
     }
 }

@@ -82,6 +82,12 @@ impl Answer {
         self.header("content-type").map(header::media_type)
     }
 
+    /// The seconds after which the server wants to be asked again.
+    pub(super) fn retry_after(&self) -> Option<u64> {
+        let value = self.header("retry-after")?;
+        header::retry_after(value, self.header("date"))
+    }
+
     /// The announced length.
     pub(super) fn length(&self) -> Option<u64> {
         self.header("content-length").and_then(|value| value.trim().parse().ok())
@@ -132,7 +138,7 @@ impl Answer {
             None => format!("{status} {phrase}"),
         };
         let error = Error::new(code, doing).found(found.trim()).tried(&self.url);
-        match (code, self.header("retry-after").and_then(header::retry_after)) {
+        match (code, self.retry_after()) {
             (Code::Network, Some(seconds)) => {
                 error.expected(format!("an answer; it asks to come back in {seconds} seconds"))
             }

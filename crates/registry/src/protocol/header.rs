@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use super::date::http_date;
+
 /// The digest of what is sent or was stored.
 pub const CONTENT_DIGEST: &str = "Docker-Content-Digest";
 /// The version of the protocol, for clients of docker.
@@ -37,15 +39,30 @@ pub fn warning(value: &str) -> Option<Cow<'_, str>> {
     Some(text.into())
 }
 
+/// The header that tells people something: [`warning`] reads it back. `None`
+/// if it is too long, or holds what no header may.
+pub fn warn(text: &str) -> Option<String> {
+    let plain = text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic());
+    if text.is_empty() || text.len() > WARNING || !plain {
+        return None;
+    }
+    let escaped = text.replace('\\', "\\\\").replace('"', "\\\"");
+    Some(format!("299 - \"{escaped}\""))
+}
+
 /// The media type of a `Content-Type`, without its parameters, in lower case.
 pub fn media_type(value: &str) -> String {
     value.split(';').next().unwrap_or(value).trim().to_ascii_lowercase()
 }
 
-/// The seconds of a `Retry-After`. A date means nothing without a clock that
-/// both ends believe.
-pub fn retry_after(value: &str) -> Option<u64> {
-    value.trim().parse().ok()
+/// The seconds that a `Retry-After` asks for. A date is held against the
+/// `Date` of the same answer: the clock of the other end says both.
+pub fn retry_after(value: &str, date: Option<&str>) -> Option<u64> {
+    if let Ok(seconds) = value.trim().parse() {
+        return Some(seconds);
+    }
+    let (then, now) = (http_date(value)?, http_date(date?)?);
+    Some(u64::try_from(then - now).unwrap_or(0))
 }
 
 #[cfg(test)]
@@ -62,9 +79,27 @@ mod tests {
     }
 
     #[test]
+    fn warnings_come_back_as_they_were() {
+        for text in ["old tag", "say \"hi\"", "a\\b"] {
+            assert_eq!(warning(&warn(text).expect(text)).as_deref(), Some(text));
+        }
+        for bad in ["", "a\r\nb", "\u{e9}", &"x".repeat(513)] {
+            assert_eq!(warn(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
     fn parameters_of_media_types_are_left_out() {
         assert_eq!(media_type("Text/HTML; charset=utf-8"), "text/html");
-        assert_eq!(retry_after(" 7 "), Some(7));
-        assert_eq!(retry_after("Wed, 21 Oct 2026 07:28:00 GMT"), None);
+    }
+
+    #[test]
+    fn the_time_to_come_back_is_in_seconds_or_a_date() {
+        let (then, now) = ("Wed, 21 Oct 2026 07:28:00 GMT", "Wed, 21 Oct 2026 07:27:15 GMT");
+        assert_eq!(retry_after(" 7 ", None), Some(7));
+        assert_eq!(retry_after(then, Some(now)), Some(45));
+        assert_eq!(retry_after(now, Some(then)), Some(0));
+        assert_eq!(retry_after(then, None), None);
+        assert_eq!(retry_after("soon", Some(now)), None);
     }
 }

@@ -1,5 +1,5 @@
-//! The names of registries, repositories and tags (distribution-spec,
-//! "Pulling manifests").
+//! The names of registries. Those of repositories and tags are of the one
+//! grammar of names (`plimsoll-name`).
 
 use core::net::{Ipv4Addr, Ipv6Addr};
 use std::fmt;
@@ -7,11 +7,10 @@ use std::str::FromStr;
 
 use plimsoll_content::{Code, Error, Result};
 
-/// The longest host and the longest repository, as most registries have it.
-const LENGTH: usize = 255;
+pub use plimsoll_name::{Repository, Tag};
 
-/// The longest tag.
-const TAG_LENGTH: usize = 128;
+/// The longest host.
+const LENGTH: usize = 255;
 
 /// How docker.io is called where it serves its images.
 const DOCKER_HUB_API: &str = "registry-1.docker.io";
@@ -106,90 +105,6 @@ impl fmt::Display for Host {
     }
 }
 
-/// A repository of a registry, such as `org/app`.
-#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub struct Repository(String);
-
-impl Repository {
-    /// The text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl FromStr for Repository {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        if text.len() > LENGTH {
-            return Err(bad("the name of a repository", text, "at most 255 characters"));
-        }
-        if !text.split('/').all(is_component) {
-            return Err(bad(
-                "the name of a repository",
-                text,
-                "lower-case letters and digits, joined by / . _ __ or dashes",
-            ));
-        }
-        Ok(Self(text.to_owned()))
-    }
-}
-
-/// `[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*`
-fn is_component(text: &str) -> bool {
-    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
-    let bytes = text.as_bytes();
-    let (Some(&first), Some(&last)) = (bytes.first(), bytes.last()) else { return false };
-    if !plain(first) || !plain(last) {
-        return false;
-    }
-    bytes.split(|b| plain(*b)).all(|separator| {
-        matches!(separator, [] | b"." | b"_" | b"__") || separator.iter().all(|b| *b == b'-')
-    })
-}
-
-impl fmt::Display for Repository {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-/// A tag: `[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}`.
-#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub struct Tag(String);
-
-impl Tag {
-    /// The text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl FromStr for Tag {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        let good = !text.is_empty()
-            && text.len() <= TAG_LENGTH
-            && !text.starts_with(['.', '-'])
-            && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
-        if !good {
-            return Err(bad(
-                "a tag",
-                text,
-                "at most 128 letters, digits and . _ -, not beginning with . or -",
-            ));
-        }
-        Ok(Self(text.to_owned()))
-    }
-}
-
-impl fmt::Display for Tag {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
 fn bad(what: &str, text: &str, expected: &str) -> Error {
     let shown: String = text.chars().take(100).collect();
     Error::new(Code::Reference, format!("reading {what}"))
@@ -221,29 +136,6 @@ mod tests {
             ("10.0.0.1", false),
         ] {
             assert_eq!(text.parse::<Host>().expect(text).is_loopback(), loopback, "{text}");
-        }
-    }
-
-    #[test]
-    fn repositories_follow_the_grammar_of_the_specification() {
-        for good in ["a", "a/b/c", "a.b_c__d-e---f", "0/1", &"a".repeat(255)] {
-            assert!(good.parse::<Repository>().is_ok(), "{good}");
-        }
-        for bad in
-            ["", "/", "a/", "/a", "A", "a//b", "a..b", "a___b", "-a", "a-", "a._b", "..", "a/../b"]
-        {
-            assert!(bad.parse::<Repository>().is_err(), "{bad}");
-        }
-        assert!("a".repeat(256).parse::<Repository>().is_err());
-    }
-
-    #[test]
-    fn tags_follow_the_grammar_of_the_specification() {
-        for good in ["v1", "_", "A.b-c_d", &"a".repeat(128)] {
-            assert!(good.parse::<Tag>().is_ok(), "{good}");
-        }
-        for bad in ["", ".a", "-a", "a/b", "a:b", "a b", &"a".repeat(129)] {
-            assert!(bad.parse::<Tag>().is_err(), "{bad}");
         }
     }
 }

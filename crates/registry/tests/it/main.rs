@@ -1,6 +1,8 @@
 //! The client against a registry whose answers are spoilt.
 
+mod lanes;
 mod login;
+mod mirrors;
 mod pull;
 mod push;
 mod server;

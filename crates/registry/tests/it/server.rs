@@ -45,6 +45,8 @@ pub(crate) struct Reply {
     pub(crate) cut: Option<usize>,
     /// After so many bytes of the body, nothing comes any more.
     pub(crate) stall: Option<usize>,
+    /// The pause behind each 64 KiB of the body: a slow connection.
+    pub(crate) pace: Option<Duration>,
 }
 
 impl Reply {
@@ -56,6 +58,7 @@ impl Reply {
             length: None,
             cut: None,
             stall: None,
+            pace: None,
         }
     }
 
@@ -215,7 +218,14 @@ fn write(mut stream: TcpStream, seen: &Seen, reply: &Reply) {
         return;
     }
     let end = reply.cut.or(reply.stall).unwrap_or(reply.body.len()).min(reply.body.len());
-    let _ = stream.write_all(&reply.body[..end]);
+    for piece in reply.body[..end].chunks(64 << 10) {
+        if stream.write_all(piece).is_err() {
+            return;
+        }
+        if let Some(pace) = reply.pace {
+            std::thread::sleep(pace);
+        }
+    }
     let _ = stream.flush();
     if reply.stall.is_some() {
         std::thread::sleep(Duration::from_secs(2));
@@ -335,13 +345,16 @@ impl Content {
 }
 
 fn part(bytes: &[u8], range: Option<&str>) -> Reply {
-    let from =
-        range.and_then(|range| range.strip_prefix("bytes=")?.strip_suffix('-')?.parse().ok());
+    let bounds = range.and_then(|range| range.strip_prefix("bytes=")?.split_once('-'));
+    let from = bounds.and_then(|(from, _)| from.parse().ok());
+    let end = bounds
+        .and_then(|(_, last)| last.parse().ok())
+        .map_or(bytes.len(), |last: usize| bytes.len().min(last + 1));
     match from {
         None => Reply::new(200, bytes),
-        Some(from) if from < bytes.len() => {
-            let range = format!("bytes {from}-{}/{}", bytes.len() - 1, bytes.len());
-            Reply::new(206, &bytes[from..]).with("Content-Range", range)
+        Some(from) if from < end => {
+            let range = format!("bytes {from}-{}/{}", end - 1, bytes.len());
+            Reply::new(206, &bytes[from..end]).with("Content-Range", range)
         }
         Some(_) => Reply::new(416, b""),
     }

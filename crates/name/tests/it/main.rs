@@ -1,0 +1,3 @@
+//! What names are and mean, through the public interface.
+
+mod reference;

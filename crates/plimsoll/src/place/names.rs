@@ -1,0 +1,142 @@
+//! Names without a scheme: what the local store has under one, or else what a
+//! registry has. No registry is implied: a name begins with one, or the
+//! settings of this machine say which.
+
+use std::sync::{Arc, PoisonError};
+
+use plimsoll_content::{Code, Error, Kind, Resolve, Result};
+use plimsoll_registry::client::{By, Called, Resolution, Tried};
+use plimsoll_registry::conf::{Conf, How};
+use plimsoll_registry::protocol::Image;
+
+use super::{Home, find};
+use crate::reference::{Reference, Which, has_registry};
+
+impl Home {
+    /// What the settings of this machine say of registries. They are read once,
+    /// and when they are needed.
+    pub(crate) fn conf(&self) -> Result<Arc<Conf>> {
+        let mut conf = self.conf.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(conf) = &*conf {
+            return Ok(Arc::clone(conf));
+        }
+        Ok(Arc::clone(conf.insert(Arc::new(self.settings.read()?))))
+    }
+
+    /// How names were resolved so far.
+    pub fn resolutions(&self) -> Vec<Resolution> {
+        self.trail.steps()
+    }
+
+    /// What a name stands for; other references stay as they are. A name that
+    /// the local store has not and that means nothing else stays one.
+    ///
+    /// Errors with [`Code::NotFound`] if several registries were searched, and
+    /// none has it.
+    pub fn locate(&self, reference: &Reference) -> Result<Reference> {
+        let Reference::Name { name, which } = reference else { return Ok(reference.clone()) };
+        if let Some(layout) = self.existing()? {
+            match find(&layout.catalog()?, &layout, which) {
+                Ok(entry) => {
+                    self.trail.add(Resolution {
+                        name: name.clone(),
+                        digest: entry.descriptor.digest,
+                        by: vec![By::Store],
+                        place: format!("store at {}", self.store.display()),
+                        tried: Vec::new(),
+                    });
+                    return Ok(Reference::Store { which: which.clone() });
+                }
+                Err(error) if error.kind() == Kind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(self.elsewhere(name)?.unwrap_or_else(|| reference.clone()))
+    }
+
+    /// What a name stands for in a registry, whatever the local store has.
+    ///
+    /// Errors with [`Code::Reference`] if it has no registry and the settings
+    /// give it none.
+    pub fn in_registry(&self, reference: &Reference) -> Result<Reference> {
+        let Reference::Name { name, .. } = reference else { return Ok(reference.clone()) };
+        self.elsewhere(name)?.ok_or_else(|| {
+            Error::new(Code::Reference, format!("finding {name:?} in a registry"))
+                .found("a name without a registry, and no alias and no registry to search for it in registries.conf")
+                .expected("a whole name: HOST/REPOSITORY[:TAG]")
+                .fix(format!("docker://docker.io/{name}   if Docker Hub is meant"))
+        })
+    }
+
+    /// The registry that a name begins with, or that the settings give it.
+    fn elsewhere(&self, name: &str) -> Result<Option<Reference>> {
+        if self.client.is_none() {
+            return Ok(None);
+        }
+        if has_registry(name) {
+            // What is no name of a registry may be one of the store.
+            let Ok(image) = name.parse::<Image>() else { return Ok(None) };
+            return Ok(Some(self.meant(name, image, Vec::new(), Vec::new())));
+        }
+        let meanings = self.conf()?.meanings(name)?;
+        let mut tried: Vec<Tried> = Vec::new();
+        let mut first = None;
+        for meaning in &meanings {
+            let image: Image = meaning.name.parse()?;
+            let by = match meaning.how {
+                How::Alias => By::Alias,
+                How::Search => By::Search,
+            };
+            if meanings.len() == 1 {
+                return Ok(Some(self.meant(name, image, vec![by], tried)));
+            }
+            match self.has(&image) {
+                Ok(()) => return Ok(Some(self.meant(name, image, vec![by], tried))),
+                Err(error) if matches!(error.code(), Code::Interrupted | Code::Offline) => {
+                    return Err(error);
+                }
+                Err(error) => {
+                    let place = format!("docker://{}", meaning.name);
+                    tried.push(Tried { place, error: error.to_string() });
+                    // One that could not be asked may have it.
+                    if error.kind() == Kind::Unavailable || first.is_none() {
+                        first = Some(error.code());
+                    }
+                }
+            }
+        }
+        let Some(code) = first else { return Ok(None) };
+        let error = Error::new(code, format!("finding {name:?}"))
+            .found("nothing in the local store, and in no registry that is searched");
+        Err(tried.into_iter().fold(error, |error, Tried { place, error: why }| {
+            error.tried(format!("{place}: {why}"))
+        }))
+    }
+
+    fn has(&self, image: &Image) -> Result<()> {
+        let Reference::Registry { host, repository, which } = Reference::from(image.clone()) else {
+            return Ok(());
+        };
+        let which = which.or_latest();
+        let remote = self.remote(&host, repository.as_ref(), &which)?;
+        let address = match &which {
+            Which::Digest(digest) => digest.to_string(),
+            other => other.to_string(),
+        };
+        remote.resolve(&address).map(|_| ())
+    }
+
+    /// Remembers how a name came to mean an image, for those who open that.
+    fn meant(&self, name: &str, image: Image, by: Vec<By>, tried: Vec<Tried>) -> Reference {
+        let reference = Reference::from(image);
+        let mut meant = self.meant.lock().unwrap_or_else(PoisonError::into_inner);
+        meant.insert(reference.to_string(), Called { name: name.to_owned(), by, tried });
+        reference
+    }
+
+    /// How something came to be asked for, if it was by a name.
+    pub(super) fn called(&self, reference: &Reference) -> Option<Called> {
+        let meant = self.meant.lock().unwrap_or_else(PoisonError::into_inner);
+        meant.get(&reference.to_string()).cloned()
+    }
+}

@@ -1,0 +1,11 @@
+//! The encodings, byte by byte: what each says, once its signature holds.
+//!
+//! `docs/format/signatures.md` describes them. Each module reads strictly: what
+//! two readers could understand differently is refused, also where other
+//! verifiers let it pass.
+
+pub mod bundle;
+pub mod dsse;
+pub(crate) mod parse;
+pub mod simple;
+pub mod statement;

@@ -1,0 +1,390 @@
+//! When it is enough: a policy, what was found, and the time give a verdict with
+//! all of its reasons.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use plimsoll_content::{Code, Descriptor, Error};
+use serde::Serialize;
+
+use crate::claim::{Form, Saying, Seconds, Signer, VerifiedClaim};
+use crate::limits::Limits;
+use crate::policy::{Policy, Requirement, Signed};
+use crate::reason::{Reason, Why, quoted};
+use crate::scheme::{Candidate, SCHEMES, Scheme, Subject};
+
+/// A clock that shows an earlier time is not set, and nothing that depends on
+/// the time can be judged.
+pub const CLOCK: Seconds = 1_735_689_600;
+
+/// How far clocks may differ.
+const SKEW: Seconds = 300;
+
+/// What was found about some content.
+#[derive(Clone, Debug, Default)]
+pub struct Evidence {
+    /// What may be a signature, in the order in which it was found.
+    pub candidates: Vec<Candidate>,
+    /// Why not all of it was looked at.
+    pub cut: Option<String>,
+}
+
+/// The highest sequence that was seen under each name.
+pub type Seen = BTreeMap<String, u64>;
+
+/// What became of one candidate.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Outcome {
+    /// Its form, if it is one that is known here.
+    pub form: Option<Form>,
+    /// Where it was found.
+    pub place: String,
+    /// Whether it counts.
+    pub counts: bool,
+    /// Why it does not.
+    pub reason: Option<Reason>,
+    /// What is signed, where the signature holds.
+    pub signed: Option<VerifiedClaim>,
+}
+
+/// What became of one requirement.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Need {
+    /// What is asked for, in words.
+    pub what: String,
+    /// From how many signers.
+    pub threshold: usize,
+    /// Who has signed.
+    pub signers: Vec<Signer>,
+    /// Whether that is enough.
+    pub met: bool,
+}
+
+/// A verdict with its reasons.
+#[derive(Debug)]
+pub struct Judgement {
+    /// The scope of the rule; `None` is the default of the policy.
+    pub rule: Option<String>,
+    /// Each candidate.
+    pub outcomes: Vec<Outcome>,
+    /// Each requirement.
+    pub needs: Vec<Need>,
+    /// The verdict.
+    pub verdict: Result<Trusted, Error>,
+}
+
+/// The proof that a policy lets some content pass. Only a judgement makes it.
+///
+/// ```compile_fail
+/// use plimsoll_sign::judge::Trusted;
+/// fn forge(descriptor: plimsoll_content::Descriptor) -> Trusted {
+///     Trusted { descriptor, newest: None } // the fields are private
+/// }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Trusted {
+    descriptor: Descriptor,
+    newest: Option<(String, u64)>,
+}
+
+impl Trusted {
+    /// The content.
+    pub fn descriptor(&self) -> &Descriptor {
+        &self.descriptor
+    }
+
+    /// A sequence to be kept as seen under a name.
+    pub fn newest(&self) -> Option<&(String, u64)> {
+        self.newest.as_ref()
+    }
+}
+
+/// Judges some content. It looks at every candidate for every requirement, and
+/// gives all reasons.
+pub fn judge(
+    policy: &Policy,
+    subject: &Subject,
+    evidence: &Evidence,
+    at: Seconds,
+    seen: &Seen,
+    limits: &Limits,
+) -> Judgement {
+    let (rule, require) = policy.rule(&subject.asked);
+    let most = limits.candidates.min(evidence.candidates.len());
+    let (looked_at, over) = evidence.candidates.split_at(most);
+    let mut outcomes: Vec<_> = looked_at.iter().map(not_asked).collect();
+    let mut judge = Judge { subject, candidates: looked_at, at, seen, limits, newest: None };
+    let mut needs = Vec::new();
+    let mut denied: Option<Error> = None;
+    let cut = if over.is_empty() {
+        evidence.cut.clone()
+    } else {
+        Some(format!("more than {most} signatures"))
+    };
+    for requirement in require {
+        let (need, error) = match requirement {
+            Requirement::Accept => (Need::of("nothing", true), None),
+            Requirement::Reject => {
+                (Need::of("no image at all", false), Some(rejected(subject, rule.is_some())))
+            }
+            Requirement::Unsupported(what) => (
+                Need::of(what, false),
+                Some(
+                    refusal(Code::Rejected, subject)
+                        .found(format!("a rule that asks for {what}, which is not verified here")),
+                ),
+            ),
+            Requirement::Signed(signed) => judge.signed(signed, &mut outcomes, cut.as_deref()),
+        };
+        needs.push(need);
+        denied = denied.or(error);
+    }
+    outcomes.extend(over.first().map(|candidate| Outcome {
+        reason: Some(Reason::new(Why::Limit, cut.unwrap_or_default())),
+        ..not_asked(candidate)
+    }));
+    let met = !needs.is_empty() && needs.iter().all(|need| need.met);
+    let verdict = match denied {
+        None if met => Ok(Trusted { descriptor: subject.descriptor.clone(), newest: judge.newest }),
+        Some(error) => Err(error),
+        None => Err(rejected(subject, rule.is_some())),
+    };
+    Judgement { rule: rule.map(|rule| rule.written.clone()), outcomes, needs, verdict }
+}
+
+impl Need {
+    fn of(what: &str, met: bool) -> Self {
+        Self { what: what.to_owned(), threshold: 0, signers: Vec::new(), met }
+    }
+}
+
+fn scheme(candidate: &Candidate) -> Option<&'static dyn Scheme> {
+    SCHEMES.into_iter().find(|scheme| scheme.reads(candidate))
+}
+
+fn not_asked(candidate: &Candidate) -> Outcome {
+    let form = scheme(candidate).map(Scheme::form);
+    let text = match form {
+        Some(_) => "no rule asks for it".to_owned(),
+        None => format!("{}, which is not read here", quoted(&candidate.media_type)),
+    };
+    Outcome {
+        form,
+        place: candidate.place.clone(),
+        counts: false,
+        reason: Some(Reason::new(Why::Form, text)),
+        signed: None,
+    }
+}
+
+struct Judge<'a> {
+    subject: &'a Subject,
+    candidates: &'a [Candidate],
+    at: Seconds,
+    seen: &'a Seen,
+    limits: &'a Limits,
+    newest: Option<(String, u64)>,
+}
+
+impl Judge<'_> {
+    fn signed(
+        &mut self,
+        signed: &Signed,
+        outcomes: &mut [Outcome],
+        cut: Option<&str>,
+    ) -> (Need, Option<Error>) {
+        let mut signers: BTreeMap<String, Signer> = BTreeMap::new();
+        let mut reasons = Vec::new();
+        for (candidate, outcome) in self.candidates.iter().zip(outcomes) {
+            let Some(scheme) = scheme(candidate) else { continue };
+            let (claim, reason) = if signed.forms.contains(&scheme.form()) {
+                match scheme.verify(candidate, self.subject, &signed.of, self.limits) {
+                    Ok(claim) => {
+                        let reason = self.counts(signed, &claim).err();
+                        (Some(claim), reason)
+                    }
+                    Err(reason) => (None, Some(reason)),
+                }
+            } else {
+                (None, Some(Reason::new(Why::Form, "a form that the rule does not allow")))
+            };
+            if outcome.counts {
+                // Another requirement took it; this one may as well.
+            } else if reason.is_none() {
+                *outcome = Outcome {
+                    counts: true,
+                    reason: None,
+                    signed: claim.clone(),
+                    ..outcome.clone()
+                };
+            } else if outcome.reason.as_ref().map(|old| old.why)
+                <= reason.as_ref().map(|new| new.why)
+            {
+                outcome.reason.clone_from(&reason);
+                outcome.signed.clone_from(&claim);
+            }
+            match (claim, reason) {
+                (Some(claim), None) => {
+                    self.note(signed, &claim);
+                    signers.insert(claim.signer.id.clone(), claim.signer.clone());
+                }
+                (_, Some(reason)) => reasons.push(reason),
+                (None, None) => {}
+            }
+        }
+        let names: BTreeSet<_> = signed.of.iter().map(|one| one.name.as_str()).collect();
+        let names: Vec<_> = names.into_iter().collect();
+        let what = match &signed.of_type {
+            None => format!("a signature of {}", names.join(", ")),
+            Some(kind) => format!("an attestation {kind} of {}", names.join(", ")),
+        };
+        let met = signers.len() >= signed.threshold;
+        let error = (!met).then(|| self.denied(signed, &what, signers.len(), &reasons, cut));
+        let signers = signers.into_values().collect();
+        (Need { what, threshold: signed.threshold, signers, met }, error)
+    }
+
+    /// Whether a verified claim is one that the requirement asks for.
+    fn counts(&self, signed: &Signed, claim: &VerifiedClaim) -> Result<(), Reason> {
+        kind(signed, claim)?;
+        if let Saying::Signature = claim.saying {
+            signed
+                .name
+                .allows(&claim.names, &self.subject.asked)
+                .map_err(|text| Reason::new(Why::Name, text))?;
+        }
+        self.in_time(signed, claim)?;
+        if signed.rollback {
+            let name = self.subject.asked.to_string();
+            let newest = self.seen.get(&name).copied();
+            match (claim.sequence, newest) {
+                (None, _) => {
+                    let text = "no sequence is signed, and the rule refuses to go back";
+                    return Err(Reason::new(Why::RolledBack, text));
+                }
+                (Some(own), Some(newest)) if own < newest => {
+                    return Err(Reason::new(
+                        Why::RolledBack,
+                        format!("sequence {own}, after {newest} was seen for {name}"),
+                    ));
+                }
+                (Some(_), _) => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn in_time(&self, signed: &Signed, claim: &VerifiedClaim) -> Result<(), Reason> {
+        let at = self.at;
+        let depends = (claim.expires.is_some() && !signed.expired) || signed.max_age.is_some();
+        if !depends {
+            return Ok(());
+        }
+        if at < CLOCK {
+            let text = "it depends on the time, and the clock of this machine is not set";
+            return Err(Reason::new(Why::NotYet, text));
+        }
+        if let Some(issued) = claim.issued.filter(|issued| *issued > at.saturating_add(SKEW)) {
+            return Err(Reason::new(Why::NotYet, format!("issued at {issued}, and it is {at}")));
+        }
+        if let Some(expires) = claim.expires.filter(|expires| at > *expires && !signed.expired) {
+            return Err(Reason::new(Why::Expired, format!("expired at {expires}, and it is {at}")));
+        }
+        if let Some(most) = signed.max_age {
+            let age = claim.issued.map(|issued| at.saturating_sub(issued));
+            match age {
+                None => {
+                    let text = "no time is signed, and the rule asks for its age";
+                    return Err(Reason::new(Why::Expired, text));
+                }
+                Some(age) if age > most => {
+                    let text = format!("{age} seconds old, more than {most}");
+                    return Err(Reason::new(Why::Expired, text));
+                }
+                Some(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Keeps the highest sequence of what counts.
+    fn note(&mut self, signed: &Signed, claim: &VerifiedClaim) {
+        let Some(own) = claim.sequence.filter(|_| signed.rollback) else { return };
+        if self.newest.as_ref().is_none_or(|(_, newest)| own > *newest) {
+            self.newest = Some((self.subject.asked.to_string(), own));
+        }
+    }
+
+    /// Why there is not enough: the reason that was nearest to success.
+    fn denied(
+        &self,
+        signed: &Signed,
+        what: &str,
+        found: usize,
+        reasons: &[Reason],
+        cut: Option<&str>,
+    ) -> Error {
+        let nearest = reasons.iter().max_by_key(|reason| reason.why);
+        let attested = signed.of_type.is_some();
+        let code = match (found, nearest, cut) {
+            (1.., ..) => Code::Untrusted,
+            (0, _, Some(_)) => Code::SignatureLimit,
+            (0, Some(reason), None) => reason.why.code(),
+            (0, None, None) => Code::Unsigned,
+        };
+        let told = match (found, nearest, cut) {
+            (1.., ..) => format!("{found} of {} signers", signed.threshold),
+            (0, _, Some(cut)) => cut.to_owned(),
+            (0, Some(reason), None) => match reasons.len() {
+                1 => reason.text.clone(),
+                more => format!("{} (the nearest of {more})", reason.text),
+            },
+            (0, None, None) if attested => "no attestation".to_owned(),
+            (0, None, None) => "no signature".to_owned(),
+        };
+        refusal(code, self.subject).found(told).expected(what)
+    }
+}
+
+/// Whether a claim says what is asked for.
+fn kind(signed: &Signed, claim: &VerifiedClaim) -> Result<(), Reason> {
+    match (&signed.of_type, &claim.saying) {
+        (None, Saying::Signature) => Ok(()),
+        (None, Saying::Attestation { predicate_type, .. }) => Err(Reason::new(
+            Why::Type,
+            format!("an attestation {}, no signature", quoted(predicate_type)),
+        )),
+        (Some(_), Saying::Signature) => Err(Reason::new(Why::Type, "a signature, no attestation")),
+        (Some(wanted), Saying::Attestation { predicate_type, predicate }) => {
+            if wanted != predicate_type {
+                return Err(Reason::new(
+                    Why::Type,
+                    format!("an attestation {}, not {wanted}", quoted(predicate_type)),
+                ));
+            }
+            for check in &signed.checks {
+                let found = predicate.pointer(&check.pointer);
+                if found != Some(&check.value) {
+                    let found = found.map_or_else(|| "nothing".to_owned(), ToString::to_string);
+                    return Err(Reason::new(
+                        Why::Check,
+                        format!("{} at {}, not {}", quoted(&found), check.pointer, check.value),
+                    ));
+                }
+            }
+            Ok(())
+        }
+    }
+}
+
+fn refusal(code: Code, subject: &Subject) -> Error {
+    Error::new(code, format!("verifying {} ({})", subject.asked, subject.descriptor.digest))
+}
+
+fn rejected(subject: &Subject, rule: bool) -> Error {
+    let found = if rule { "a rule that refuses it" } else { "no rule that is for it" };
+    refusal(Code::Rejected, subject)
+        .found(found)
+        .fix("plimsoll policy check REF   tells which rule")
+}

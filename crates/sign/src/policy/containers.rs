@@ -1,0 +1,184 @@
+//! `policy.json` of skopeo, podman and CRI-O (containers-policy.json(5)), with
+//! the meaning that it has there.
+
+use std::collections::BTreeSet;
+
+use plimsoll_content::{Code, Error, Result};
+
+use super::members::{Members, parse as members};
+use super::{Load, NameRule, Policy, Requirement, Rule, Scope, Signed, Trusted, TrustedKey, trust};
+use crate::asked::ImageName;
+use crate::claim::Form;
+use crate::text;
+
+const DOING: &str = "reading policy.json";
+
+impl Policy {
+    /// Reads a `policy.json`.
+    ///
+    /// Errors with [`Code::Policy`] as its own readers do: for unknown members,
+    /// empty lists, and transports that nobody knows.
+    pub fn containers(bytes: &[u8], load: &dyn Load) -> Result<Self> {
+        let mut policy = members(DOING, bytes)?;
+        let default = policy.objects("default")?;
+        let default = policy.needs("default", default)?;
+        let default = requirements("/default", default, load)?;
+        let mut rules = Vec::new();
+        if let Some(transports) = policy.object("transports")? {
+            for (transport, scopes) in transports.rest()? {
+                for (text, value) in scopes.values() {
+                    let written = format!("{transport}:{text}");
+                    let scope = Scope::of(&transport, &text).ok_or_else(|| {
+                        Error::new(Code::Policy, DOING).found(format!("the scope {written:?}"))
+                    })?;
+                    let mut list = Members::of(
+                        DOING,
+                        format!("/transports/{transport}/{text}"),
+                        serde_json::json!({"list": value}),
+                    )?;
+                    let all = list.objects("list")?.unwrap_or_default();
+                    let require = requirements(&written, all, load)?;
+                    rules.push(Rule { written, scope, require });
+                }
+            }
+        }
+        policy.end()?;
+        Ok(Self { default, rules })
+    }
+}
+
+fn requirements(at: &str, all: Vec<Members<'_>>, load: &dyn Load) -> Result<Vec<Requirement>> {
+    if all.is_empty() {
+        return Err(Error::new(Code::Policy, DOING)
+            .found(format!("no requirements for {at:?}"))
+            .expected("at least one"));
+    }
+    all.into_iter()
+        .map(|mut one| {
+            let read = requirement(&mut one, load)?;
+            one.end()?;
+            Ok(read)
+        })
+        .collect()
+}
+
+fn requirement(one: &mut Members<'_>, load: &dyn Load) -> Result<Requirement> {
+    let kinds =
+        [("insecureAcceptAnything", 0), ("reject", 1), ("signedBy", 2), ("sigstoreSigned", 3)];
+    let kind = one.word("type", &kinds)?;
+    match one.needs("type", kind)? {
+        0 => Ok(Requirement::Accept),
+        1 => Ok(Requirement::Reject),
+        2 => signed_by(one),
+        _ => sigstore_signed(one, load),
+    }
+}
+
+/// Signatures with GPG. They are read and told, and refused: nothing here
+/// verifies OpenPGP.
+fn signed_by(one: &mut Members<'_>) -> Result<Requirement> {
+    one.word("keyType", &[("GPGKeys", ())])?;
+    let ways = [one.take("keyPath"), one.take("keyPaths"), one.take("keyData")];
+    if ways.iter().flatten().count() != 1 {
+        return Err(one.error("", "no key, or several ways to one").expected(KEYS));
+    }
+    name(one)?;
+    Ok(Requirement::Unsupported("signatures with GPG (signedBy)".to_owned()))
+}
+
+fn sigstore_signed(one: &mut Members<'_>, load: &dyn Load) -> Result<Requirement> {
+    let mut pems = Vec::new();
+    let mut ways = 0;
+    if let Some(path) = one.text("keyPath")? {
+        (ways, pems) = (ways + 1, vec![load.file(&path)?]);
+    }
+    if let Some(paths) = one.texts("keyPaths")? {
+        ways += 1;
+        pems = paths.iter().map(|path| load.file(path)).collect::<Result<_>>()?;
+    }
+    if let Some(data) = one.text("keyData")? {
+        (ways, pems) = (ways + 1, vec![decoded(one, &data)?]);
+    }
+    if let Some(all) = one.texts("keyDatas")? {
+        ways += 1;
+        pems = all.iter().map(|data| decoded(one, data)).collect::<Result<_>>()?;
+    }
+    let others: Vec<_> =
+        ["fulcio", "pki"].into_iter().filter(|name| one.take(name).is_some()).collect();
+    let logs =
+        ["rekorPublicKeyPath", "rekorPublicKeyPaths", "rekorPublicKeyData", "rekorPublicKeyDatas"]
+            .into_iter()
+            .filter(|name| one.take(name).is_some())
+            .count();
+    if ways + others.len() != 1 {
+        return Err(one.error("", "no key, or several ways to one").expected(KEYS));
+    }
+    let name = name(one)?;
+    if let Some(other) = others.first() {
+        return Ok(Requirement::Unsupported(format!("certificates (sigstoreSigned, {other})")));
+    }
+    if logs > 0 {
+        return Ok(Requirement::Unsupported(
+            "entries of a transparency log (sigstoreSigned, rekorPublicKey…)".to_owned(),
+        ));
+    }
+    let mut of = Vec::new();
+    for pem in pems {
+        let pem = String::from_utf8(pem).map_err(|_| one.error("", "a key that is no text"))?;
+        for key in trust::keys("a key of policy.json", &pem)
+            .map_err(|error| error.recode(Code::Policy).context(DOING))?
+        {
+            of.push(Trusted { name: key.fingerprint(), key: TrustedKey::Public(key) });
+        }
+    }
+    let forms = BTreeSet::from([Form::CosignSimple, Form::SigstoreBundle]);
+    Ok(Requirement::Signed(Signed { forms, name, ..Signed::by(of) }))
+}
+
+fn decoded(one: &Members<'_>, data: &str) -> Result<Vec<u8>> {
+    text::base64(data).ok_or_else(|| one.error("keyData", "something else").expected("base64"))
+}
+
+/// Which name must be signed (`signedIdentity`).
+fn name(one: &mut Members<'_>) -> Result<NameRule> {
+    let Some(mut wanted) = one.object("signedIdentity")? else { return Ok(NameRule::Exact) };
+    let kinds = [
+        ("matchRepoDigestOrExact", 0),
+        ("matchExact", 1),
+        ("matchRepository", 2),
+        ("exactReference", 3),
+        ("exactRepository", 4),
+        ("remapIdentity", 5),
+    ];
+    let kind = wanted.word("type", &kinds)?;
+    let rule = match wanted.needs("type", kind)? {
+        0 => NameRule::Exact,
+        1 => NameRule::Same,
+        2 => NameRule::Repository,
+        3 => {
+            let text = wanted.text("dockerReference")?;
+            let text = wanted.needs("dockerReference", text)?;
+            let good = ImageName::parse(&text)
+                .is_some_and(|name| name.tag.is_some() || name.digest.is_some());
+            if !good {
+                return Err(wanted.error("dockerReference", format!("{text:?}")));
+            }
+            NameRule::Is(text)
+        }
+        4 => {
+            let text = wanted.text("dockerRepository")?;
+            NameRule::IsIn(wanted.needs("dockerRepository", text)?)
+        }
+        _ => {
+            let (prefix, signed) = (wanted.text("prefix")?, wanted.text("signedPrefix")?);
+            NameRule::Remap {
+                prefix: wanted.needs("prefix", prefix)?,
+                signed: wanted.needs("signedPrefix", signed)?,
+            }
+        }
+    };
+    wanted.end()?;
+    Ok(rule)
+}
+
+const KEYS: &str = "one of the ways to name keys";

@@ -1,0 +1,254 @@
+//! Policies: which images need whose signatures. What is read here says so; who
+//! is right is for [`crate::judge`].
+//!
+//! A policy is read from `trust.json` ([`trust`]) or from `policy.json` of the
+//! containers tools ([`containers`]), into the same rules. Files that it names
+//! are asked of a [`Load`], since nothing here touches files.
+
+pub mod containers;
+mod members;
+mod scope;
+pub mod trust;
+
+use std::collections::BTreeSet;
+
+use plimsoll_content::Result;
+use serde::Serialize;
+
+use crate::asked::{Asked, ImageName};
+use crate::claim::{Form, Seconds};
+use crate::key::PublicKey;
+
+pub use scope::Scope;
+
+/// Gives the content of files that a policy names.
+pub trait Load {
+    /// The file at that path, relative to the policy.
+    fn file(&self, path: &str) -> Result<Vec<u8>>;
+}
+
+/// A policy.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// What holds where no rule is for the image.
+    pub default: Vec<Requirement>,
+    /// The rules.
+    pub rules: Vec<Rule>,
+}
+
+/// What holds for some images.
+#[derive(Clone, Debug)]
+pub struct Rule {
+    /// For which, as it is written.
+    pub written: String,
+    /// For which.
+    pub scope: Scope,
+    /// What they need: all of it.
+    pub require: Vec<Requirement>,
+}
+
+/// What an image needs.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Requirement {
+    /// Nothing.
+    Accept,
+    /// It is refused, whatever it has.
+    Reject,
+    /// Signatures.
+    Signed(Signed),
+    /// What can not be checked here, and is therefore refused.
+    Unsupported(String),
+}
+
+/// Signatures that an image needs.
+#[derive(Clone, Debug)]
+pub struct Signed {
+    /// From how many different signers.
+    pub threshold: usize,
+    /// From among these.
+    pub of: Vec<Trusted>,
+    /// In which forms.
+    pub forms: BTreeSet<Form>,
+    /// What it must be: a signature, or an attestation of some type.
+    pub of_type: Option<String>,
+    /// What must stand in the attestation.
+    pub checks: Vec<Check>,
+    /// Which name must be signed.
+    pub name: NameRule,
+    /// How old it may be, in seconds, by the signer's word.
+    pub max_age: Option<Seconds>,
+    /// Whether it may have expired.
+    pub expired: bool,
+    /// Whether it must not be older than what was seen before.
+    pub rollback: bool,
+}
+
+/// A key that is trusted, and how it is called.
+#[derive(Clone, Debug)]
+pub struct Trusted {
+    /// How the policy calls it.
+    pub name: String,
+    /// The key.
+    pub key: TrustedKey,
+}
+
+/// What kind of key it is.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum TrustedKey {
+    /// One of cosign's kind.
+    Public(PublicKey),
+}
+
+/// What must stand at one place of an attestation.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Check {
+    /// Where, as a JSON pointer into the predicate (RFC 6901).
+    pub pointer: String,
+    /// What, exactly.
+    pub value: serde_json::Value,
+}
+
+/// Which name a signature must bind.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NameRule {
+    /// Any or none.
+    Any,
+    /// Where one is signed and the image has one here, the repository of it, and
+    /// the tag if both have one.
+    Location,
+    /// The repository that was asked for.
+    Repository,
+    /// The repository and the tag that were asked for; the tag need not be
+    /// signed for what was asked for by digest.
+    Exact,
+    /// The name that was asked for, tag or digest and all.
+    Same,
+    /// A name of its own.
+    Is(String),
+    /// A repository of its own.
+    IsIn(String),
+    /// As [`NameRule::Exact`], of the name with another beginning.
+    Remap {
+        /// The beginning that is replaced.
+        prefix: String,
+        /// What stands there in signed names.
+        signed: String,
+    },
+}
+
+impl NameRule {
+    /// Whether one of the signed names is right; else why not.
+    pub fn allows(&self, signed: &[String], asked: &Asked) -> std::result::Result<(), String> {
+        let names: Vec<_> = signed.iter().filter_map(|name| ImageName::parse(name)).collect();
+        let none = || match signed.first() {
+            None => "no name is signed".to_owned(),
+            Some(name) => format!("the signed name is {}", crate::reason::quoted(name)),
+        };
+        let own = || {
+            asked.name.as_ref().ok_or_else(|| {
+                "the image has no name here that a signed one could be compared with".to_owned()
+            })
+        };
+        let any = |right: &dyn Fn(&ImageName) -> bool, wanted: String| {
+            if names.iter().any(right) { Ok(()) } else { Err(format!("{}, not {wanted}", none())) }
+        };
+        match self {
+            Self::Any => Ok(()),
+            Self::Location => match &asked.name {
+                Some(own) if !signed.is_empty() => any(
+                    &|name| {
+                        let tags = name.tag.is_none() || own.tag.is_none() || name.tag == own.tag;
+                        name.same_repository(own) && tags
+                    },
+                    own.to_string(),
+                ),
+                _ => Ok(()),
+            },
+            Self::Repository => {
+                let own = own()?;
+                any(&|name| name.same_repository(own), own.bare())
+            }
+            Self::Exact => exact(own()?, &any),
+            Self::Same => {
+                let own = own()?;
+                any(&|name| name == own, own.to_string())
+            }
+            Self::Is(wanted) => {
+                let wanted_name = ImageName::parse(wanted);
+                any(&|name| Some(name) == wanted_name.as_ref(), wanted.clone())
+            }
+            Self::IsIn(wanted) => any(&|name| name.bare() == *wanted, wanted.clone()),
+            Self::Remap { prefix, signed } => {
+                let own = own()?;
+                let text = own.to_string();
+                let rest = text
+                    .strip_prefix(prefix.as_str())
+                    .filter(|rest| rest.starts_with(['/', ':', '@']) || rest.is_empty());
+                match rest.map(|rest| ImageName::parse(&format!("{signed}{rest}"))) {
+                    None => exact(own, &any),
+                    Some(Some(mapped)) => exact(&mapped, &any),
+                    Some(None) => Err("a remapped name that is none".to_owned()),
+                }
+            }
+        }
+    }
+}
+
+type Any<'a> = dyn Fn(&dyn Fn(&ImageName) -> bool, String) -> std::result::Result<(), String> + 'a;
+
+fn exact(own: &ImageName, any: &Any<'_>) -> std::result::Result<(), String> {
+    any(
+        &|name| {
+            let tag = match (&own.tag, &own.digest) {
+                // What was asked for by its digest is that, whatever its tag is.
+                (_, Some(_)) => true,
+                (Some(tag), None) => name.tag.as_ref() == Some(tag),
+                (None, None) => name.tag.as_deref() == Some("latest"),
+            };
+            name.same_repository(own) && tag
+        },
+        own.to_string(),
+    )
+}
+
+impl Policy {
+    /// The rule for what was asked for, and what it requires. Without one it is
+    /// the default.
+    pub fn rule(&self, asked: &Asked) -> (Option<&Rule>, &[Requirement]) {
+        let best = self
+            .rules
+            .iter()
+            .filter_map(|rule| rule.scope.covers(asked).map(|narrow| (narrow, rule)))
+            .max_by_key(|(narrow, _)| *narrow);
+        match best {
+            Some((_, rule)) => (Some(rule), &rule.require),
+            None => (None, &self.default),
+        }
+    }
+
+    /// The policy of somebody who names a key on the command line.
+    pub fn of_keys(keys: Vec<Trusted>, threshold: usize, name: NameRule) -> Self {
+        let signed = Signed { threshold, name, ..Signed::by(keys) };
+        Self { default: vec![Requirement::Signed(signed)], rules: Vec::new() }
+    }
+}
+
+impl Signed {
+    /// A signature of one of these, in any form, for any name.
+    pub fn by(of: Vec<Trusted>) -> Self {
+        Self {
+            threshold: 1,
+            of,
+            forms: Form::ALL.into(),
+            of_type: None,
+            checks: Vec::new(),
+            name: NameRule::Any,
+            max_age: None,
+            expired: false,
+            rollback: false,
+        }
+    }
+}

@@ -1,0 +1,250 @@
+//! `trust.json`, our own form of a policy. `docs/reference/trust.md` describes it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use plimsoll_content::{Code, Error, Result};
+
+use super::members::{Members, parse as members};
+use super::{Check, Load, NameRule, Policy, Requirement, Rule, Scope, Signed, Trusted, TrustedKey};
+use crate::claim::{Form, Seconds};
+use crate::format::statement;
+use crate::key::PublicKey;
+use crate::text;
+
+/// The version that is read.
+const VERSION: u64 = 1;
+
+const DOING: &str = "reading trust.json";
+
+/// How many signers a rule may name.
+const SIGNERS: usize = 64;
+
+impl Policy {
+    /// Reads a `trust.json`.
+    ///
+    /// Errors with [`Code::Policy`] for anything that is unknown, unused keys
+    /// aside: what is not understood may be a condition.
+    pub fn trust(bytes: &[u8], load: &dyn Load) -> Result<Self> {
+        let mut policy = members(DOING, bytes)?;
+        let version = policy.number("version")?;
+        if version != Some(VERSION) {
+            return Err(policy.error("version", format!("{version:?}")).expected(VERSION));
+        }
+        let default =
+            policy.word("default", &[("reject", false), ("accept", true)])?.unwrap_or_default();
+        let mut keys = BTreeMap::new();
+        if let Some(all) = policy.object("keys")? {
+            for (name, mut key) in all.rest()? {
+                keys.insert(name, one_key(&mut key, load)?);
+                key.end()?;
+            }
+        }
+        let mut rules: Vec<Rule> = Vec::new();
+        for mut rule in policy.objects("rules")?.unwrap_or_default() {
+            let read = one_rule(&mut rule, &keys)?;
+            rule.end()?;
+            if rules.iter().any(|other| other.scope == read.scope) {
+                return Err(rule
+                    .error("scope", format!("{:?} twice", read.written))
+                    .expected("one rule for each scope"));
+            }
+            rules.push(read);
+        }
+        policy.end()?;
+        let default = vec![if default { Requirement::Accept } else { Requirement::Reject }];
+        Ok(Self { default, rules })
+    }
+}
+
+fn one_key(key: &mut Members<'_>, load: &dyn Load) -> Result<PublicKey> {
+    let pem = match (key.text("path")?, key.text("pem")?) {
+        (Some(path), None) => {
+            let bytes = load.file(&path)?;
+            String::from_utf8(bytes).map_err(|_| key.error("path", "a file that is no text"))?
+        }
+        (None, Some(pem)) => pem,
+        _ => return Err(key.error("", "neither or both").expected("path, or pem")),
+    };
+    PublicKey::from_pem(&pem).map_err(|error| error.recode(Code::Policy).context(DOING))
+}
+
+fn one_rule(rule: &mut Members<'_>, keys: &BTreeMap<String, PublicKey>) -> Result<Rule> {
+    let written = rule.text("scope")?;
+    let written = rule.needs("scope", written)?;
+    let scope = Scope::parse(&written).ok_or_else(|| {
+        rule.error("scope", format!("{written:?}"))
+            .expected("a name or the beginning of one, *.DOMAIN, TRANSPORT:, TRANSPORT:/PATH or *")
+    })?;
+    let all = rule.objects("require")?;
+    let all = rule.needs("require", all)?;
+    if all.is_empty() {
+        return Err(rule
+            .error("require", "nothing")
+            .expected("at least one requirement; {\"kind\":\"accept\"} asks for none"));
+    }
+    let mut require = Vec::new();
+    for mut one in all {
+        require.push(requirement(&mut one, keys)?);
+        one.end()?;
+    }
+    Ok(Rule { written, scope, require })
+}
+
+#[derive(Clone, Copy)]
+enum Sort {
+    Accept,
+    Reject,
+    Signature,
+    Attestation,
+}
+
+fn requirement(one: &mut Members<'_>, keys: &BTreeMap<String, PublicKey>) -> Result<Requirement> {
+    let kinds = [
+        ("signature", Sort::Signature),
+        ("attestation", Sort::Attestation),
+        ("accept", Sort::Accept),
+        ("reject", Sort::Reject),
+    ];
+    let kind = one.word("kind", &kinds)?;
+    let kind = one.needs("kind", kind)?;
+    match kind {
+        Sort::Accept => return Ok(Requirement::Accept),
+        Sort::Reject => return Ok(Requirement::Reject),
+        Sort::Signature | Sort::Attestation => {}
+    }
+    let names = one.texts("of")?;
+    let names = one.needs("of", names)?;
+    if names.len() > SIGNERS {
+        return Err(one.error("of", format!("{} signers", names.len())).expected(SIGNERS));
+    }
+    let of = names.iter().map(|name| trusted(one, name, keys)).collect::<Result<Vec<_>>>()?;
+    let mut signed = Signed::by(of);
+    signed.threshold = threshold(one, &signed.of)?;
+    if let Some(forms) = one.texts("forms")? {
+        signed.forms = forms.iter().map(|form| known_form(one, form)).collect::<Result<_>>()?;
+    }
+    let word = [("enforce", false), ("ignore", true)];
+    signed.expired = one.word("expiry", &word)?.unwrap_or_default();
+    let age = one.text("max-age")?;
+    signed.max_age = age.map(|text| days(one, &text)).transpose()?;
+    if let Sort::Attestation = kind {
+        let wanted = one.text("predicateType")?;
+        let wanted = one.needs("predicateType", wanted)?;
+        signed.of_type = Some(statement::predicate_type(&wanted).to_owned());
+        if let Some(checks) = one.object("checks")? {
+            for (pointer, value) in checks.values() {
+                if !pointer.starts_with('/') {
+                    return Err(one.error("checks", pointer).expected("a JSON pointer: /a/b"));
+                }
+                signed.checks.push(Check { pointer, value });
+            }
+        }
+        return Ok(Requirement::Signed(signed));
+    }
+    let names = [("exact", 0u8), ("repository", 1), ("location", 2), ("any", 3)];
+    signed.name = match one.word("name", &names)?.unwrap_or_default() {
+        0 => NameRule::Exact,
+        1 => NameRule::Repository,
+        2 => NameRule::Location,
+        _ => NameRule::Any,
+    };
+    let time = [("any", ())];
+    one.word("time", &time)?;
+    let word = [("refuse", true), ("ignore", false)];
+    signed.rollback = one.word("rollback", &word)?.unwrap_or_default();
+    Ok(Requirement::Signed(signed))
+}
+
+/// A threshold that can be met by different signers.
+fn threshold(one: &mut Members<'_>, of: &[Trusted]) -> Result<usize> {
+    let threshold = one.number("threshold")?.unwrap_or(1);
+    let different: BTreeSet<_> = of
+        .iter()
+        .map(|trusted| match &trusted.key {
+            TrustedKey::Public(key) => key.fingerprint(),
+        })
+        .collect();
+    match usize::try_from(threshold) {
+        Ok(threshold) if (1..=different.len()).contains(&threshold) => Ok(threshold),
+        _ => Err(one
+            .error("threshold", threshold)
+            .expected(format!("1 to {}, for as many different keys", different.len()))),
+    }
+}
+
+fn trusted(one: &Members<'_>, text: &str, keys: &BTreeMap<String, PublicKey>) -> Result<Trusted> {
+    match text.split_once(':') {
+        Some(("key", name)) => match keys.get(name) {
+            Some(key) => {
+                Ok(Trusted { name: name.to_owned(), key: TrustedKey::Public(key.clone()) })
+            }
+            None => Err(one.error("of", format!("{text:?}")).expected("a key of \"keys\"")),
+        },
+        Some((kind @ ("keyless" | "ns" | "store" | "keyring"), _)) => {
+            Err(Error::new(Code::Policy, DOING)
+                .found(format!("{kind}: at \"of\", which is not verified here"))
+                .expected("key:NAME"))
+        }
+        _ => Err(one.error("of", format!("{text:?}")).expected("key:NAME")),
+    }
+}
+
+fn known_form(one: &Members<'_>, text: &str) -> Result<Form> {
+    let all = Form::ALL;
+    all.into_iter().find(|form| form.as_str() == text).ok_or_else(|| {
+        let names: Vec<_> = all.iter().map(|form| form.as_str()).collect();
+        one.error("forms", format!("{text:?}")).expected(names.join(", "))
+    })
+}
+
+/// `90d`, `12h` or `3600s`.
+fn days(one: &Members<'_>, text: &str) -> Result<Seconds> {
+    duration(text).ok_or_else(|| {
+        one.error("max-age", format!("{text:?}")).expected("such as 90d, 12h or 60s")
+    })
+}
+
+/// A time span: days, hours, minutes or seconds.
+pub fn duration(text: &str) -> Option<Seconds> {
+    let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    let unit = match unit {
+        "d" => 86_400,
+        "h" => 3_600,
+        "m" => 60,
+        "s" => 1,
+        _ => return None,
+    };
+    if !number.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    number.parse::<Seconds>().ok()?.checked_mul(unit)
+}
+
+/// A policy that trusts these keys for some scopes, as `policy import` writes it.
+pub fn write(keys: &[(String, PublicKey)], scopes: &[String]) -> serde_json::Value {
+    let of: Vec<_> = keys.iter().map(|(name, _)| format!("key:{name}")).collect();
+    let known: serde_json::Map<_, _> = keys
+        .iter()
+        .map(|(name, key)| (name.clone(), serde_json::json!({"pem": key.to_pem()})))
+        .collect();
+    let rules: Vec<_> = scopes
+        .iter()
+        .map(|scope| {
+            serde_json::json!({"scope": scope, "require": [{"kind": "signature", "of": of}]})
+        })
+        .collect();
+    serde_json::json!({"version": VERSION, "default": "reject", "keys": known, "rules": rules})
+}
+
+/// Public keys in PEM, of a file that may hold several.
+pub fn keys(what: &str, pem: &str) -> Result<Vec<PublicKey>> {
+    text::pem_blocks(what, pem)?
+        .into_iter()
+        .map(|(label, content)| match label.as_str() {
+            "PUBLIC KEY" => PublicKey::from_der(&content),
+            other => Err(Error::new(Code::Malformed, format!("reading {what}"))
+                .found(format!("a PEM block {other:?}"))
+                .expected("PUBLIC KEY")),
+        })
+        .collect()
+}
