@@ -30,7 +30,8 @@ try "change root" chroot / true
 try "raw sockets" ping -c 1 -W 1 127.0.0.1
 try "raise priority" nice -n -5 true
 say devices "$(ls /dev | tr '\n' ' ' | sed 's/ $//')"
-say "root's options" "$(grep ' / / ' /proc/self/mountinfo | head -1 | cut -d' ' -f6)"
+options() { cut -d' ' -f6 | tr ',' '\n' | grep -E '^(ro|rw|nosuid|nodev|noexec)$' | tr '\n' ' ' | sed 's/ $//'; }
+say "options of /" "$(grep -E '^[0-9]+ [0-9]+ [0-9:]+ [^ ]+ / ' /proc/self/mountinfo | head -1 | options)"
 say interfaces "$(ls /sys/class/net | tr '\n' ' ' | sed 's/ $//')"
-for at in /proc /dev /dev/shm /dev/pts /dev/mqueue /sys; do say "options of $at" "$(grep " $at " /proc/self/mountinfo | head -1 | cut -d' ' -f6 | tr ',' '\n' | grep -E '^(ro|rw|nosuid|nodev|noexec)$' | tr '\n' ' ' | sed 's/ $//')"; done
+for at in /proc /dev /dev/shm /dev/pts /dev/mqueue /sys; do say "options of $at" "$(grep " $at " /proc/self/mountinfo | head -1 | options)"; done
 say "processes" "$(ls -d /proc/[0-9]* | wc -l | sed 's/[2-9]/few/')"
