@@ -6,7 +6,6 @@ use std::path::PathBuf;
 
 use plimsoll_content::{Code, Digest, Error, Platform, Result, Source, Watch};
 use plimsoll_runtime::binfmt::{Emulator, emulator};
-use plimsoll_runtime::convert::Users;
 use plimsoll_runtime::exec::{self, Exit, NotStarted};
 use plimsoll_runtime::external;
 use plimsoll_runtime::network::{Connected, Port};
@@ -14,7 +13,7 @@ use plimsoll_store::{StagedDir, Store, write_file_atomic};
 
 use crate::bundle::{self, Options};
 use crate::image::Image;
-use crate::rootfs;
+use crate::rootfs::{self, Kind};
 
 /// Who runs the process.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -73,15 +72,11 @@ pub fn run(
     let options = &options;
     let outcome = match runtime {
         Runtime::Embedded => {
-            let kind = match options.overrides.users {
-                Users::Host => "layers",
-                Users::New(_) | Users::Entered(_) => "layers-user",
-            };
             let rootfs = rootfs::prepare(
                 source,
                 image,
                 store,
-                kind,
+                Kind::current()?,
                 &scratch.path(),
                 options.apply.limits,
                 watch,

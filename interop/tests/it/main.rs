@@ -1,9 +1,11 @@
 //! The program against other people's tools.
 
 mod compression;
+mod conversion;
 mod convert;
 mod crash;
 mod debian;
+mod isolation;
 mod kit;
 mod layers;
 mod layouts;
