@@ -9,19 +9,19 @@ use std::time::Duration;
 use plimsoll_interop::{Program, Scratch, peer, peers, run, shell};
 
 /// A registry that ends with this.
-struct Registry {
+pub(crate) struct Registry {
     child: Child,
-    host: String,
+    pub(crate) host: String,
 }
 
 impl Registry {
     /// Starts one; `None` has said `SKIP`.
-    fn start(scratch: &Scratch) -> Option<Self> {
+    pub(crate) fn start(scratch: &Scratch) -> Option<Self> {
         Self::start_with(scratch, "", "")
     }
 
     /// The same with more in the settings of `http`, and in all.
-    fn start_with(scratch: &Scratch, http: &str, more: &str) -> Option<Self> {
+    pub(crate) fn start_with(scratch: &Scratch, http: &str, more: &str) -> Option<Self> {
         let program = peer("docker-registry")?;
         let free = TcpListener::bind("127.0.0.1:0").expect("a port");
         let host = free.local_addr().expect("an address").to_string();
@@ -50,7 +50,7 @@ impl Registry {
         panic!("the registry does not listen");
     }
 
-    fn at(&self, rest: &str) -> String {
+    pub(crate) fn at(&self, rest: &str) -> String {
         format!("docker://{}/{rest}", self.host)
     }
 }
@@ -343,5 +343,53 @@ fn settings_lead_us_where_they_lead_skopeo() {
             });
             assert_eq!(found, *expected, "{name}: {done:?}");
         }
+    }
+}
+
+#[test]
+fn many_images_are_mirrored_as_they_are() {
+    let scratch = Scratch::new();
+    let Some(registry) = Registry::start(&scratch) else { return };
+    let plimsoll = images(&scratch);
+    for (name, tag) in [("amd64", "v1.0"), ("arm64", "v1.1"), ("v1", "v2.0"), ("v1", "v2.1-rc1")] {
+        let to = registry.at(&format!("org/app:{tag}"));
+        plimsoll.good(&["push", "--referrers", &format!("oci:images:{name}"), &to]);
+    }
+    let host = &registry.host;
+    let plan = format!(
+        "[[image]]\nfrom = '{host}/org/app'\nto = '{host}/copies'\ntags = ['v*']\nexclude = ['*-rc*']\n\
+         referrers = true\n\
+         [[image]]\nfrom = '{host}/org/app'\nto = 'oci:layout'\nversions = '^1'\nnewest = 1\n"
+    );
+    fs::write(scratch.join("mirror.toml"), plan).expect("a file");
+    plimsoll.good(&["mirror", "mirror.toml", "--dry-run"]);
+    plimsoll.good(&["mirror", "mirror.toml"]);
+    let again = plimsoll.good(&["mirror", "mirror.toml"]);
+    assert!(again.contains("copied 0 images, 0 B; 4 there already; 0 failed"), "{again}");
+    assert_eq!(
+        plimsoll
+            .good(&["ls", "-q", &format!("{host}/copies")])
+            .lines()
+            .filter(|tag| tag.starts_with('v'))
+            .count(),
+        3
+    );
+    assert_eq!(
+        digest(&plimsoll, &format!("oci:layout:{host}/org/app:v1.1")),
+        digest(&plimsoll, "oci:images:arm64")
+    );
+    plimsoll.good(&["fsck", "oci:layout"]);
+    if let Some(crane) = peer("crane") {
+        let mut command = crane.command();
+        command.args(["digest", "--insecure", &format!("{host}/copies:v2.0")]);
+        let found = run(&mut command).good("crane digest");
+        assert_eq!(found.trim(), digest(&plimsoll, "oci:images:v1"));
+    }
+    for skopeo in peers("skopeo") {
+        let name = registry.at("copies:v1.0");
+        let mut command = skopeo.command();
+        command.args(["--insecure-policy", "inspect", "--raw", "--tls-verify=false", &name]);
+        let found = run(&mut command).good("skopeo inspect");
+        assert_eq!(found, plimsoll.good(&["show", "oci:images:amd64", "manifest"]));
     }
 }

@@ -30,9 +30,15 @@ pub(crate) struct Args {
     #[arg(long, value_name = "DIR", conflicts_with_all = ["name", "referrers"])]
     unpack: Option<PathBuf>,
 
-    /// Take only the image for this platform
-    #[arg(long, value_name = "OS/ARCH[/VARIANT]", env = "PLIMSOLL_PLATFORM")]
-    platform: Option<Platform>,
+    /// Take only the image for this platform out of an index; its digest stays. Several,
+    /// divided by commas: the index stays as it is, without what it lists for others
+    #[arg(
+        long,
+        value_name = "OS/ARCH[/VARIANT]",
+        value_delimiter = ',',
+        env = "PLIMSOLL_PLATFORM"
+    )]
+    platform: Vec<Platform>,
 
     /// Also bring what is about the image, to any depth: signatures, bills of materials
     #[arg(long)]
@@ -43,6 +49,9 @@ pub(crate) struct Args {
 
     #[command(flatten)]
     sync: SyncArg,
+
+    #[command(flatten)]
+    trust: crate::verbs::trust::VerifyArgs,
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<u8> {
@@ -54,9 +63,15 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<u8> {
             .fix("plimsoll copy SRC store:NAME   copies from any place"));
     };
     if let Some(directory) = &args.unpack {
-        let platform = PlatformArg { platform: args.platform.clone() };
+        if args.platform.len() > 1 {
+            return Err(Error::new(Code::Usage, format!("unpacking {from}"))
+                .found("several platforms")
+                .expected("one: a folder holds one root filesystem"));
+        }
+        let platform = PlatformArg { platform: args.platform.first().cloned() };
         let (ids, sync) = (args.ids.clone(), args.sync);
-        let plain = unpack::Args::plain(from.clone(), directory.clone(), platform, ids, sync);
+        let to = directory.clone();
+        let plain = unpack::Args::plain(from, to, platform, ids, sync, args.trust.clone());
         return unpack::run(&plain, context);
     }
     let name = match (&args.name, which) {
@@ -75,8 +90,9 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<u8> {
     };
     let to = Reference::Store { which: name };
     let options = Options {
-        platform: args.platform.clone(),
+        platforms: args.platform.clone(),
         referrers: args.referrers,
+        gate: args.trust.gate(context)?,
         ..Options::default()
     };
     let from = std::slice::from_ref(&from);

@@ -12,6 +12,7 @@ mod images;
 mod kills;
 mod kit;
 mod limits;
+mod mirror;
 mod names;
 mod old;
 mod places;
@@ -30,6 +31,7 @@ mod squash;
 mod store;
 mod support;
 mod survive;
+mod trust;
 mod validate;
 
 use plimsoll::content;
