@@ -225,3 +225,19 @@ fn t08_t27_nothing_unsigned_stands_under_signed() {
     // The name that was asked for is not one that is signed (t08).
     assert!(found.outcomes[1].signed.as_ref().expect("signed").names.is_empty());
 }
+
+/// Each kind of key has its own list of algorithms, and the one that fits is told.
+#[test]
+fn t30_the_algorithm_follows_from_the_key_and_is_told() {
+    let said = statement_of(SIGN, &json!({})).to_string();
+    for (kind, expected) in [
+        (Kind::P256, "ecdsa-sha2-256-nistp256"),
+        (Kind::P384, "ecdsa-sha2-384-nistp384"),
+        (Kind::Ed25519, "ed25519"),
+    ] {
+        let pair = pair(kind);
+        let found = judged(&by(&pair, NameRule::Any), vec![statement(&pair, said.as_bytes())]);
+        assert!(found.verdict.is_ok());
+        assert_eq!(found.outcomes[0].signed.as_ref().expect("signed").algorithm, expected);
+    }
+}
