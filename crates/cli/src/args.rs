@@ -187,6 +187,9 @@ pub(crate) enum Verb {
     Pull(verbs::pull::Args),
     /// Bring an image into a registry
     Push(verbs::push::Args),
+    /// Bring many images to their places, as a file says
+    #[command(visible_alias = "sync")]
+    Mirror(verbs::mirror::Args),
     /// Keep a login for a registry
     Login(verbs::login::Args),
     /// Forget the login for a registry
@@ -253,6 +256,13 @@ pub(crate) enum Verb {
     Bundle(verbs::bundle::Args),
     /// Make an image of what changed in a bundle
     Repack(verbs::repack::Args),
+    /// Mount the root filesystem of an image, read-only
+    Mount(verbs::mount::Args),
+    /// Unmount an image that was mounted
+    #[command(alias = "unmount")]
+    Umount(verbs::mount::UnmountArgs),
+    /// Serve images as a registry
+    Serve(Box<verbs::serve::Args>),
     /// Run an image
     Run(verbs::run::Args),
     /// See the main steps at work, with nothing installed

@@ -11,6 +11,7 @@
 //! manifests, so writing one is a matter of its own (`docker`).
 
 pub(crate) mod docker;
+mod sparse;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -40,8 +41,10 @@ const CONTAINERD_NAME: &str = "io.containerd.image.name";
 /// What is copied.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// Only the image for this platform, out of an index.
-    pub platform: Option<Platform>,
+    /// Only the images for these platforms, out of an index: one stands for
+    /// itself; with several, the index stays as it is, and what it lists for
+    /// others is not brought.
+    pub platforms: Vec<Platform>,
     /// Also what is about the images, to any depth.
     pub referrers: bool,
     /// All images of the source, with their names.
@@ -184,13 +187,7 @@ impl Copying<'_> {
                         entries: listed,
                         folder: None,
                     };
-                    pass(
-                        gate,
-                        &asked(&from, None)?,
-                        entries,
-                        &shelf,
-                        self.options.platform.as_ref(),
-                    )?
+                    pass(gate, &asked(&from, None)?, entries, &shelf, &self.options.platforms)?
                 }
                 None => entries,
             };
@@ -209,7 +206,7 @@ impl Copying<'_> {
     fn held(&mut self, held: &Held, which: &Which, from: &Reference) -> Result<()> {
         let mut entries = chosen(held, which, self.options.all)?;
         if let Some(gate) = &self.options.gate {
-            entries = admit(gate, held, from, entries, self.options.platform.as_ref())?;
+            entries = admit(gate, held, from, entries, &self.options.platforms)?;
         }
         self.images(held.source(), &entries, || held.about())
     }
@@ -242,11 +239,15 @@ impl Copying<'_> {
         entry: &Entry,
         referrers: Option<&dyn About>,
     ) -> Result<()> {
-        let root = match &self.options.platform {
-            Some(platform) => Image::open(source, &entry.descriptor, Some(platform))?.descriptor,
-            None => entry.descriptor.clone(),
+        let platforms = &*self.options.platforms;
+        let root = match platforms {
+            [platform] => Image::open(source, &entry.descriptor, Some(platform))?.descriptor,
+            _ => entry.descriptor.clone(),
         };
-        let Closure { reachable, referrers, named } = closure(source, &root, referrers)?;
+        let Closure { reachable, referrers, named } = match platforms {
+            [] | [_] => closure(source, &root, referrers)?,
+            several => sparse::sparse(source, &root, several, referrers)?,
+        };
         let mut all = reachable.present.iter().chain(&reachable.missing);
         if all.any(|blob| is_schema1(&blob.media_type)) {
             return Err(schema1::refused(format!("copying {}", root.digest)));
@@ -375,13 +376,13 @@ pub(crate) fn admit(
     held: &Held,
     from: &Reference,
     entries: Vec<Entry>,
-    platform: Option<&Platform>,
+    platforms: &[Platform],
 ) -> Result<Vec<Entry>> {
     let about = gather::about(held)?;
     let tag = |name: &str| gather::tagged(held, name);
     let listed = gather::entries(held)?;
     let asked = asked(from, Some(held))?;
-    pass(gate, &asked, entries, &shelf_of(held, &*about, &tag, &listed), platform)
+    pass(gate, &asked, entries, &shelf_of(held, &*about, &tag, &listed), platforms)
 }
 
 /// Of several, those that are about others are left out: they travel with what
@@ -391,7 +392,7 @@ fn pass(
     whole: &Asked,
     entries: Vec<Entry>,
     shelf: &Shelf<'_>,
-    platform: Option<&Platform>,
+    platforms: &[Platform],
 ) -> Result<Vec<Entry>> {
     let several = entries.len() > 1;
     let mut passed = Vec::new();
@@ -407,7 +408,13 @@ fn pass(
                 (_, own) => own.and_then(ImageName::parse),
             };
         }
-        gate.judge_part(shelf, &entry.descriptor, &asked, Part::of(platform))?.into_trusted()?;
+        let parts = match platforms {
+            [] => vec![Part::of(None)],
+            several => several.iter().map(|platform| Part::of(Some(platform))).collect(),
+        };
+        for part in parts {
+            gate.judge_part(shelf, &entry.descriptor, &asked, part)?.into_trusted()?;
+        }
         passed.push(entry);
     }
     Ok(passed)

@@ -1,6 +1,6 @@
 //! The sentences: pack, copy, convert, edit, append, rebase, squash, index,
-//! attach, sign, verify, inspect, validate, collect, check, unpack, export, bundle, repack,
-//! run.
+//! attach, sign, verify, mirror, inspect, validate, collect, check, unpack, export,
+//! bundle, repack, run, mount.
 //!
 //! Each is a function over the rooms below, which are re-exported under
 //! their short names. What does not live here: words of the command line,
@@ -24,6 +24,8 @@ pub mod image;
 pub mod indexes;
 pub mod inspect;
 pub mod limits;
+pub mod mirror;
+pub mod mount;
 mod notes;
 pub mod pack;
 pub mod place;

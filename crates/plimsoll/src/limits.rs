@@ -61,6 +61,11 @@ impl Limits {
     }
 }
 
+/// A number of bytes as people write it: `1048576`, `64KiB`, `20GB`.
+pub fn bytes(text: &str) -> Option<u64> {
+    number(text, Unit::Bytes)
+}
+
 /// A number, with a unit if it is one of bytes.
 fn number(text: &str, unit: Unit) -> Option<u64> {
     let digits = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());

@@ -24,6 +24,8 @@ pub(crate) mod load;
 pub(crate) mod login;
 pub(crate) mod logout;
 pub(crate) mod ls;
+pub(crate) mod mirror;
+pub(crate) mod mount;
 pub(crate) mod pack;
 pub(crate) mod policy;
 pub(crate) mod process;
@@ -36,6 +38,7 @@ pub(crate) mod rm;
 pub(crate) mod run;
 pub(crate) mod save;
 pub(crate) mod secret;
+pub(crate) mod serve;
 pub(crate) mod show;
 pub(crate) mod sign;
 pub(crate) mod squash;
@@ -59,6 +62,7 @@ pub(crate) fn dispatch(verb: Verb, context: &Context) -> Result<u8> {
         Verb::Copy(args) => copy::run(args, context),
         Verb::Pull(args) => pull::run(&args, context),
         Verb::Push(args) => push::run(&args, context),
+        Verb::Mirror(args) => mirror::run(&args, context),
         Verb::Login(args) => login::run(&args, context),
         Verb::Logout(args) => logout::run(&args, context),
         Verb::Convert(args) => convert::run(args, context),
@@ -88,12 +92,15 @@ pub(crate) fn dispatch(verb: Verb, context: &Context) -> Result<u8> {
         Verb::Export(args) => export::run(&args, context),
         Verb::Bundle(args) => bundle::run(&args, context),
         Verb::Repack(args) => repack::run(args, context),
+        Verb::Mount(args) => mount::run(&args, context),
+        Verb::Umount(args) => mount::unmount(&args, context),
         Verb::Demo(args) => demo::run(&args, context),
         Verb::Kit(args) => kit::run(&args, context),
         Verb::Doctor(args) => doctor::run(&args, context),
         Verb::Explain(args) => explain::run(&args, context),
         Verb::Completions(args) => completions::run(&args, context),
         Verb::Version => version::run(context),
+        Verb::Serve(args) => serve::run(&args, context),
         Verb::Run(args) => run::run(args, context).map_err(plimsoll::content::Error::from),
     }
 }

@@ -30,9 +30,15 @@ pub(crate) struct Args {
     #[arg(long, value_name = "DIR", conflicts_with_all = ["name", "referrers"])]
     unpack: Option<PathBuf>,
 
-    /// Take only the image for this platform
-    #[arg(long, value_name = "OS/ARCH[/VARIANT]", env = "PLIMSOLL_PLATFORM")]
-    platform: Option<Platform>,
+    /// Take only the image for this platform out of an index; its digest stays. Several,
+    /// divided by commas: the index stays as it is, without what it lists for others
+    #[arg(
+        long,
+        value_name = "OS/ARCH[/VARIANT]",
+        value_delimiter = ',',
+        env = "PLIMSOLL_PLATFORM"
+    )]
+    platform: Vec<Platform>,
 
     /// Also bring what is about the image, to any depth: signatures, bills of materials
     #[arg(long)]
@@ -57,9 +63,14 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<u8> {
             .fix("plimsoll copy SRC store:NAME   copies from any place"));
     };
     if let Some(directory) = &args.unpack {
-        let platform = PlatformArg { platform: args.platform.clone() };
+        if args.platform.len() > 1 {
+            return Err(Error::new(Code::Usage, format!("unpacking {from}"))
+                .found("several platforms")
+                .expected("one: a folder holds one root filesystem"));
+        }
+        let platform = PlatformArg { platform: args.platform.first().cloned() };
         let (ids, sync) = (args.ids.clone(), args.sync);
-        let (from, to) = (from.clone(), directory.clone());
+        let to = directory.clone();
         let plain = unpack::Args::plain(from, to, platform, ids, sync, args.trust.clone());
         return unpack::run(&plain, context);
     }
@@ -79,7 +90,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<u8> {
     };
     let to = Reference::Store { which: name };
     let options = Options {
-        platform: args.platform.clone(),
+        platforms: args.platform.clone(),
         referrers: args.referrers,
         gate: args.trust.gate(context)?,
         ..Options::default()
