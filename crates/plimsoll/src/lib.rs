@@ -24,6 +24,7 @@ pub mod image;
 pub mod indexes;
 pub mod inspect;
 pub mod limits;
+pub mod naming;
 mod notes;
 pub mod pack;
 pub mod place;
@@ -41,6 +42,7 @@ pub mod validate;
 
 pub use plimsoll_content as content;
 pub use plimsoll_layer as layer;
+pub use plimsoll_name as name;
 pub use plimsoll_registry as registry;
 pub use plimsoll_runtime as runtime;
 pub use plimsoll_spec as spec;

@@ -21,7 +21,10 @@ use plimsoll_store::{
 };
 use serde::Serialize;
 
+use plimsoll_name::chain::Resolution;
+
 use crate::image;
+use crate::naming::Naming;
 use crate::reference::{Reference, Which};
 use crate::registries::Settings;
 
@@ -44,6 +47,9 @@ pub struct Home {
     /// How what is asked for came to be, by where it is.
     meant: Arc<Mutex<BTreeMap<String, Called>>>,
     dependencies: Vec<PathBuf>,
+    naming: Option<Arc<Naming>>,
+    /// What names mean, by their canonical forms.
+    resolved: Arc<Mutex<BTreeMap<String, Arc<Resolution>>>>,
 }
 
 /// What `-` stands for.
@@ -98,6 +104,8 @@ impl Home {
             trail: Trail::default(),
             meant: Arc::default(),
             dependencies: Vec::new(),
+            naming: None,
+            resolved: Arc::default(),
         }
     }
 
@@ -114,6 +122,18 @@ impl Home {
     /// Keeps there what names of the local store stand for.
     pub fn with_trail(self, trail: Trail) -> Self {
         Self { trail, ..self }
+    }
+
+    /// Asks the owners of domains what names mean.
+    pub fn with_naming(self, naming: Naming) -> Self {
+        Self { naming: Some(Arc::new(naming)), ..self }
+    }
+
+    /// With what names are resolved.
+    pub fn naming(&self) -> Result<&Naming> {
+        self.naming
+            .as_deref()
+            .ok_or_else(|| Error::new(Code::Usage, "resolving a name").found("no rules for names"))
     }
 
     /// Who speaks to registries.

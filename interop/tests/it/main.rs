@@ -7,6 +7,7 @@ mod debian;
 mod kit;
 mod layers;
 mod layouts;
+mod names;
 mod old;
 mod places;
 mod power;

@@ -23,8 +23,8 @@ pub(crate) const DIGEST: &str =
 /// See the main steps at work, with nothing installed.
 ///
 /// A tiny program for several platforms is packed from a folder, the image is
-/// verified and run, without root where the kernel allows it. The digest is
-/// the same on every machine.
+/// verified, published under a name of a domain, and run by that name, without
+/// root where the kernel allows it. The digest is the same on every machine.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
     /// Where to put it; must not exist [default: a new folder for temporary files]
@@ -56,7 +56,10 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<u8> {
         Report { directory: directory.clone(), digest: DIGEST.to_owned(), steps: Vec::new() };
     let platforms =
         hello::platforms().iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
-    let commands: [(&str, Vec<&str>); 4] = [
+    let rules = "[[site]]\nbase = \"https://demo.example/\"\nfolder = \"zone/site\"\n";
+    let path = directory.join("names.toml");
+    fs::write(&path, rules).map_err(|cause| Error::io("writing", path.display(), cause))?;
+    let commands: [(&str, Vec<&str>); 8] = [
         (
             "pack",
             vec![
@@ -73,7 +76,25 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<u8> {
         ),
         ("validate", vec!["validate", "oci:images:hello"]),
         ("unpack", vec!["unpack", "oci:images:hello", "rootfs"]),
-        ("run", vec!["run", "oci:images:hello"]),
+        (
+            "name init",
+            vec![
+                "name",
+                "init",
+                "demo.example",
+                "--url",
+                "https://demo.example/",
+                "--zone",
+                "zone",
+            ],
+        ),
+        (
+            "name add",
+            vec!["name", "add", "demo.example/hello:v1", "oci:images:hello", "--zone", "zone"],
+        ),
+        ("name publish", vec!["name", "publish", "--zone", "zone"]),
+        ("resolve", vec!["resolve", "demo.example/hello:v1", "--names", "names.toml"]),
+        ("run", vec!["run", "demo.example/hello:v1", "--names", "names.toml"]),
     ];
     let style = context.out.style;
     let total = commands.len();
@@ -143,7 +164,8 @@ fn step(name: &'static str, words: &[&str], directory: &Path) -> Result<Step> {
         std::env::current_exe().map_err(|cause| Error::io("finding", "this program", cause))?;
     let mut command = Command::new(program);
     command.args(words).current_dir(directory).env("PLIMSOLL_STORE", directory.join("store"));
-    for variable in ["PLIMSOLL_JSON", "PLIMSOLL_PLATFORM"] {
+    command.env("PLIMSOLL_NAMES_STATE", directory.join("state"));
+    for variable in ["PLIMSOLL_JSON", "PLIMSOLL_PLATFORM", "PLIMSOLL_NAMES", "PLIMSOLL_LOCKED"] {
         command.env_remove(variable);
     }
     if name == "pack" {

@@ -30,5 +30,6 @@ mod store;
 mod support;
 mod survive;
 mod validate;
+mod zones;
 
 use plimsoll::content;
