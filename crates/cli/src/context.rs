@@ -175,7 +175,7 @@ fn naming(global: &Global) -> Result<Naming> {
         rules,
         state,
         nameservers: nameservers(std::path::Path::new("/etc/resolv.conf")),
-        now: now(),
+        now: Time(now()),
         freshness: match (global.offline, global.allow_stale) {
             (false, _) => Freshness::Online,
             (true, false) => Freshness::Offline,
@@ -183,16 +183,6 @@ fn naming(global: &Global) -> Result<Naming> {
         },
         locked,
     })
-}
-
-/// The time; that of `PLIMSOLL_NOW`, in seconds since 1970, if it is set.
-fn now() -> Time {
-    let set = std::env::var("PLIMSOLL_NOW").ok().and_then(|text| text.parse().ok());
-    let clock = || {
-        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-        since.map_or(0, |since| since.as_secs() as i64)
-    };
-    Time(set.unwrap_or_else(clock))
 }
 
 fn variable(name: &str) -> Option<PathBuf> {
@@ -215,10 +205,14 @@ pub(crate) fn lookaside(folder: Option<PathBuf>) -> Lookaside {
     Lookaside { folder, settings: all.collect() }
 }
 
-/// The time, in seconds since 1970.
+/// The time, in seconds since 1970; that of `PLIMSOLL_NOW` if it is set.
 pub(crate) fn now() -> i64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    since.map_or(0, |since| since.as_secs() as i64)
+    let set = std::env::var("PLIMSOLL_NOW").ok().and_then(|text| text.parse().ok());
+    let clock = || {
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        since.map_or(0, |since| since.as_secs() as i64)
+    };
+    set.unwrap_or_else(clock)
 }
 
 /// Where logins lie (containers-auth.json(5)): the file that was named, and

@@ -1,6 +1,6 @@
 //! `plimsoll pull`: an image comes from a registry.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use plimsoll::content::{Code, Error, Platform, Result};
 use plimsoll::copy::{self, Options};
@@ -66,16 +66,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<u8> {
             .fix("plimsoll copy SRC store:NAME   copies from any place"));
     };
     if let Some(directory) = &args.unpack {
-        if args.platform.len() > 1 {
-            return Err(Error::new(Code::Usage, format!("unpacking {from}"))
-                .found("several platforms")
-                .expected("one: a folder holds one root filesystem"));
-        }
-        let platform = PlatformArg { platform: args.platform.first().cloned() };
-        let (ids, sync) = (args.ids.clone(), args.sync);
-        let to = directory.clone();
-        let plain = unpack::Args::plain(from, to, platform, ids, sync, args.trust.clone());
-        return unpack::run(&plain, context);
+        return unpacked(args, &from, directory, context);
     }
     let name = match (&args.name, which) {
         (Some(name), _) => chosen(name)?,
@@ -90,10 +81,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<u8> {
 /// A name that its owner publishes: it is called in the store as it is everywhere.
 fn named(args: &Args, name: &str, from: &Reference, context: &Context) -> Result<u8> {
     if let Some(directory) = &args.unpack {
-        let platform = PlatformArg { platform: args.platform.clone() };
-        let (ids, sync) = (args.ids.clone(), args.sync);
-        let plain = unpack::Args::plain(from.clone(), directory.clone(), platform, ids, sync);
-        return unpack::run(&plain, context);
+        return unpacked(args, from, directory, context);
     }
     let which = match &args.name {
         Some(name) => chosen(name)?,
@@ -112,6 +100,19 @@ fn named(args: &Args, name: &str, from: &Reference, context: &Context) -> Result
         }
     };
     bring(args, from, which, context)
+}
+
+fn unpacked(args: &Args, from: &Reference, to: &Path, context: &Context) -> Result<u8> {
+    if args.platform.len() > 1 {
+        return Err(Error::new(Code::Usage, format!("unpacking {from}"))
+            .found("several platforms")
+            .expected("one: a folder holds one root filesystem"));
+    }
+    let platform = PlatformArg { platform: args.platform.first().cloned() };
+    let (from, to) = (from.clone(), to.to_owned());
+    let (ids, trust) = (args.ids.clone(), args.trust.clone());
+    let plain = unpack::Args::plain(from, to, platform, ids, args.sync, trust);
+    unpack::run(&plain, context)
 }
 
 fn chosen(name: &str) -> Result<Which> {
