@@ -132,8 +132,10 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<u8> {
 fn folder(named: Option<PathBuf>) -> Result<PathBuf> {
     let make = |path: &Path| fs::DirBuilder::new().mode(0o700).create(path);
     if let Some(path) = named {
-        make(&path).map_err(|cause| Error::io("creating folder", path.display(), cause))?;
-        return Ok(path);
+        let failed = |cause| Error::io("creating folder", path.display(), cause);
+        make(&path).map_err(failed)?;
+        // The steps run in it, where a relative path would lead elsewhere.
+        return fs::canonicalize(&path).map_err(failed);
     }
     let temporary = std::env::temp_dir();
     for attempt in 0..1000 {
