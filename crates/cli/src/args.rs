@@ -230,6 +230,14 @@ pub(crate) enum Verb {
     History(verbs::history::Args),
     /// Attach files to an image
     Attach(verbs::attach::Args),
+    /// Make, list, read and remove keys for signing
+    Key(verbs::key::Args),
+    /// Sign an image
+    Sign(verbs::sign::Args),
+    /// Tell whether an image is trusted, and why
+    Verify(verbs::verify::Args),
+    /// Tell what a policy says, and which rule is for an image
+    Policy(verbs::policy::Args),
     /// List what is about an image
     #[command(visible_alias = "discover")]
     Referrers(verbs::referrers::Args),

@@ -9,19 +9,31 @@
 
 mod address;
 pub mod announcement;
+mod assurance;
+pub mod chain;
 pub mod crypto;
+pub mod dns;
 mod host;
+pub mod listing;
+pub mod lock;
+pub mod lookup;
+pub mod memory;
 mod path;
+pub mod publish;
 pub mod record;
 mod reference;
+pub mod rules;
+pub mod signers;
 pub mod suffix;
 mod template;
 pub mod time;
 pub mod tuf;
+pub mod zone;
 
 use plimsoll_content::{Code, Error};
 
 pub use address::Address;
+pub use assurance::Assurance;
 pub use host::Host;
 pub use path::{Prefix, Repository, Tag};
 pub use reference::{Labels, Ref, Reference};

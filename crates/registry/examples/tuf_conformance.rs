@@ -1,28 +1,17 @@
 //! The client of zones as the TUF conformance suite wants to talk to it
-//! (CLIENT-CLI.md there). `cargo xtask conformance` has the whole command.
+//! (CLIENT-CLI.md there). CONTRIBUTING.md has the command.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Read;
 use std::path::PathBuf;
-use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use plimsoll_content::{Code, Error, Result};
 use plimsoll_name::time::Time;
 use plimsoll_name::tuf::{Freshness, Server, Shelf, Updater, quoted};
 
-fn main() -> ExitCode {
-    match run() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-fn run() -> Result<()> {
+fn main() -> Result<()> {
     let mut flags: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let mut words = Vec::new();
     let mut arguments = std::env::args().skip(1);

@@ -13,4 +13,5 @@
 pub mod authfile;
 pub mod client;
 pub mod conf;
+pub mod lookup;
 pub mod protocol;

@@ -42,6 +42,9 @@ pub(crate) struct Args {
 
     #[command(flatten)]
     sync: crate::args::SyncArg,
+
+    #[command(flatten)]
+    trust: crate::verbs::trust::VerifyArgs,
 }
 
 /// Where the network comes from.
@@ -61,8 +64,10 @@ struct Report {
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<u8> {
-    let opened = context.home.open(&args.image)?;
-    let image = Image::open(opened.source(), &opened.root, args.platform.platform.as_ref())?;
+    let wanted = args.platform.platform.as_ref();
+    let (opened, root) =
+        context.home.admit(&args.image, args.trust.gate(context)?.as_ref(), wanted)?;
+    let image = Image::open(opened.source(), &root, wanted)?;
     let mut options = args.process.bundle_options()?;
     options.overrides.network = match args.network {
         NetworkArg::None => Network::Private,

@@ -40,6 +40,9 @@ pub(crate) struct Args {
     /// Let names that come from SRC replace names of DST
     #[arg(long)]
     force: bool,
+
+    #[command(flatten)]
+    trust: crate::verbs::trust::VerifyArgs,
 }
 
 pub(crate) fn run(args: Args, context: &Context) -> Result<u8> {
@@ -48,6 +51,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<u8> {
         referrers: args.referrers,
         all: args.all,
         force: args.force,
+        gate: args.trust.gate(context)?,
     };
     let aside = streams(&args.to)?;
     let report = copy::copy(&context.home, &[args.from], &args.to, &options, &context.watch)?;

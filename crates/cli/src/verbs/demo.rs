@@ -20,10 +20,13 @@ use crate::out::Style;
 pub(crate) const DIGEST: &str =
     "sha256:b84c24594880aed88378a7bac3766b7df4bea2adebe4a3b1a157b2c444abe645";
 
+/// The name that is signed.
+const SIGNED: &str = "example.com/demo/hello:v1";
+
 /// See the main steps at work, with nothing installed.
 ///
 /// A tiny program for several platforms is packed from a folder, the image is
-/// verified and run, without root where the kernel allows it. The digest is
+/// checked, signed, verified and run, without root where the kernel allows it. The digest is
 /// the same on every machine.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
@@ -56,7 +59,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<u8> {
         Report { directory: directory.clone(), digest: DIGEST.to_owned(), steps: Vec::new() };
     let platforms =
         hello::platforms().iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
-    let commands: [(&str, Vec<&str>); 4] = [
+    let commands: [(&str, Vec<&str>); 7] = [
         (
             "pack",
             vec![
@@ -72,8 +75,11 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<u8> {
             ],
         ),
         ("validate", vec!["validate", "oci:images:hello"]),
-        ("unpack", vec!["unpack", "oci:images:hello", "rootfs"]),
-        ("run", vec!["run", "oci:images:hello"]),
+        ("key", vec!["key", "new", "demo"]),
+        ("sign", vec!["sign", "oci:images:hello", "--key", "demo", "--as", SIGNED]),
+        ("verify", vec!["verify", "oci:images:hello", "--key", "demo", "--as", SIGNED]),
+        ("unpack", vec!["unpack", "oci:images:hello", "rootfs", "--trust-key", "demo"]),
+        ("run", vec!["run", "oci:images:hello", "--trust-key", "demo"]),
     ];
     let style = context.out.style;
     let total = commands.len();
@@ -143,16 +149,24 @@ fn step(name: &'static str, words: &[&str], directory: &Path) -> Result<Step> {
         std::env::current_exe().map_err(|cause| Error::io("finding", "this program", cause))?;
     let mut command = Command::new(program);
     command.args(words).current_dir(directory).env("PLIMSOLL_STORE", directory.join("store"));
-    for variable in ["PLIMSOLL_JSON", "PLIMSOLL_PLATFORM"] {
+    for variable in ["PLIMSOLL_JSON", "PLIMSOLL_PLATFORM", "PLIMSOLL_POLICY", "PLIMSOLL_KEYS"] {
         command.env_remove(variable);
     }
     if name == "pack" {
         // The folder was made just now; the image is as old as time.
         command.env("SOURCE_DATE_EPOCH", "0").args(["--owner", "0:0"]);
     }
+    if ["key", "sign"].contains(&name) {
+        // Of a demo: whoever keeps a key chooses a passphrase.
+        command.env("PLIMSOLL_PASSPHRASE", "");
+    }
     let Output { status, stdout, stderr } =
         command.output().map_err(|cause| Error::io("starting", "this program", cause))?;
-    let prefix = if name == "pack" { "SOURCE_DATE_EPOCH=0 plimsoll" } else { "plimsoll" };
+    let prefix = match name {
+        "pack" => "SOURCE_DATE_EPOCH=0 plimsoll",
+        "key" | "sign" => "PLIMSOLL_PASSPHRASE= plimsoll",
+        _ => "plimsoll",
+    };
     let suffix = if name == "pack" { " --owner 0:0" } else { "" };
     Ok(Step {
         name,

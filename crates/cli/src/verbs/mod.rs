@@ -18,6 +18,7 @@ pub(crate) mod history;
 pub(crate) mod ids;
 pub(crate) mod index;
 pub(crate) mod inspect;
+pub(crate) mod key;
 pub(crate) mod kit;
 pub(crate) mod load;
 pub(crate) mod login;
@@ -26,6 +27,7 @@ pub(crate) mod ls;
 pub(crate) mod mirror;
 pub(crate) mod mount;
 pub(crate) mod pack;
+pub(crate) mod policy;
 pub(crate) mod process;
 pub(crate) mod pull;
 pub(crate) mod push;
@@ -35,12 +37,16 @@ pub(crate) mod repack;
 pub(crate) mod rm;
 pub(crate) mod run;
 pub(crate) mod save;
+pub(crate) mod secret;
 pub(crate) mod serve;
 pub(crate) mod show;
+pub(crate) mod sign;
 pub(crate) mod squash;
 pub(crate) mod tag;
+pub(crate) mod trust;
 pub(crate) mod unpack;
 pub(crate) mod validate;
+pub(crate) mod verify;
 pub(crate) mod version;
 
 use plimsoll::content::Result;
@@ -74,6 +80,10 @@ pub(crate) fn dispatch(verb: Verb, context: &Context) -> Result<u8> {
         Verb::Index(args) => index::run(&args, context),
         Verb::History(args) => history::run(&args, context),
         Verb::Attach(args) => attach::run(&args, context),
+        Verb::Key(args) => key::run(args, context),
+        Verb::Sign(args) => sign::run(&args, context),
+        Verb::Verify(args) => verify::run(&args, context),
+        Verb::Policy(args) => policy::run(&args, context),
         Verb::Referrers(args) => referrers::run(&args, context),
         Verb::Gc(args) => gc::run(&args, context),
         Verb::Fsck(args) => fsck::run(&args, context),

@@ -49,6 +49,9 @@ pub(crate) struct Args {
 
     #[command(flatten)]
     sync: SyncArg,
+
+    #[command(flatten)]
+    trust: crate::verbs::trust::VerifyArgs,
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<u8> {
@@ -67,7 +70,8 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<u8> {
         }
         let platform = PlatformArg { platform: args.platform.first().cloned() };
         let (ids, sync) = (args.ids.clone(), args.sync);
-        let plain = unpack::Args::plain(from.clone(), directory.clone(), platform, ids, sync);
+        let to = directory.clone();
+        let plain = unpack::Args::plain(from, to, platform, ids, sync, args.trust.clone());
         return unpack::run(&plain, context);
     }
     let name = match (&args.name, which) {
@@ -88,6 +92,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<u8> {
     let options = Options {
         platforms: args.platform.clone(),
         referrers: args.referrers,
+        gate: args.trust.gate(context)?,
         ..Options::default()
     };
     let from = std::slice::from_ref(&from);

@@ -60,6 +60,9 @@ pub(crate) struct Args {
 
     #[command(flatten)]
     platform: crate::args::PlatformArg,
+
+    #[command(flatten)]
+    trust: crate::verbs::trust::VerifyArgs,
 }
 
 /// Where the network comes from.
@@ -83,10 +86,11 @@ pub(crate) fn enter() -> Result<Option<u8>> {
 }
 
 pub(crate) fn run(args: Args, context: &Context) -> Result<u8, NotStarted> {
-    let opened = context.home.open(&args.image)?;
-    context.tell();
     let wanted = args.platform.platform.as_ref();
-    let image = Image::open(opened.source(), &opened.root, wanted)?;
+    let (opened, root) =
+        context.home.admit(&args.image, args.trust.gate(context)?.as_ref(), wanted)?;
+    context.tell();
+    let image = Image::open(opened.source(), &root, wanted)?;
     let mapping = rootless::Mapping::current()?;
     let users = if mapping.is_initial() { Users::Host } else { Users::Entered(mapping.to_spec()) };
     let mut options = args.process.run_options(args.args, users)?;

@@ -31,6 +31,7 @@ mod squash;
 mod store;
 mod support;
 mod survive;
+mod trust;
 mod validate;
 
 use plimsoll::content;

@@ -115,6 +115,11 @@ impl<'a> Updater<'a> {
     /// Brings root, timestamp, snapshot and targets up to date (5.3 to 5.6).
     pub fn refresh(&mut self) -> Result<()> {
         self.refresh_root()?;
+        self.refresh_rest()
+    }
+
+    /// The rest, after the root is up to date (5.4 to 5.6).
+    pub fn refresh_rest(&mut self) -> Result<()> {
         self.refresh_timestamp()?;
         self.refresh_snapshot()?;
         self.load("targets", "root")?;

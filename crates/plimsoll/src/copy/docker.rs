@@ -66,8 +66,13 @@ pub(super) fn copy(
             continue;
         };
         let source = held.source();
-        for entry in chosen(&held, &which, options.all)? {
-            let image = only(source, &entry.descriptor, options.platforms.first(), 0)?;
+        let platform = options.platforms.first();
+        let mut entries = chosen(&held, &which, options.all)?;
+        if let Some(gate) = &options.gate {
+            entries = super::admit(gate, &held, from, entries, &options.platforms)?;
+        }
+        for entry in entries {
+            let image = only(source, &entry.descriptor, platform, 0)?;
             let mut converter = Converter::new(source, &target, &form, watch);
             let new = converter
                 .run(&image.descriptor)

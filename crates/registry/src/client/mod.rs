@@ -6,9 +6,12 @@
 //! threads.
 
 mod auth;
+mod blobs;
 mod credential;
+mod documents;
 mod download;
 mod exchange;
+mod guard;
 mod lanes;
 mod lists;
 mod manifest;
@@ -24,7 +27,10 @@ use std::fmt;
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+pub use blobs::Blobs;
 pub use credential::{Credential, Keyring, NoKeys, Secret};
+pub use documents::{Found, Wanted};
+pub use guard::is_public;
 pub use lists::fallback_tag;
 pub use mirrors::{Asked, Called};
 pub use options::{Certificates, Lanes, Options, Patience, Proxies, Trust, WebTrust};

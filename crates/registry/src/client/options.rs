@@ -1,5 +1,7 @@
 //! What a client is told: budgets of time, whom to trust, which way to go.
 
+use core::net::SocketAddr;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -27,7 +29,10 @@ pub struct Options {
     pub proxies: Proxies,
     /// Budgets of time.
     pub patience: Patience,
-    /// How large blobs travel.
+    /// Sends blobs that are longer than this in chunks of this length, which
+    /// is not 0; without it, whole.
+    pub chunk: Option<usize>,
+    /// How large blobs travel to here.
     pub lanes: Lanes,
     /// The budgets for documents.
     pub limits: Limits,
@@ -37,6 +42,8 @@ pub struct Options {
     pub offline: bool,
     /// Where it is kept how names were resolved.
     pub trail: Trail,
+    /// Hosts whose addresses are set here, and not asked of the DNS.
+    pub hosts: BTreeMap<String, SocketAddr>,
 }
 
 impl Default for Options {
@@ -48,11 +55,13 @@ impl Default for Options {
             trust: Arc::new(WebTrust),
             proxies: Proxies::default(),
             patience: Patience::default(),
+            chunk: None,
             lanes: Lanes::default(),
             limits: Limits::default(),
             interrupted: None,
             offline: false,
             trail: Trail::default(),
+            hosts: BTreeMap::new(),
         }
     }
 }

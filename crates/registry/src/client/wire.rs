@@ -1,15 +1,18 @@
 //! One request and its answer: connections, certificates, and what went
 //! wrong on the way. Nothing is tried twice here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
 use std::sync::{Mutex, PoisonError};
 
 use plimsoll_content::{Code, Error, Result};
 use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConfig};
+use ureq::unversioned::transport::DefaultConnector;
 use ureq::{Agent, Proxy, SendBody, Timeout, http};
 
 use super::credential::Secret;
+use super::guard::Guard;
+use super::locked;
 use super::options::Options;
 use crate::protocol::{ErrorDocument, Host, Scheme, Url, header};
 
@@ -25,14 +28,36 @@ const SHOWN: usize = 120;
 pub(super) enum Body<'a> {
     None,
     Bytes(&'a [u8]),
-    /// That many bytes, which can be read once.
-    Stream(u64, &'a mut dyn Read),
+    /// Bytes that can be read once.
+    Stream(Stream<'a>),
+}
+
+/// Content that is sent as it comes.
+pub(super) struct Stream<'a> {
+    length: u64,
+    reader: &'a mut dyn Read,
+    /// Whether some of it was read.
+    begun: bool,
+}
+
+impl<'a> Stream<'a> {
+    /// So many bytes.
+    pub(super) fn new(length: u64, reader: &'a mut dyn Read) -> Self {
+        Self { length, reader, begun: false }
+    }
+}
+
+impl Read for Stream<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.begun = true;
+        self.reader.read(buffer)
+    }
 }
 
 impl Body<'_> {
     /// Whether it can be sent again.
     pub(super) fn is_lasting(&self) -> bool {
-        !matches!(self, Self::Stream(..))
+        !matches!(self, Self::Stream(Stream { begun: true, .. }))
     }
 }
 
@@ -172,16 +197,23 @@ impl Answer {
 /// The connections of a client, by server.
 pub(super) struct Wire {
     options: Options,
-    agents: Mutex<BTreeMap<(Scheme, Host), Agent>>,
+    agents: Mutex<BTreeMap<(Scheme, Host, bool), Agent>>,
+    /// Hosts that nobody wrote: others said that something is there.
+    discovered: Mutex<BTreeSet<Host>>,
 }
 
 impl Wire {
     pub(super) fn new(options: Options) -> Self {
-        Self { options, agents: Mutex::default() }
+        Self { options, agents: Mutex::default(), discovered: Mutex::default() }
     }
 
     pub(super) fn options(&self) -> &Options {
         &self.options
+    }
+
+    /// Remembers that others led to that host: it must not be one of our own network.
+    pub(super) fn note_discovered(&self, host: &Host) {
+        locked(&self.discovered).insert(host.clone());
     }
 
     /// Whether that server may be spoken to in the clear.
@@ -189,7 +221,7 @@ impl Wire {
         host.is_loopback() || self.is_insecure(host)
     }
 
-    fn is_insecure(&self, host: &Host) -> bool {
+    pub(super) fn is_insecure(&self, host: &Host) -> bool {
         let listed = |other: &Host| other == host || other.api() == *host;
         self.options.insecure.iter().any(listed)
     }
@@ -245,9 +277,11 @@ impl Wire {
         let response = match &mut request.body {
             Body::None => run!(()),
             Body::Bytes(bytes) => run!(*bytes),
-            Body::Stream(length, reader) => {
-                built = built.header("content-length", *length);
-                run!(SendBody::from_reader(*reader))
+            Body::Stream(stream) => {
+                // Who refuses it may say so before all of it was sent.
+                built = built.header("content-length", stream.length);
+                built = built.header("expect", "100-continue");
+                run!(SendBody::from_reader(stream))
             }
         };
         let response = response.map_err(|cause| failure(&doing, cause))?;
@@ -262,12 +296,15 @@ impl Wire {
     }
 
     fn agent(&self, url: &Url) -> Result<Agent> {
-        let key = (url.scheme(), url.host().clone());
+        let guarded = locked(&self.discovered).contains(url.host());
+        let key = (url.scheme(), url.host().clone(), guarded);
         let mut agents = self.agents.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(agent) = agents.get(&key) {
             return Ok(agent.clone());
         }
         let patience = self.options.patience;
+        let direct = self.options.proxies.of(url).is_none();
+        let guard = Guard::new(&self.options.hosts, guarded, direct);
         let proxy = match self.options.proxies.of(url) {
             None => None,
             Some(text) => Some(Proxy::new(text).map_err(|_| {
@@ -281,7 +318,7 @@ impl Wire {
             Scheme::Http => TlsConfig::default(),
             Scheme::Https => self.tls(url.host())?,
         };
-        let agent = Agent::config_builder()
+        let config = Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
             .max_redirects_will_error(false)
@@ -296,8 +333,8 @@ impl Wire {
             .timeout_connect(Some(patience.connect))
             .timeout_per_read(Some(patience.stall))
             .timeout_per_write(Some(patience.stall))
-            .build()
-            .new_agent();
+            .build();
+        let agent = Agent::with_parts(config, DefaultConnector::default(), guard);
         agents.insert(key, agent.clone());
         Ok(agent)
     }

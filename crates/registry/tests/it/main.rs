@@ -3,6 +3,7 @@
 mod lanes;
 mod login;
 mod mirrors;
+mod proxy;
 mod pull;
 mod push;
 mod server;
