@@ -8,7 +8,7 @@ use libfuzzer_sys::fuzz_target;
 use plimsoll_content::{Algorithm, Annotations, Descriptor, MediaType, Result};
 use plimsoll_sign::format::bundle::{self, Bundle};
 use plimsoll_sign::format::simple::{self, Payload};
-use plimsoll_sign::format::{dsse, openpgp, statement::Statement};
+use plimsoll_sign::format::{dsse, notary, openpgp, statement::Statement, x509::Certificate};
 use plimsoll_sign::judge::{Evidence, Seen, judge};
 use plimsoll_sign::key::{KeyPair, PublicKey};
 use plimsoll_sign::policy::{Load, NameRule, Policy, Trusted, TrustedKey};
@@ -55,7 +55,9 @@ fuzz_target!(|bytes: &[u8]| {
     }
     let ring = openpgp::Keyring::parse(RING.as_bytes()).expect("a key");
     assert!(openpgp::verify(bytes, &ring, &limits).is_err());
-    let _ = openpgp::Keyring::parse(bytes);
+    let _ = (openpgp::Keyring::parse(bytes), Certificate::parse(bytes));
+    assert!(notary::verify(bytes, &[], &limits).is_err());
+    assert!(notary::verify_cose(bytes, &[], &limits).is_err());
     let key = PublicKey::from_pem(KEY).expect("a key");
     let of = vec![Trusted { name: "k".into(), key: TrustedKey::Public(key) }];
     let policy = Policy::of_keys(of, 1, NameRule::Any);

@@ -9,6 +9,7 @@ mod isolation;
 mod kit;
 mod layers;
 mod layouts;
+mod names;
 mod old;
 mod places;
 mod power;

@@ -234,6 +234,9 @@ pub fn asked(reference: &Reference, held: Option<&Held>) -> Result<Asked> {
             let transport = if remote { "docker" } else { "store" };
             Asked { transport: transport.to_owned(), path: None, name: whole.or_else(meant) }
         }
+        Reference::Zone { name } => {
+            Asked { transport: "ns".to_owned(), path: None, name: ImageName::parse(&name) }
+        }
         Reference::Store { which } => {
             Asked { transport: "store".to_owned(), path: None, name: named(&which) }
         }

@@ -1,5 +1,6 @@
 //! The client against a registry whose answers are spoilt.
 
+mod documents;
 mod lanes;
 mod login;
 mod mirrors;

@@ -10,6 +10,7 @@ use super::{Check, Load, NameRule, Policy, Requirement, Rule, Scope, Signed, Tru
 use crate::claim::{Form, Seconds};
 use crate::format::openpgp::Keyring;
 use crate::format::statement;
+use crate::format::x509::Certificate;
 use crate::key::PublicKey;
 use crate::text;
 
@@ -56,6 +57,13 @@ impl Policy {
                 keyring.end()?;
             }
         }
+        if let Some(all) = policy.object("stores")? {
+            for (name, mut store) in all.rest()? {
+                let key = one_store(&mut store, load)?;
+                keys.insert(format!("store:{name}"), Trusted { name, key });
+                store.end()?;
+            }
+        }
         let mut rules: Vec<Rule> = Vec::new();
         for mut rule in policy.objects("rules")?.unwrap_or_default() {
             let read = one_rule(&mut rule, &keys)?;
@@ -83,6 +91,45 @@ fn one_key(key: &mut Members<'_>, load: &dyn Load) -> Result<PublicKey> {
         _ => return Err(key.error("", "neither or both").expected("path, or pem")),
     };
     PublicKey::from_pem(&pem).map_err(|error| error.recode(Code::Policy).context(DOING))
+}
+
+/// Certificates that are trusted, and whom they vouch for.
+fn one_store(store: &mut Members<'_>, load: &dyn Load) -> Result<TrustedKey> {
+    let path = store.text("path")?;
+    let bytes = load.file(&store.needs("path", path)?)?;
+    let text = String::from_utf8(bytes).map_err(|_| store.error("path", "no text"))?;
+    let anchors = text::pem_blocks("certificates", &text)
+        .map_err(|error| error.recode(Code::Policy).context(DOING))?
+        .iter()
+        .map(|(label, der)| match Certificate::parse(der) {
+            Ok(certificate) if label == "CERTIFICATE" => Ok(certificate),
+            Ok(_) => Err(store.error("path", format!("a block {label:?}"))),
+            Err(reason) => Err(store.error("path", reason)),
+        })
+        .collect::<Result<Vec<_>>>()?;
+    let identities = store.texts("identities")?;
+    let mut read = Vec::new();
+    let identities = store.needs("identities", identities)?;
+    if identities == ["*"] {
+        return Ok(TrustedKey::Certificates { anchors, identities: read });
+    }
+    for identity in identities {
+        let parts: Option<Vec<_>> = identity
+            .split(',')
+            .map(|part| {
+                let (kind, value) = part.split_once('=')?;
+                let (kind, value) = (kind.trim(), value.trim());
+                let plain = !value.is_empty() && !value.contains(['\\', '"', '#', '+', ';']);
+                plain.then(|| (kind.to_owned(), value.to_owned()))
+            })
+            .collect();
+        read.push(parts.ok_or_else(|| {
+            store
+                .error("identities", format!("{identity:?}"))
+                .expected("\"C=US, ST=WA, O=Example\" or *")
+        })?);
+    }
+    Ok(TrustedKey::Certificates { anchors, identities: read })
 }
 
 fn one_rule(rule: &mut Members<'_>, keys: &Known) -> Result<Rule> {
@@ -182,6 +229,10 @@ fn threshold(one: &mut Members<'_>, of: &[Trusted]) -> Result<usize> {
             TrustedKey::Keyring(keyring) => {
                 keyring.keys.iter().map(|key| key.fingerprint.clone()).collect()
             }
+            // Authorities vouch for any number of signers.
+            TrustedKey::Certificates { .. } => {
+                (0..SIGNERS).map(|at| format!("{}/{at}", trusted.name)).collect()
+            }
         })
         .collect();
     match usize::try_from(threshold) {
@@ -197,12 +248,12 @@ fn trusted(one: &Members<'_>, text: &str, keys: &Known) -> Result<Trusted> {
         return Ok(known.clone());
     }
     match text.split_once(':') {
-        Some((kind @ ("keyless" | "ns" | "store"), _)) => Err(Error::new(Code::Policy, DOING)
+        Some((kind @ ("keyless" | "ns"), _)) => Err(Error::new(Code::Policy, DOING)
             .found(format!("{kind}: at \"of\", which is not verified here"))
-            .expected("key:NAME or keyring:NAME")),
-        _ => Err(one
-            .error("of", format!("{text:?}"))
-            .expected("key:NAME of \"keys\", or keyring:NAME of \"keyrings\"")),
+            .expected("key:NAME, keyring:NAME or store:NAME")),
+        _ => Err(one.error("of", format!("{text:?}")).expected(
+            "key:NAME of \"keys\", keyring:NAME of \"keyrings\", store:NAME of \"stores\"",
+        )),
     }
 }
 
@@ -303,7 +354,7 @@ fn said(
     let mut of = Vec::new();
     for trusted in &signed.of {
         let TrustedKey::Public(key) = &trusted.key else {
-            return can_not("a keyring, which lies in a file of its own".to_owned());
+            return can_not("keys that lie in a file of their own".to_owned());
         };
         let known = keys.iter().find(|(_, value)| value["pem"] == key.to_pem().as_str());
         let called = match known {

@@ -31,7 +31,7 @@ fn verdict(folder: &Path, ring: &str, file: &str, manifest: &[u8], name: &str) -
     let candidates = vec![Candidate {
         media_type: GPG.to_owned(),
         bytes: fs::read(folder.join(file)).expect("a signature").into(),
-        annotations: Default::default(),
+        annotations: plimsoll_content::Annotations::new(),
         place: file.to_owned(),
         broken: None,
     }];

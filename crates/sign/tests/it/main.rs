@@ -4,6 +4,7 @@ mod gpg;
 mod judge;
 mod keys;
 mod leniency;
+mod notary;
 mod policy;
 mod support;
 mod vectors;
