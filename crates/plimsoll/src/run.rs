@@ -9,7 +9,7 @@ use plimsoll_runtime::binfmt::{Emulator, emulator};
 use plimsoll_runtime::exec::{self, Exit, NotStarted};
 use plimsoll_runtime::external;
 use plimsoll_runtime::network::{Connected, Port};
-use plimsoll_store::{StagedDir, Store, write_file_atomic};
+use plimsoll_store::{StagedDir, Store};
 
 use crate::bundle::{self, Options};
 use crate::image::Image;
@@ -98,7 +98,7 @@ pub fn run(
                 rootfs::plain(source, image, &scratch.path(), options.apply.limits, watch)?;
             let names = connected.as_ref().map(Connected::names);
             let spec = prepared(image, &rootfs, options, names, &scratch, watch)?;
-            write_file_atomic(scratch.fd(), "config.json", &spec.to_bytes()?, 0o600)?;
+            bundle::write(scratch.fd(), "config.json", &spec.to_bytes()?)?;
             let id = scratch
                 .path()
                 .file_name()

@@ -332,6 +332,11 @@ fn a_terminal_has_the_callers_size_and_follows_it() {
         let mut buffer = [0; 512];
         while !seen.contains(text) {
             assert!(started.elapsed() < Duration::from_secs(20), "no {text:?} in {seen:?}");
+            let mut wait = [rustix::event::PollFd::new(&reader, rustix::event::PollFlags::IN)];
+            let second = rustix::event::Timespec { tv_sec: 1, tv_nsec: 0 };
+            if rustix::event::poll(&mut wait, Some(&second)) == Ok(0) {
+                continue;
+            }
             let read = reader.read(&mut buffer).unwrap_or_else(|error| panic!("{error}: {seen:?}"));
             seen.push_str(&String::from_utf8_lossy(&buffer[..read]));
         }
