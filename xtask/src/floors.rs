@@ -44,7 +44,7 @@ const ROOMS: &[Room] = &[
     room(SIGN, 2, &[CONTENT, SPEC, NAME]),
     room(RUNTIME, 2, &[CONTENT, SPEC, LAYER]),
     room(FACADE, 3, &[CONTENT, SPEC, NAME, LAYER, STORE, REGISTRY, SIGN, RUNTIME]),
-    room(SERVE, 3, &[CONTENT, SPEC, NAME, LAYER, STORE, SIGN]),
+    room(SERVE, 3, &[CONTENT, SPEC, NAME, LAYER, STORE, REGISTRY, SIGN]),
     room(KIT, 3, &[CONTENT, SPEC, LAYER]),
     room(CLI, 4, &[FACADE, SERVE, KIT]),
     // Outside of the house: they look at the program from the street.
@@ -118,6 +118,7 @@ const SOCKET_CRATES: &[&str] = &[
     "rustls",
     "socket2",
     "tokio",
+    "tokio-rustls",
     "ureq",
 ];
 

@@ -207,6 +207,9 @@ pub(crate) enum Verb {
     Pull(verbs::pull::Args),
     /// Bring an image into a registry
     Push(verbs::push::Args),
+    /// Bring many images to their places, as a file says
+    #[command(visible_alias = "sync")]
+    Mirror(verbs::mirror::Args),
     /// Keep a login for a registry
     Login(verbs::login::Args),
     /// Forget the login for a registry
@@ -247,6 +250,14 @@ pub(crate) enum Verb {
     History(verbs::history::Args),
     /// Attach files to an image
     Attach(verbs::attach::Args),
+    /// Make, list, read and remove keys for signing
+    Key(verbs::key::Args),
+    /// Sign an image
+    Sign(verbs::sign::Args),
+    /// Tell whether an image is trusted, and why
+    Verify(verbs::verify::Args),
+    /// Tell what a policy says, and which rule is for an image
+    Policy(verbs::policy::Args),
     /// List what is about an image
     #[command(visible_alias = "discover")]
     Referrers(verbs::referrers::Args),
@@ -265,6 +276,13 @@ pub(crate) enum Verb {
     Bundle(verbs::bundle::Args),
     /// Make an image of what changed in a bundle
     Repack(verbs::repack::Args),
+    /// Mount the root filesystem of an image, read-only
+    Mount(verbs::mount::Args),
+    /// Unmount an image that was mounted
+    #[command(alias = "unmount")]
+    Umount(verbs::mount::UnmountArgs),
+    /// Serve images as a registry
+    Serve(Box<verbs::serve::Args>),
     /// Run an image
     Run(verbs::run::Args),
     /// See the main steps at work, with nothing installed

@@ -18,6 +18,8 @@ use plimsoll::place::{Home, Streams};
 use plimsoll::registries::{CertificateFolders, Logins, Settings};
 use plimsoll::registry::client::{By, Client, Options, Proxies, Resolution, Trail};
 use plimsoll::store::Flush;
+use plimsoll::trust::keys::Keys;
+use plimsoll::trust::lookaside::Lookaside;
 
 use crate::args::Global;
 use crate::out::{Output, safe};
@@ -37,6 +39,10 @@ pub(crate) struct Context {
     /// How many threads may work at once.
     pub(crate) jobs: usize,
     pub(crate) limits: Limits,
+    /// Where keys for signing lie.
+    pub(crate) keys: Keys,
+    /// Where it is kept which signatures were seen.
+    pub(crate) seen: PathBuf,
 }
 
 impl Context {
@@ -67,10 +73,15 @@ impl Context {
             hosts: naming.rules.hosts.clone(),
             ..Options::default()
         };
+        let store = store_path(global.store.clone())?;
         Ok(Self {
+            keys: Keys {
+                folder: variable("PLIMSOLL_KEYS").unwrap_or_else(|| store.with_file_name("keys")),
+            },
+            seen: store.with_file_name("seen.json"),
             out: Output::new(&global, trail.clone()),
             watch: Progress::new(&global, interrupted),
-            home: Home::new(store_path(global.store)?)
+            home: Home::new(store)
                 .with_limits(limits.documents)
                 .flushed(if global.no_sync { Flush::Never } else { Flush::Durable })
                 .with_scratch(scratch())
@@ -164,7 +175,7 @@ fn naming(global: &Global) -> Result<Naming> {
         rules,
         state,
         nameservers: nameservers(std::path::Path::new("/etc/resolv.conf")),
-        now: now(),
+        now: names_now(),
         freshness: match (global.offline, global.allow_stale) {
             (false, _) => Freshness::Online,
             (true, false) => Freshness::Offline,
@@ -174,18 +185,37 @@ fn naming(global: &Global) -> Result<Naming> {
     })
 }
 
-/// The time; that of `PLIMSOLL_NOW`, in seconds since 1970, if it is set.
-fn now() -> Time {
-    let set = std::env::var("PLIMSOLL_NOW").ok().and_then(|text| text.parse().ok());
-    let clock = || {
-        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-        since.map_or(0, |since| since.as_secs() as i64)
-    };
-    Time(set.unwrap_or_else(clock))
-}
-
 fn variable(name: &str) -> Option<PathBuf> {
     std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
+}
+
+/// The policy that holds if none is named: that of the user, or of the machine.
+pub(crate) fn policy() -> Option<PathBuf> {
+    let own = variable("XDG_CONFIG_HOME").or(variable("HOME").map(|home| home.join(".config")));
+    own.map(|folder| folder.join("plimsoll/trust.json"))
+        .into_iter()
+        .chain([PathBuf::from("/etc/plimsoll/trust.json")])
+        .find(|path| path.is_file())
+}
+
+/// Where signatures with GPG lie: in that folder, or as the settings say.
+pub(crate) fn lookaside(folder: Option<PathBuf>) -> Lookaside {
+    let own = variable("HOME").map(|home| home.join(".config/containers/registries.d"));
+    let all = own.into_iter().chain([PathBuf::from("/etc/containers/registries.d")]);
+    Lookaside { folder, settings: all.collect() }
+}
+
+/// The time at which names are judged: that of `PLIMSOLL_NOW`, in seconds since
+/// 1970, if it is set.
+fn names_now() -> Time {
+    let set = std::env::var("PLIMSOLL_NOW").ok().and_then(|text| text.parse().ok());
+    Time(set.unwrap_or_else(now))
+}
+
+/// The time, in seconds since 1970.
+pub(crate) fn now() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |since| since.as_secs() as i64)
 }
 
 /// Where logins lie (containers-auth.json(5)): the file that was named, and

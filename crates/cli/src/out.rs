@@ -52,7 +52,7 @@ impl Style {
 /// What a verb prints, in the form that was asked for.
 pub(crate) struct Output {
     json: bool,
-    quiet: bool,
+    pub(crate) quiet: bool,
     trail: Trail,
     pub(crate) style: Style,
 }

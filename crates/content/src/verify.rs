@@ -197,6 +197,19 @@ impl<W: Write> Sealing<W> {
         Self { writer, hasher: Hasher::new(algorithm), seen: 0 }
     }
 
+    /// Goes on with content of which the writer has the beginning already:
+    /// that is read and hashed, not written.
+    pub fn resume(writer: W, algorithm: Algorithm, already: Unverified<'_>) -> io::Result<Self> {
+        let mut sealing = Self::new(writer, algorithm);
+        sealing.seen = io::copy(&mut already.without_proof(), &mut sealing.hasher)?;
+        Ok(sealing)
+    }
+
+    /// Where everything goes.
+    pub fn writer(&self) -> &W {
+        &self.writer
+    }
+
     /// The descriptor of what was written, with its proof.
     pub fn finish(self, media_type: MediaType) -> (Verified, W) {
         let digest: Digest = self.hasher.finish();
@@ -276,6 +289,17 @@ mod tests {
         drop(reader);
         assert_eq!(proof.descriptor().size, bytes.len() as u64);
         assert_eq!(kept, bytes);
+    }
+
+    #[test]
+    fn sealing_goes_on_where_another_process_stopped() {
+        let already = Unverified::new(&b"hel"[..]);
+        let mut sealing =
+            Sealing::resume(Vec::from(*b"hel"), Algorithm::Sha256, already).expect("memory");
+        sealing.write_all(b"lo").expect("memory");
+        assert_eq!(sealing.writer(), b"hello");
+        let (proof, written) = sealing.finish(MediaType::from("a/b"));
+        assert_eq!((proof.descriptor(), &written[..]), (&blob(b"hello"), &b"hello"[..]));
     }
 
     #[test]

@@ -15,6 +15,7 @@ pub mod check;
 pub mod codec;
 pub mod diff;
 pub mod entry;
+pub mod erofs;
 pub mod finding;
 mod handle;
 pub mod ids;

@@ -91,7 +91,7 @@ impl Home {
         about: &About,
         watch: &dyn Watch,
     ) -> Result<Attached> {
-        let opened = self.open(&reference.local())?;
+        let opened = self.open_to_change(reference)?;
         let sink = opened.held().sink(opened.place())?;
         // Until the artifact is listed, nobody may take it for unneeded.
         let _writing = match opened.held() {
@@ -103,31 +103,17 @@ impl Home {
         for file in files {
             blobs.push(blob(file, sink, watch)?);
         }
-        if blobs.is_empty() {
-            sink.write(&Manifest::empty_blob(), b"{}")?;
-        }
-        let mut manifest = Manifest::artifact(about.artifact_type.clone(), blobs);
-        sink.write(&manifest.config, b"{}")?;
-        manifest.annotations.clone_from(&about.annotations);
-        // Only what finds it, not what it is called in this layout.
-        manifest.subject =
-            Some(Descriptor::new(subject.media_type.clone(), subject.digest.clone(), subject.size));
-        let manifest = Document::new(manifest)?;
-        let mut descriptor = manifest.descriptor(media_type::MANIFEST, Algorithm::Sha256);
-        // A registry lists it itself, or its client does.
-        sink.write(&descriptor, manifest.bytes())?;
-        descriptor.artifact_type = Some(about.artifact_type.clone());
-        descriptor.annotations.clone_from(&about.annotations);
-        let tag = fallback_tag(&subject.digest);
-        if let Held::Layout(layout) = opened.held() {
-            list(layout, &tag, &descriptor)?;
-        }
+        let digests = match &blobs[..] {
+            [] => vec![Manifest::empty_blob().digest],
+            all => all.iter().map(|blob| blob.digest.clone()).collect(),
+        };
+        let attached = put(opened.held(), sink, &subject, blobs, about)?;
         Ok(Attached {
-            digest: descriptor.digest,
+            digest: attached.digest,
             artifact_type: about.artifact_type.to_string(),
+            fallback_tag: fallback_tag(&subject.digest),
             subject: subject.digest,
-            fallback_tag: tag,
-            blobs: manifest.layers.iter().map(|layer| layer.digest.clone()).collect(),
+            blobs: digests,
         })
     }
 
@@ -168,12 +154,41 @@ impl Home {
     }
 }
 
+/// Writes the artifact of blobs that are there, and lists it.
+pub(crate) fn put(
+    held: &Held,
+    sink: &dyn Sink,
+    subject: &Descriptor,
+    blobs: Vec<Descriptor>,
+    about: &About,
+) -> Result<Descriptor> {
+    if blobs.is_empty() {
+        sink.write(&Manifest::empty_blob(), b"{}")?;
+    }
+    let mut manifest = Manifest::artifact(about.artifact_type.clone(), blobs);
+    sink.write(&manifest.config, b"{}")?;
+    manifest.annotations.clone_from(&about.annotations);
+    // Only what finds it, not what it is called in this layout.
+    manifest.subject =
+        Some(Descriptor::new(subject.media_type.clone(), subject.digest.clone(), subject.size));
+    let manifest = Document::new(manifest)?;
+    let mut descriptor = manifest.descriptor(media_type::MANIFEST, Algorithm::Sha256);
+    // A registry lists it itself, or its client does.
+    sink.write(&descriptor, manifest.bytes())?;
+    descriptor.artifact_type = Some(about.artifact_type.clone());
+    descriptor.annotations.clone_from(&about.annotations);
+    if let Held::Layout(layout) = held {
+        list(layout, &fallback_tag(&subject.digest), &descriptor)?;
+    }
+    Ok(descriptor)
+}
+
 fn of_kind(found: BTreeMap<Digest, Referrer>, artifact_type: Option<&str>) -> Vec<Referrer> {
     let wanted = |found: &Referrer| artifact_type.is_none_or(|kind| found.artifact_type == kind);
     found.into_values().filter(wanted).collect()
 }
 
-fn subject(opened: &Opened, platform: Option<&Platform>) -> Result<Descriptor> {
+pub(crate) fn subject(opened: &Opened, platform: Option<&Platform>) -> Result<Descriptor> {
     match platform {
         Some(_) => Ok(Image::open(opened.source(), &opened.root, platform)?.descriptor),
         None => Ok(opened.root.clone()),

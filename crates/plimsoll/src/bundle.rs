@@ -12,6 +12,7 @@ use plimsoll_layer::apply::{self, Applier};
 use plimsoll_layer::codec::{Compression, Format};
 use plimsoll_layer::{Root, pack};
 use plimsoll_runtime::convert::{self, Conversion, Overrides};
+use plimsoll_runtime::spec::{Mount, Spec};
 use plimsoll_runtime::user::{self, User};
 use plimsoll_store::StagedDir;
 use rustix::fs::{Mode, OFlags, mkdirat, openat};
@@ -85,7 +86,7 @@ fn into(
             _ => error,
         })?;
     let volumes = seed(&root, &conversion.volumes, staged, watch)?;
-    conversion.spec.mounts.extend(volumes);
+    add_mounts(&mut conversion.spec, volumes, options);
     make_working_dir(&root, &conversion)?;
     write(staged.fd(), "config.json", &conversion.spec.to_bytes()?)?;
     if let Some(place) = &options.place {
@@ -120,7 +121,7 @@ pub fn seed(
     volumes: &[String],
     place: &StagedDir,
     watch: &dyn Watch,
-) -> Result<Vec<plimsoll_runtime::spec::Mount>> {
+) -> Result<Vec<Mount>> {
     if volumes.is_empty() {
         return Ok(Vec::new());
     }
@@ -137,6 +138,14 @@ pub fn seed(
         mounts.push(convert::volume(volume, &format!("volumes/{name}")));
     }
     Ok(mounts)
+}
+
+/// Puts the mounts of volumes among those of the caller: a folder before what
+/// is mounted below it, and of one place the caller's last.
+pub fn add_mounts(spec: &mut Spec, volumes: Vec<Mount>, options: &Options) {
+    let of_caller = spec.mounts.len().saturating_sub(options.overrides.mounts.len());
+    spec.mounts.splice(of_caller..of_caller, volumes);
+    spec.mounts[of_caller..].sort_by_key(|mount| mount.destination.matches('/').count());
 }
 
 /// Copies a file tree: as a layer, since that is how trees travel here.

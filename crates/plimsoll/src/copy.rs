@@ -11,11 +11,13 @@
 //! manifests, so writing one is a matter of its own (`docker`).
 
 pub(crate) mod docker;
+mod sparse;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 
 use plimsoll_content::{Code, Descriptor, Digest, Error, Platform, Result, Source, Watch};
+use plimsoll_sign::{Asked, ImageName};
 use plimsoll_spec::LayerType;
 use plimsoll_spec::annotations::REF_NAME;
 use plimsoll_spec::docker::schema1::is_schema1;
@@ -29,6 +31,8 @@ use crate::place::{Held, Home, Target, find};
 use crate::reference::{At, Reference, Which};
 use crate::schema1;
 use crate::transfer::{self, Brought};
+use crate::trust::gather::{self, Shelf};
+use crate::trust::{Gate, Part, asked, shelf_of};
 
 /// The full name of an image in archives of docker and containerd, where
 /// `ref.name` is the tag alone.
@@ -37,14 +41,19 @@ const CONTAINERD_NAME: &str = "io.containerd.image.name";
 /// What is copied.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// Only the image for this platform, out of an index.
-    pub platform: Option<Platform>,
+    /// Only the images for these platforms, out of an index: one stands for
+    /// itself; with several, the index stays as it is, and what it lists for
+    /// others is not brought.
+    pub platforms: Vec<Platform>,
     /// Also what is about the images, to any depth.
     pub referrers: bool,
     /// All images of the source, with their names.
     pub all: bool,
     /// Names that the source gives may replace names of the destination.
     pub force: bool,
+    /// Only what passes. Signatures are taken along then, where the destination
+    /// can hold them.
+    pub gate: Option<Gate>,
 }
 
 /// What was copied: the proof that nothing is missing.
@@ -166,6 +175,22 @@ impl Copying<'_> {
             let stored = stored.into_iter().map(|blob| blob.digest);
             self.received.get_or_insert_default().extend(stored);
             let entries = among(&catalog, sink, &which, self.options.all)?;
+            let entries = match &self.options.gate {
+                Some(gate) => {
+                    let about = Referrers::of(sink, &catalog)?;
+                    let tag = |name: &str| Ok(catalog.find_name(name).ok().map(|it| it.descriptor));
+                    let listed = catalog.entries();
+                    let shelf = Shelf {
+                        source: sink,
+                        about: &about,
+                        tag: &tag,
+                        entries: listed,
+                        folder: None,
+                    };
+                    pass(gate, &asked(&from, None)?, entries, &shelf, &self.options.platforms)?
+                }
+                None => entries,
+            };
             let about = || Referrers::of(sink, &catalog).map(|all| Box::new(all) as Box<dyn About>);
             return self.images(sink, &entries, about);
         }
@@ -175,11 +200,14 @@ impl Copying<'_> {
             return home.open(&from).map(|_| ());
         };
         self.warn(held.findings().to_vec());
-        self.held(&held, &which)
+        self.held(&held, &which, &from)
     }
 
-    fn held(&mut self, held: &Held, which: &Which) -> Result<()> {
-        let entries = chosen(held, which, self.options.all)?;
+    fn held(&mut self, held: &Held, which: &Which, from: &Reference) -> Result<()> {
+        let mut entries = chosen(held, which, self.options.all)?;
+        if let Some(gate) = &self.options.gate {
+            entries = admit(gate, held, from, entries, &self.options.platforms)?;
+        }
         self.images(held.source(), &entries, || held.about())
     }
 
@@ -197,7 +225,8 @@ impl Copying<'_> {
         entries: &[Entry],
         about: impl FnOnce() -> Result<Box<dyn About + 's>>,
     ) -> Result<()> {
-        let referrers = if self.options.referrers { Some(about()?) } else { None };
+        let signatures = self.options.gate.is_some() && self.target.has_names();
+        let referrers = if self.options.referrers || signatures { Some(about()?) } else { None };
         for entry in entries {
             self.image(source, entry, referrers.as_deref())?;
         }
@@ -210,11 +239,15 @@ impl Copying<'_> {
         entry: &Entry,
         referrers: Option<&dyn About>,
     ) -> Result<()> {
-        let root = match &self.options.platform {
-            Some(platform) => Image::open(source, &entry.descriptor, Some(platform))?.descriptor,
-            None => entry.descriptor.clone(),
+        let platforms = &*self.options.platforms;
+        let root = match platforms {
+            [platform] => Image::open(source, &entry.descriptor, Some(platform))?.descriptor,
+            _ => entry.descriptor.clone(),
         };
-        let Closure { reachable, referrers, named } = closure(source, &root, referrers)?;
+        let Closure { reachable, referrers, named } = match platforms {
+            [] | [_] => closure(source, &root, referrers)?,
+            several => sparse::sparse(source, &root, several, referrers)?,
+        };
         let mut all = reachable.present.iter().chain(&reachable.missing);
         if all.any(|blob| is_schema1(&blob.media_type)) {
             return Err(schema1::refused(format!("copying {}", root.digest)));
@@ -335,6 +368,69 @@ impl Copying<'_> {
             state,
         });
     }
+}
+
+/// The entries of a place, if all of them are trusted.
+pub(crate) fn admit(
+    gate: &Gate,
+    held: &Held,
+    from: &Reference,
+    entries: Vec<Entry>,
+    platforms: &[Platform],
+) -> Result<Vec<Entry>> {
+    let about = gather::about(held)?;
+    let tag = |name: &str| gather::tagged(held, name);
+    let listed = gather::entries(held)?;
+    let asked = asked(from, Some(held))?;
+    pass(gate, &asked, entries, &shelf_of(held, &*about, &tag, &listed), platforms)
+}
+
+/// Of several, those that are about others are left out: they travel with what
+/// they are about, and are no images that somebody vouches for.
+fn pass(
+    gate: &Gate,
+    whole: &Asked,
+    entries: Vec<Entry>,
+    shelf: &Shelf<'_>,
+    platforms: &[Platform],
+) -> Result<Vec<Entry>> {
+    let several = entries.len() > 1;
+    let mut passed = Vec::new();
+    for entry in entries {
+        let mut asked = whole.clone();
+        if several {
+            if is_about(shelf, &entry)? {
+                continue;
+            }
+            // Each has a name of its own.
+            asked.name = match (asked.name, entry.name()) {
+                (Some(name), Some(tag)) => Some(ImageName { tag: Some(tag.to_owned()), ..name }),
+                (_, own) => own.and_then(ImageName::parse),
+            };
+        }
+        let parts = match platforms {
+            [] => vec![Part::of(None)],
+            several => several.iter().map(|platform| Part::of(Some(platform))).collect(),
+        };
+        for part in parts {
+            gate.judge_part(shelf, &entry.descriptor, &asked, part)?.into_trusted()?;
+        }
+        passed.push(entry);
+    }
+    Ok(passed)
+}
+
+/// Whether an entry is there because of another one.
+fn is_about(shelf: &Shelf<'_>, entry: &Entry) -> Result<bool> {
+    let digest_tag = |name: &str| {
+        let digest = name.split('.').next().unwrap_or(name);
+        digest.replacen('-', ":", 1).parse::<Digest>().is_ok()
+    };
+    if entry.name().is_some_and(digest_tag) {
+        return Ok(true);
+    }
+    let node = crate::image::node(shelf.source, &entry.descriptor)?;
+    Ok(entry.name().is_none() && node.subject().is_some())
 }
 
 /// The entries of a place that are meant.

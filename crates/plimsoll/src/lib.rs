@@ -1,6 +1,6 @@
 //! The sentences: pack, copy, convert, edit, append, rebase, squash, index,
-//! attach, inspect, validate, collect, check, unpack, export, bundle, repack,
-//! run.
+//! attach, sign, verify, mirror, inspect, validate, collect, check, unpack, export,
+//! bundle, repack, run, mount.
 //!
 //! Each is a function over the rooms below, which are re-exported under
 //! their short names. What does not live here: words of the command line,
@@ -24,6 +24,8 @@ pub mod image;
 pub mod indexes;
 pub mod inspect;
 pub mod limits;
+pub mod mirror;
+pub mod mount;
 pub mod naming;
 mod notes;
 pub mod pack;
@@ -37,6 +39,7 @@ pub mod run;
 pub mod schema1;
 pub mod squash;
 pub mod transfer;
+pub mod trust;
 pub mod unpack;
 pub mod validate;
 
@@ -45,5 +48,6 @@ pub use plimsoll_layer as layer;
 pub use plimsoll_name as name;
 pub use plimsoll_registry as registry;
 pub use plimsoll_runtime as runtime;
+pub use plimsoll_sign as sign;
 pub use plimsoll_spec as spec;
 pub use plimsoll_store as store;

@@ -1,8 +1,10 @@
-//! All budgets for input from outside, of documents and of layers, by name.
+//! All budgets for input from outside, of documents, layers and signatures, by
+//! name.
 
 use plimsoll_content::limits::{Budget, Limits as Documents, Unit};
 use plimsoll_content::{Code, Error, Result};
 use plimsoll_layer::Limits as Layers;
+use plimsoll_sign::Limits as Signatures;
 
 /// All budgets.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -11,12 +13,15 @@ pub struct Limits {
     pub documents: Documents,
     /// Those for layers.
     pub layers: Layers,
+    /// Those for signatures.
+    pub signatures: Signatures,
 }
 
 impl Limits {
     /// All budgets, those for documents first.
     pub fn list(&self) -> Vec<Budget> {
-        self.documents.list().into_iter().chain(self.layers.list()).collect()
+        let all = [self.documents.list(), self.layers.list(), self.signatures.list()];
+        all.into_iter().flatten().collect()
     }
 
     /// Sets budgets as `NAME=VALUE`, several divided by commas. A value may
@@ -48,10 +53,17 @@ impl Limits {
                     _ => "a whole number",
                 })
             })?;
-            let _ = self.documents.set(name, value)? || self.layers.set(name, value)?;
+            let _ = self.documents.set(name, value)?
+                || self.layers.set(name, value)?
+                || self.signatures.set(name, value)?;
         }
         Ok(())
     }
+}
+
+/// A number of bytes as people write it: `1048576`, `64KiB`, `20GB`.
+pub fn bytes(text: &str) -> Option<u64> {
+    number(text, Unit::Bytes)
 }
 
 /// A number, with a unit if it is one of bytes.

@@ -2,7 +2,7 @@
 
 mod held;
 mod names;
-mod registry;
+pub(crate) mod registry;
 mod target;
 
 use std::collections::BTreeMap;
@@ -44,6 +44,8 @@ pub struct Home {
     /// What the settings say, once somebody wanted to know.
     conf: Arc<Mutex<Option<Arc<Conf>>>>,
     trail: Trail,
+    /// Whether mirrors are asked.
+    mirrors: bool,
     /// How what is asked for came to be, by where it is.
     meant: Arc<Mutex<BTreeMap<String, Called>>>,
     dependencies: Vec<PathBuf>,
@@ -102,6 +104,7 @@ impl Home {
             settings: Settings::default(),
             conf: Arc::default(),
             trail: Trail::default(),
+            mirrors: true,
             meant: Arc::default(),
             dependencies: Vec::new(),
             naming: None,
@@ -122,6 +125,12 @@ impl Home {
     /// Keeps there what names of the local store stand for.
     pub fn with_trail(self, trail: Trail) -> Self {
         Self { trail, ..self }
+    }
+
+    /// Opens an image that is to be changed or taken away where it lies: a name
+    /// is one of the local store, and no mirror is asked what a tag stands for.
+    pub fn open_to_change(&self, reference: &Reference) -> Result<Opened> {
+        Self { mirrors: false, ..self.clone() }.open(&reference.local())
     }
 
     /// Asks the owners of domains what names mean.

@@ -36,36 +36,63 @@ pub struct Rootfs {
     pub held: Vec<Held>,
 }
 
-/// The options with which layers are applied for running: owners as the
-/// image has them; devices are left out, for the runtime makes its own.
-fn options(limits: Limits) -> apply::Options {
-    apply::Options {
-        ids: apply::Ids::Keep,
-        devices: apply::Devices::Omit,
-        limits,
-        ..apply::Options::default()
+/// For whom layers are cached: their files have other owners and other marks.
+/// The list is complete.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Kind {
+    /// The host's root.
+    Root,
+    /// The users of a user namespace with ranges of ids.
+    Users,
+    /// The one user of a user namespace: all files are his, and the owners that
+    /// the image names are recorded beside them.
+    Single,
+}
+
+impl Kind {
+    /// The kind for this process's user namespace.
+    pub fn current() -> Result<Self> {
+        let mapping = Mapping::current()?;
+        Ok(match (mapping.is_initial(), mapping.is_single()) {
+            (true, _) => Self::Root,
+            (false, true) => Self::Single,
+            (false, false) => Self::Users,
+        })
+    }
+
+    /// The word for it in the cache.
+    fn word(self) -> &'static str {
+        match self {
+            Self::Root => "layers",
+            Self::Users => "layers-user",
+            Self::Single => "layers-single",
+        }
+    }
+
+    /// The options with which layers are applied for running: devices are left
+    /// out, for the runtime makes its own.
+    fn options(self, limits: Limits) -> apply::Options {
+        apply::Options {
+            ids: if self == Self::Single { apply::Ids::Own } else { apply::Ids::Keep },
+            devices: apply::Devices::Omit,
+            limits,
+            ..apply::Options::default()
+        }
     }
 }
 
 /// Prepares the root filesystem of `image` in the private folder `scratch`.
-/// Layers are cached in `store` as `kind`, which says for whom they are: the
-/// host's root and the users of user namespaces have different ones.
+/// Layers are cached in `store` as `kind`, which says for whom they are.
 pub fn prepare(
     source: &dyn Source,
     image: &Image,
     store: &Store,
-    kind: &str,
+    kind: Kind,
     scratch: &Path,
     limits: Limits,
     watch: &dyn Watch,
 ) -> Result<Rootfs> {
-    let stackable = match image.manifest.layers.len() {
-        few if few <= overlay::LOWERS => overlay::supported(scratch),
-        many => Err(Error::new(Code::Limit, "stacking layers")
-            .found(format!("{many} layers"))
-            .expected(format!("at most {}: the kernel takes no more", overlay::LOWERS))),
-    };
-    match stackable {
+    match overlay::supported(scratch) {
         Ok(()) => {
             // Until all layers are held, nobody may take them for unneeded.
             let writing = store.layout().writing()?;
@@ -73,7 +100,8 @@ pub fn prepare(
             drop(writing);
             let (upper, work) = (folder(scratch, "upper")?, folder(scratch, "work")?);
             like(&upper, lowers.first().map(PathBuf::as_path))?;
-            let merged = mount(&lowers, &upper, &work)?;
+            // Each mount has a work folder of its own, as the kernel asks of those that never sync.
+            let merged = mount(&lowers, &upper, &folder(scratch, "early")?)?;
             Ok(Rootfs {
                 root: exec::Root::Overlay { lowers, upper, work },
                 handle: Root::new(merged),
@@ -97,7 +125,7 @@ pub fn plain(
 ) -> Result<Rootfs> {
     let path = folder(scratch, "rootfs")?;
     let handle = Root::open(&path)?;
-    unpack::into(source, image, handle.as_fd(), &options(limits), watch)?;
+    unpack::into(source, image, handle.as_fd(), &Kind::current()?.options(limits), watch)?;
     Ok(Rootfs { root: exec::Root::Folder(path), handle, held: Vec::new() })
 }
 
@@ -109,13 +137,14 @@ pub fn plain(
 /// The kernel does the translation: a layer is applied, as ever, to an overlay
 /// over the layers below it. Whoever calls must be allowed to mount one, as
 /// root is and as users are in a user namespace of theirs; the marks are
-/// `trusted.` or `user.` attributes accordingly, so `kind` must tell these two
-/// apart. More than [`overlay::LOWERS`] layers are an error.
+/// `trusted.` or `user.` attributes accordingly. Of more layers than the kernel stacks ([`overlay::LOWERS`]) the
+/// lowest are one folder, in steps of [`GROUP`], so that images that grow
+/// share it.
 pub fn layers(
     source: &dyn Source,
     image: &Image,
     store: &Store,
-    kind: &str,
+    kind: Kind,
     limits: Limits,
     watch: &dyn Watch,
 ) -> Result<(Vec<PathBuf>, Vec<Held>)> {
@@ -124,17 +153,21 @@ pub fn layers(
     let diff_ids: Vec<_> = layers.iter().map(|layer| layer.diff_id.clone()).collect();
     let mut lowers: Vec<PathBuf> = Vec::new();
     let mut held: Vec<Held> = Vec::new();
-    // The key is the whole chain: what a layer omits it takes from below.
-    for (position, (layer, chain)) in layers.iter().zip(chain_ids(&diff_ids)).enumerate() {
-        if let Some(cached) = store.hold(kind, &chain)? {
+    let chains = chain_ids(&diff_ids);
+    let joined = format!("{}-joined", kind.word());
+    for range in groups(layers.len()) {
+        let word = if range.len() == 1 { kind.word() } else { &joined };
+        // The key is the whole chain: what a layer omits it takes from below.
+        let chain = &chains[range.end - 1];
+        if let Some(cached) = store.hold(word, chain)? {
             lowers.insert(0, cached.path().join("diff"));
             held.push(cached);
             continue;
         }
-        let staged = match store.stage(kind, &chain) {
+        let staged = match store.stage(word, chain) {
             Err(error) if error.code() == Code::Exists => {
                 // Another process was as quick.
-                let cached = store.hold(kind, &chain)?.ok_or(error)?;
+                let cached = store.hold(word, chain)?.ok_or(error)?;
                 lowers.insert(0, cached.path().join("diff"));
                 held.push(cached);
                 continue;
@@ -155,17 +188,17 @@ pub fn layers(
         // The kernel turns deletions into whiteouts and copies parents up: the
         // same applier serves a folder and a layer of an overlay.
         let mut applier = if lowers.is_empty() {
-            Applier::new(merged.as_fd(), options(limits))?
+            Applier::new(merged.as_fd(), kind.options(limits))?
         } else {
-            Applier::over(merged.as_fd(), options(limits))?
+            Applier::over(merged.as_fd(), kind.options(limits))?
         };
-        let (layer, of) = (std::slice::from_ref(layer), layers.len());
-        unpack::layers_into(source, layer, position + 1, of, &mut applier, watch, |_, _| {})?;
+        let (these, number, of) = (&layers[range.clone()], range.start + 1, layers.len());
+        unpack::layers_into(source, these, number, of, &mut applier, watch, |_, _| {})?;
         applier.finish()?;
         drop(merged);
         let _ = fs::remove_dir_all(&work);
         lowers.insert(0, Store::keep(staged)?.join("diff"));
-        held.extend(store.hold(kind, &chain)?);
+        held.extend(store.hold(word, chain)?);
     }
     if lowers.is_empty() {
         lowers.push(folder(store.path(), "empty").or_else(|error| match error.code() {
@@ -174,6 +207,17 @@ pub fn layers(
         })?);
     }
     Ok((lowers, held))
+}
+
+/// How many of the lowest layers become one folder where there are too many to
+/// stack, and how many more each time there are too many again.
+pub const GROUP: usize = 400;
+
+/// The layers that are one folder each, the lowest first.
+fn groups(layers: usize) -> impl Iterator<Item = std::ops::Range<usize>> {
+    let joined = if layers > overlay::LOWERS { (layers - 1) / GROUP * GROUP } else { 0 };
+    let first = (joined > 0).then_some(0..joined);
+    first.into_iter().chain((joined..layers).map(|one| one..one + 1))
 }
 
 /// What the folders of [`layers`] come to, read-only, attached nowhere.
@@ -186,6 +230,8 @@ pub fn merged(lowers: &[PathBuf]) -> Result<OwnedFd> {
 }
 
 /// Mounts an overlay that is attached nowhere: it is there as long as its handle.
+/// Whoever wants what is written in it to last flushes the file system: without
+/// this one's asking for it, or each mount would wait for the disk at its end.
 fn mount(lowers: &[PathBuf], upper: &Path, work: &Path) -> Result<OwnedFd> {
     overlaid(lowers, Some((open(upper)?, open(work)?)))
 }
@@ -200,7 +246,7 @@ fn overlaid(lowers: &[PathBuf], upper: Option<(File, File)>) -> Result<OwnedFd> 
         lowers: below.iter().map(AsFd::as_fd).collect(),
         upper: upper.as_ref().map(|(upper, work)| (upper.as_fd(), work.as_fd())),
         user_attributes: !Mapping::current()?.is_initial(),
-        volatile: false,
+        volatile: upper.is_some(),
     })
 }
 

@@ -1,16 +1,19 @@
 //! An image becomes a process.
 
+mod surroundings;
+
 use std::path::PathBuf;
 
 use plimsoll_content::{Code, Digest, Error, Platform, Result, Source, Watch};
-use plimsoll_runtime::convert::Users;
+use plimsoll_runtime::binfmt::{Emulator, emulator};
 use plimsoll_runtime::exec::{self, Exit, NotStarted};
 use plimsoll_runtime::external;
+use plimsoll_runtime::network::{Connected, Port};
 use plimsoll_store::{StagedDir, Store, write_file_atomic};
 
 use crate::bundle::{self, Options};
 use crate::image::Image;
-use crate::rootfs;
+use crate::rootfs::{self, Kind};
 
 /// Who runs the process.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -22,54 +25,79 @@ pub enum Runtime {
     External(PathBuf),
 }
 
+/// What only a run can be told, and no bundle.
+#[derive(Clone, Debug, Default)]
+pub struct More {
+    /// Also an image for another platform than this machine's, with what this
+    /// machine may have to start its programs.
+    pub any_platform: bool,
+    /// Puts a small process 1 before the program ([`exec::Options::init`]).
+    pub init: bool,
+    /// Where the network comes from.
+    pub network: Connection,
+    /// Ports of this machine that lead to the container; they need
+    /// [`Connection::Auto`], and a helper that works.
+    pub ports: Vec<Port>,
+}
+
+/// Where the network of a run comes from. The list is complete.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub enum Connection {
+    /// A namespace of its own, connected by a helper in these folders if one
+    /// works here, otherwise with nothing in it but `lo`, and a warning.
+    Auto(Vec<PathBuf>),
+    /// A namespace of its own with nothing in it but `lo`.
+    #[default]
+    None,
+    /// That of the caller.
+    Host,
+}
+
 /// Runs the image and waits for the end of its process.
 ///
-/// Nothing that the process writes stays. Without `any_platform`, an image
-/// for another platform than this machine's is refused.
+/// Nothing that the process writes stays. The container has its own host name,
+/// if none is given: the first digits of the image's digest.
 pub fn run(
     source: &dyn Source,
     image: &Image,
     store: &Store,
     runtime: &Runtime,
     options: &Options,
-    any_platform: bool,
+    more: &More,
     watch: &dyn Watch,
 ) -> Result<Exit, NotStarted> {
-    let (host, offered) = (Platform::host(), image.platform());
-    if !any_platform && !plimsoll_spec::select::matches(&host, &offered) {
-        return Err(Error::new(
-            Code::Platform,
-            format!("running image {}", image.descriptor.digest),
-        )
-        .found(format!("an image for {offered}"))
-        .expected(format!("{host}, which this machine is"))
-        .fix(format!("--platform {offered}   tries all the same; it needs an emulator"))
-        .into());
-    }
+    startable(image, more.any_platform, watch)?;
     let scratch = scratch(store, &image.descriptor.digest)?;
-    match runtime {
+    let (connected, options) = surroundings::connect(image, options, more, &scratch, watch)?;
+    let options = &options;
+    let outcome = match runtime {
         Runtime::Embedded => {
-            let kind = match options.overrides.users {
-                Users::Host => "layers",
-                Users::New(_) | Users::Entered(_) => "layers-user",
-            };
             let rootfs = rootfs::prepare(
                 source,
                 image,
                 store,
-                kind,
+                Kind::current()?,
                 &scratch.path(),
                 options.apply.limits,
                 watch,
             )?;
-            let spec = prepared(image, &rootfs, options, &scratch, watch)?;
+            let names = connected.as_ref().map(Connected::names);
+            let spec = prepared(image, &rootfs, options, names, &scratch, watch)?;
             drop(rootfs.handle);
-            exec::run(&exec::Bundle { spec, root: rootfs.root }, &exec::Options { make_cwd: false })
+            let bundle = exec::Bundle { spec, root: rootfs.root };
+            exec::run(&bundle, &exec::Options { make_cwd: false, init: more.init })
         }
         Runtime::External(program) => {
+            if more.init {
+                return Err(Error::new(Code::Usage, "running an image with --init")
+                    .found("another runtime, which has no such process")
+                    .fix("leave out --init or --runtime")
+                    .into());
+            }
             let rootfs =
                 rootfs::plain(source, image, &scratch.path(), options.apply.limits, watch)?;
-            let spec = prepared(image, &rootfs, options, &scratch, watch)?;
+            let names = connected.as_ref().map(Connected::names);
+            let spec = prepared(image, &rootfs, options, names, &scratch, watch)?;
             write_file_atomic(scratch.fd(), "config.json", &spec.to_bytes()?, 0o600)?;
             let id = scratch
                 .path()
@@ -78,7 +106,9 @@ pub fn run(
             let id = id.unwrap_or_else(|| "plimsoll".to_owned());
             external::run(program, &scratch.path(), &id, &scratch.path().join("state"))
         }
-    }
+    };
+    drop(connected);
+    outcome
 }
 
 /// The runtime config of a prepared root filesystem, volumes seeded.
@@ -86,6 +116,7 @@ fn prepared(
     image: &Image,
     rootfs: &rootfs::Rootfs,
     options: &Options,
+    names: Option<&str>,
     scratch: &StagedDir,
     watch: &dyn Watch,
 ) -> Result<plimsoll_runtime::spec::Spec> {
@@ -98,9 +129,52 @@ fn prepared(
             .take()
             .map(|source| scratch.path().join(source).to_string_lossy().into_owned());
     }
-    conversion.spec.mounts.extend(volumes);
+    volumes.extend(surroundings::files(&rootfs.handle, options, names, scratch)?);
+    bundle::add_mounts(&mut conversion.spec, volumes, options);
     bundle::make_working_dir(&rootfs.handle, &conversion)?;
     Ok(conversion.spec)
+}
+
+/// Refuses an image whose programs this machine can not start, and tells an
+/// image for the wrong platform from one that lacks nothing but an emulator.
+fn startable(image: &Image, any_platform: bool, watch: &dyn Watch) -> Result<()> {
+    let (host, offered) = (Platform::host(), image.platform());
+    if plimsoll_spec::select::matches(&host, &offered) {
+        return Ok(());
+    }
+    let error = || {
+        Error::new(Code::Platform, format!("running image {}", image.descriptor.digest))
+            .found(format!("an image for {offered}"))
+    };
+    if offered.os != host.os {
+        return Err(error().expected(format!("{host}, which this machine is")));
+    }
+    match (emulator(&offered.architecture), any_platform) {
+        (Emulator::Found { interpreter, everywhere: false }, true) => {
+            watch.warn(&format!(
+                "{interpreter} starts programs for {offered}, and has to be in the image (it was registered without the flag F)"
+            ));
+            Ok(())
+        }
+        (Emulator::Found { .. } | Emulator::Unknown, true) => Ok(()),
+        (Emulator::Missing, true) if native(&host.architecture, &offered.architecture) => Ok(()),
+        (Emulator::Missing, true) => Err(error()
+            .expected(format!("{host}, which this machine is, or an emulator for {offered}: none is registered in binfmt_misc"))
+            .fix("install one, such as qemu-user-static; as root")),
+        (Emulator::Found { interpreter, .. }, false) => Err(error()
+            .expected(format!("{host}, which this machine is"))
+            .fix(format!("--platform {offered}   runs it all the same, with {interpreter}"))),
+        (_, false) => Err(error()
+            .expected(format!("{host}, which this machine is"))
+            .fix(format!("--platform {offered}   tries all the same; it needs an emulator (binfmt_misc)"))),
+    }
+}
+
+/// Whether processors start programs of an older architecture by themselves,
+/// as many do; the kernel tells when they do not.
+fn native(host: &str, offered: &str) -> bool {
+    matches!((host, offered), ("amd64", "386" | "amd64") | ("arm64", "arm" | "arm64"))
+        || host == offered
 }
 
 /// A private folder for this run, removed after it; what killed runs left is

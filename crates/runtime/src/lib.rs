@@ -8,12 +8,17 @@
 //! What does not live here: where images lie, how layers become a root
 //! filesystem, and what is printed.
 
+pub mod binfmt;
 pub mod capability;
+mod cgroup;
 pub mod convert;
 pub mod exec;
 pub mod external;
+pub mod image_mount;
+pub mod network;
 pub mod overlay;
 pub mod rootless;
+pub mod seccomp_file;
 pub mod seccomp_profile;
 mod signal;
 pub mod spec;

@@ -196,14 +196,7 @@ const INT: u64 = 0xffff_ffff;
 ///
 /// [`Code::Config`] for an architecture without a profile.
 pub fn profile(architecture: &str, capabilities: &[String]) -> Result<Seccomp> {
-    let Some((_, native)) = ARCHITECTURES.iter().find(|(name, _)| *name == architecture) else {
-        return Err(Error::new(Code::Config, "making the filter of system calls")
-            .found(format!("architecture {architecture:?}"))
-            .expected(format!(
-                "one of {}",
-                ARCHITECTURES.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
-            )));
-    };
+    let native = native(architecture)?;
     let mut names: Vec<&str> =
         ALLOWED.iter().flat_map(|(_, names)| names.split_whitespace()).collect();
     for (capability, more) in WITH {
@@ -233,9 +226,22 @@ pub fn profile(architecture: &str, capabilities: &[String]) -> Result<Seccomp> {
     Ok(Seccomp {
         default_action: SeccompAction::Errno,
         default_errno_ret: Some(1),
-        architectures: vec![(*native).to_owned()],
+        architectures: vec![native.to_owned()],
         syscalls: rules,
         other: Map::new(),
+    })
+}
+
+/// What libseccomp calls an architecture of image configs.
+pub(crate) fn native(architecture: &str) -> Result<&'static str> {
+    let found = ARCHITECTURES.iter().find(|(name, _)| *name == architecture);
+    found.map(|(_, native)| *native).ok_or_else(|| {
+        Error::new(Code::Config, "making the filter of system calls")
+            .found(format!("architecture {architecture:?}"))
+            .expected(format!(
+                "one of {}",
+                ARCHITECTURES.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
+            ))
     })
 }
 

@@ -58,6 +58,8 @@ pub(crate) struct Relay {
     // Open as long as a handler may write to it.
     _write: OwnedFd,
     before: Vec<(i32, sys::Disposition)>,
+    /// What a change of the terminal's size brings about.
+    resized: Option<Box<dyn Fn()>>,
 }
 
 impl Relay {
@@ -65,7 +67,7 @@ impl Relay {
     pub(crate) fn start() -> io::Result<Self> {
         let (read, write) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
         sys::set_listener(write.as_raw_fd());
-        let mut relay = Self { read, _write: write, before: Vec::new() };
+        let mut relay = Self { read, _write: write, before: Vec::new(), resized: None };
         // 32 and 33 belong to the C library.
         for number in (1..=31).chain(34..=sys::last_signal()) {
             if KEPT.contains(&number) {
@@ -76,6 +78,15 @@ impl Relay {
             }
         }
         Ok(relay)
+    }
+
+    /// From now on runs `resized` whenever the terminal here has another size.
+    pub(crate) fn on_resize(&mut self, resized: impl Fn() + 'static) -> io::Result<()> {
+        if let Some(before) = sys::listen(libc::SIGWINCH)? {
+            self.before.push((libc::SIGWINCH, before));
+        }
+        self.resized = Some(Box::new(resized));
+        Ok(())
     }
 
     /// Waits for the end of the child and gives its exit code, or 128+N if
@@ -109,6 +120,12 @@ impl Relay {
             && read > 0
         {
             for note in notes[..read].chunks_exact(2) {
+                if i32::from(note[0]) == libc::SIGWINCH {
+                    if let Some(resized) = &self.resized {
+                        resized();
+                    }
+                    continue;
+                }
                 if note[1] == 1 && keys == Keys::Shared {
                     continue;
                 }

@@ -25,7 +25,8 @@ fn check_long(result: libc::c_long) -> io::Result<libc::c_long> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }
 
-/// Moves this process, which must have one thread, to new namespaces.
+/// Moves this thread to new namespaces; for those of users and processes it
+/// must be the only one.
 pub(crate) fn unshare(namespaces: UnshareFlags) -> io::Result<()> {
     debug_assert!(!namespaces.contains(UnshareFlags::FILES));
     // SAFETY: the danger named in its contract is that of `FILES`, which is never asked for.
@@ -92,6 +93,22 @@ pub(crate) fn hand_on(command: &mut Command, descriptors: Vec<OwnedFd>) {
     };
     // SAFETY: the closure calls nothing but `fcntl`; it neither allocates nor locks.
     unsafe { command.pre_exec(clear) };
+}
+
+/// Lets the child of `command` end when the thread that starts it does.
+pub(crate) fn follow(command: &mut Command) {
+    let follow = || {
+        // SAFETY: `prctl` is async-signal-safe and changes only the calling process.
+        check(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) }).map(drop)
+    };
+    // SAFETY: the closure calls nothing but `prctl`; it neither allocates nor locks.
+    unsafe { command.pre_exec(follow) };
+}
+
+/// Tells the other end of a socket that nothing more comes; answers still may.
+pub(crate) fn end_of_request(socket: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: has no preconditions.
+    check(unsafe { libc::shutdown(socket.as_raw_fd(), libc::SHUT_WR) }).map(drop)
 }
 
 /// Takes a descriptor that this program was started with (see [`hand_on`]).
@@ -274,4 +291,105 @@ pub(crate) fn block_signals(block: bool) -> io::Result<()> {
 pub(crate) fn kill(pid: Pid, number: i32) -> io::Result<()> {
     // SAFETY: has no preconditions.
     check(unsafe { libc::kill(pid.as_raw_nonzero().get(), number) }).map(drop)
+}
+
+/// Takes the next signal of those that are held back, waiting for it.
+pub(crate) fn next_signal() -> io::Result<i32> {
+    let mut all = MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: `sigfillset` fills the set before it is read; without a place for it, the call
+    // tells nothing but the number.
+    check(unsafe {
+        libc::sigfillset(all.as_mut_ptr());
+        libc::sigwaitinfo(all.as_ptr(), ptr::null_mut())
+    })
+}
+
+/// Closes all descriptors from 3 on, for a process that is not to go on with any of them.
+pub(crate) fn close_from_three() -> io::Result<()> {
+    let (first, last) = (3 as libc::c_uint, libc::c_uint::MAX);
+    // SAFETY: the caller lives on without anything that owns a descriptor (see above); a double
+    // close could only close what it opens later, which is nothing.
+    check_long(unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) }).map(drop)
+}
+
+/// Two ends through which descriptors can be sent.
+pub(crate) fn descriptor_pair() -> io::Result<(OwnedFd, OwnedFd)> {
+    let mut pair = [0; 2];
+    let kind = libc::SOCK_SEQPACKET | libc::SOCK_CLOEXEC;
+    // SAFETY: the call writes two numbers to where there is room for two.
+    check(unsafe { libc::socketpair(libc::AF_UNIX, kind, 0, pair.as_mut_ptr()) })?;
+    // SAFETY: both were just made and belong to nobody else.
+    Ok(unsafe { (OwnedFd::from_raw_fd(pair[0]), OwnedFd::from_raw_fd(pair[1])) })
+}
+
+/// Room for a control message with one descriptor, aligned as the kernel wants it.
+#[repr(C, align(8))]
+struct Control([u8; 64]);
+
+const DESCRIPTOR: libc::c_uint = size_of::<RawFd>() as libc::c_uint;
+
+/// Sends a descriptor, with one byte that says nothing.
+pub(crate) fn send_descriptor(way: BorrowedFd<'_>, sent: BorrowedFd<'_>) -> io::Result<()> {
+    let mut byte = [0u8];
+    let mut vector = libc::iovec { iov_base: byte.as_mut_ptr().cast(), iov_len: 1 };
+    let mut control = Control([0; 64]);
+    // SAFETY: all-zero bytes are a valid `msghdr`.
+    let mut message: libc::msghdr = unsafe { MaybeUninit::zeroed().assume_init() };
+    message.msg_iov = &raw mut vector;
+    message.msg_iovlen = 1;
+    message.msg_control = control.0.as_mut_ptr().cast();
+    // SAFETY: arithmetic only; one descriptor takes 24 bytes of the 64.
+    message.msg_controllen = unsafe { libc::CMSG_SPACE(DESCRIPTOR) } as _;
+    // SAFETY: the buffer is large enough for one header and one descriptor, so the pointers that
+    // the macros give lie in it; the kernel reads all of it before the call returns.
+    check_long(unsafe {
+        let header = libc::CMSG_FIRSTHDR(&raw const message);
+        (*header).cmsg_level = libc::SOL_SOCKET;
+        (*header).cmsg_type = libc::SCM_RIGHTS;
+        (*header).cmsg_len = libc::CMSG_LEN(DESCRIPTOR) as _;
+        ptr::write_unaligned(libc::CMSG_DATA(header).cast::<RawFd>(), sent.as_raw_fd());
+        libc::sendmsg(way.as_raw_fd(), &raw const message, libc::MSG_NOSIGNAL) as libc::c_long
+    })
+    .map(drop)
+}
+
+/// Waits for a descriptor; `None` if the other end is gone without sending one.
+pub(crate) fn receive_descriptor(way: BorrowedFd<'_>) -> io::Result<Option<OwnedFd>> {
+    let mut byte = [0u8];
+    let mut vector = libc::iovec { iov_base: byte.as_mut_ptr().cast(), iov_len: 1 };
+    let mut control = Control([0; 64]);
+    // SAFETY: all-zero bytes are a valid `msghdr`.
+    let mut message: libc::msghdr = unsafe { MaybeUninit::zeroed().assume_init() };
+    message.msg_iov = &raw mut vector;
+    message.msg_iovlen = 1;
+    message.msg_control = control.0.as_mut_ptr().cast();
+    // SAFETY: arithmetic only.
+    message.msg_controllen = unsafe { libc::CMSG_SPACE(DESCRIPTOR) } as _;
+    let read = loop {
+        // SAFETY: the kernel writes to the buffers that the message names, within their lengths.
+        let read = unsafe {
+            libc::recvmsg(way.as_raw_fd(), &raw mut message, libc::MSG_CMSG_CLOEXEC) as libc::c_long
+        };
+        match check_long(read) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            other => break other?,
+        }
+    };
+    if read == 0 {
+        return Ok(None);
+    }
+    // SAFETY: the macros stay within the control length that the kernel has set; a message of
+    // this kind and length holds one descriptor, which is new and belongs to nobody else.
+    unsafe {
+        let header = libc::CMSG_FIRSTHDR(&raw const message);
+        if header.is_null()
+            || (*header).cmsg_level != libc::SOL_SOCKET
+            || (*header).cmsg_type != libc::SCM_RIGHTS
+            || (*header).cmsg_len < libc::CMSG_LEN(DESCRIPTOR) as _
+        {
+            return Ok(None);
+        }
+        let number = ptr::read_unaligned(libc::CMSG_DATA(header).cast::<RawFd>());
+        Ok(Some(OwnedFd::from_raw_fd(number)))
+    }
 }

@@ -165,6 +165,15 @@ fn scheme(candidate: &Candidate) -> Option<&'static dyn Scheme> {
 
 fn not_asked(candidate: &Candidate) -> Outcome {
     let form = scheme(candidate).map(Scheme::form);
+    if let Some(broken) = &candidate.broken {
+        return Outcome {
+            form,
+            place: candidate.place.clone(),
+            counts: false,
+            reason: Some(Reason::malformed(broken)),
+            signed: None,
+        };
+    }
     let text = match form {
         Some(_) => "no rule asks for it".to_owned(),
         None => format!("{}, which is not read here", quoted(&candidate.media_type)),
@@ -198,6 +207,10 @@ impl Judge<'_> {
         let mut reasons = Vec::new();
         for (candidate, outcome) in self.candidates.iter().zip(outcomes) {
             let Some(scheme) = scheme(candidate) else { continue };
+            if candidate.broken.is_some() {
+                reasons.extend(outcome.reason.clone());
+                continue;
+            }
             let (claim, reason) = if signed.forms.contains(&scheme.form()) {
                 match scheme.verify(candidate, self.subject, &signed.of, self.limits) {
                     Ok(claim) => {
@@ -261,7 +274,7 @@ impl Judge<'_> {
             match (claim.sequence, newest) {
                 (None, _) => {
                     let text = "no sequence is signed, and the rule refuses to go back";
-                    return Err(Reason::new(Why::RolledBack, text));
+                    return Err(Reason::new(Why::Check, text));
                 }
                 (Some(own), Some(newest)) if own < newest => {
                     return Err(Reason::new(

@@ -24,7 +24,7 @@ pub enum Why {
     Type,
     /// It is about another name, or about none.
     Name,
-    /// A condition on what is attested does not hold.
+    /// It lacks what the rule asks for.
     Check,
     /// It does not hold yet.
     NotYet,

@@ -11,6 +11,7 @@ use crate::asked::Asked;
 use crate::claim::{Claim, Form, Saying, Signer, VerifiedClaim};
 use crate::format::bundle::{self, Bundle, Content};
 use crate::format::dsse::{self, Envelope};
+use crate::format::openpgp;
 use crate::format::parse;
 use crate::format::simple::{self, Payload};
 use crate::format::statement::Statement;
@@ -31,6 +32,8 @@ pub struct Candidate {
     pub annotations: Annotations,
     /// Where it was found, for people.
     pub place: String,
+    /// Why its bytes could not be had, if they could not.
+    pub broken: Option<String>,
 }
 
 /// The content that signatures are to be about.
@@ -63,7 +66,8 @@ pub trait Scheme: Sync {
 }
 
 /// All schemes; a candidate is for the first that reads it.
-pub static SCHEMES: [&dyn Scheme; 3] = [&SigstoreBundle, &CosignSimple, &CosignAttestation];
+pub static SCHEMES: [&dyn Scheme; 4] =
+    [&SigstoreBundle, &CosignSimple, &CosignAttestation, &GpgSimple];
 
 /// Whose signature it is. The algorithms are tried in the order in which they
 /// are common; for each kind of key there are at most two.
@@ -73,7 +77,7 @@ fn signer<'a>(
     signature: &[u8],
 ) -> Result<(&'a Trusted, &'a PublicKey, Algorithm), Reason> {
     for one in trusted {
-        let TrustedKey::Public(key) = &one.key;
+        let TrustedKey::Public(key) = &one.key else { continue };
         let algorithms: &[Algorithm] = match key.kind() {
             Kind::P256 => &[Algorithm::EcdsaP256Sha256],
             Kind::P384 => &[Algorithm::EcdsaP384Sha384, Algorithm::EcdsaP384Sha256],
@@ -253,6 +257,68 @@ impl Scheme for CosignAttestation {
     }
 }
 
+/// The media type under which signatures with GPG are looked at; they lie in files,
+/// which have none.
+pub const GPG: &str = "application/pgp-signature";
+
+/// Signatures with GPG.
+struct GpgSimple;
+
+impl Scheme for GpgSimple {
+    fn form(&self) -> Form {
+        Form::GpgSimple
+    }
+
+    fn reads(&self, candidate: &Candidate) -> bool {
+        candidate.media_type == GPG
+    }
+
+    fn verify(
+        &self,
+        candidate: &Candidate,
+        subject: &Subject,
+        trusted: &[Trusted],
+        limits: &Limits,
+    ) -> Result<VerifiedClaim, Reason> {
+        let mut nearest: Option<Reason> = None;
+        for one in trusted {
+            let TrustedKey::Keyring(keyring) = &one.key else { continue };
+            let signed = match openpgp::verify(&candidate.bytes, keyring, limits) {
+                Ok(signed) => signed,
+                Err(reason) => {
+                    if nearest.as_ref().is_none_or(|old| old.why <= reason.why) {
+                        nearest = Some(reason);
+                    }
+                    continue;
+                }
+            };
+            let payload = Payload::parse(&signed.content, simple::ATOMIC, limits)?;
+            if payload.digest != subject.descriptor.digest {
+                return Err(Reason::new(
+                    Why::Subject,
+                    format!("the signature is about {}", payload.digest),
+                ));
+            }
+            return Ok(VerifiedClaim::new(Claim {
+                signer: Signer {
+                    id: format!("openpgp:{}", signed.key.fingerprint),
+                    name: one.name.clone(),
+                },
+                algorithm: signed.algorithm,
+                digest: payload.digest,
+                media_type: None,
+                size: None,
+                names: vec![payload.name],
+                saying: Saying::Signature,
+                issued: Some(signed.issued),
+                expires: signed.expires,
+                sequence: None,
+            }));
+        }
+        Err(nearest.unwrap_or_else(|| Reason::new(Why::Key, "no keyring that could have made it")))
+    }
+}
+
 /// A bundle over an artifact, or a statement about it, verified with a key:
 /// without a policy, for files that are no images.
 ///
@@ -269,6 +335,7 @@ pub fn verify_blob(
         bytes: bundle.into(),
         annotations: Annotations::new(),
         place: String::new(),
+        broken: None,
     };
     let subject = Subject { descriptor: artifact.clone(), bytes, asked: Asked::default() };
     let trusted = [Trusted { name: key.fingerprint(), key: TrustedKey::Public(key.clone()) }];

@@ -184,6 +184,11 @@ impl TemporaryFile {
         Ok(Some(Self { folder, name: Some(name), file, flush: Flush::Durable }))
     }
 
+    /// A second handle of the file.
+    pub(crate) fn reader(&self) -> io::Result<File> {
+        self.file.try_clone()
+    }
+
     /// Leaves the file where it is.
     pub(crate) fn keep(mut self) {
         self.name = None;

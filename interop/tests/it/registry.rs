@@ -9,19 +9,19 @@ use std::time::Duration;
 use plimsoll_interop::{Program, Scratch, peer, peers, run, shell};
 
 /// A registry that ends with this.
-struct Registry {
+pub(crate) struct Registry {
     child: Child,
-    host: String,
+    pub(crate) host: String,
 }
 
 impl Registry {
     /// Starts one; `None` has said `SKIP`.
-    fn start(scratch: &Scratch) -> Option<Self> {
+    pub(crate) fn start(scratch: &Scratch) -> Option<Self> {
         Self::start_with(scratch, "", "")
     }
 
     /// The same with more in the settings of `http`, and in all.
-    fn start_with(scratch: &Scratch, http: &str, more: &str) -> Option<Self> {
+    pub(crate) fn start_with(scratch: &Scratch, http: &str, more: &str) -> Option<Self> {
         let program = peer("docker-registry")?;
         let free = TcpListener::bind("127.0.0.1:0").expect("a port");
         let host = free.local_addr().expect("an address").to_string();
@@ -50,7 +50,7 @@ impl Registry {
         panic!("the registry does not listen");
     }
 
-    fn at(&self, rest: &str) -> String {
+    pub(crate) fn at(&self, rest: &str) -> String {
         format!("docker://{}/{rest}", self.host)
     }
 }
@@ -64,7 +64,7 @@ impl Drop for Registry {
 
 /// A layout `images` with an index of two platforms called `v1`, an index that
 /// holds that index as `nested`, and an artifact about `v1`.
-fn images(scratch: &Scratch) -> Program {
+pub(crate) fn images(scratch: &Scratch) -> Program {
     let plimsoll = Program::new(scratch.path());
     for arch in ["amd64", "arm64"] {
         let tree = scratch.join(&format!("tree-{arch}"));
@@ -92,7 +92,7 @@ fn images(scratch: &Scratch) -> Program {
     plimsoll
 }
 
-fn digest(plimsoll: &Program, reference: &str) -> String {
+pub(crate) fn digest(plimsoll: &Program, reference: &str) -> String {
     plimsoll.good(&["-q", "inspect", reference]).trim().to_owned()
 }
 
@@ -231,15 +231,9 @@ fn referrers_travel_to_a_registry_without_the_api_and_back() {
     assert_eq!(plimsoll.good(&["referrers", "-q", "oci:back:v1"]), both);
 }
 
-/// `hunter2`, as htpasswd writes it.
-const HTPASSWD: &str = "me:$2b$12$yW4as8fLD.7XcuKGAVLYJetWnrUUWHT4h33GT3iIHhQMIMrJbAFSy\n";
-
-#[test]
-fn encryption_and_logins_are_as_other_tools_have_them() {
-    let scratch = Scratch::new();
-    if peer("openssl").is_none() {
-        return;
-    }
+/// Makes a certificate for this machine (`s.crt`, `s.key`) and who vouches for
+/// it (`ca.crt`).
+pub(crate) fn certificates(scratch: &Scratch) {
     let script = "
         openssl req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.crt -days 30 -subj /CN=ca
         openssl req -newkey rsa:2048 -nodes -keyout s.key -out s.csr -subj /CN=s
@@ -247,6 +241,19 @@ fn encryption_and_logins_are_as_other_tools_have_them() {
         openssl x509 -req -in s.csr -CA ca.crt -CAkey ca.key -CAcreateserial -out s.crt -days 30 \
             -extfile ext";
     shell(scratch.path(), &format!("({script}\n) 2>&1"));
+}
+
+/// `hunter2`, as htpasswd writes it.
+pub(crate) const HTPASSWD: &str =
+    "me:$2b$12$yW4as8fLD.7XcuKGAVLYJetWnrUUWHT4h33GT3iIHhQMIMrJbAFSy\n";
+
+#[test]
+fn encryption_and_logins_are_as_other_tools_have_them() {
+    let scratch = Scratch::new();
+    if peer("openssl").is_none() {
+        return;
+    }
+    certificates(&scratch);
     fs::write(scratch.join("htpasswd"), HTPASSWD).expect("a file");
     let [cert, key] = ["s.crt", "s.key"].map(|name| scratch.text(name));
     let http = format!(", tls: {{certificate: {cert}, key: {key}}}");
@@ -336,5 +343,53 @@ fn settings_lead_us_where_they_lead_skopeo() {
             });
             assert_eq!(found, *expected, "{name}: {done:?}");
         }
+    }
+}
+
+#[test]
+fn many_images_are_mirrored_as_they_are() {
+    let scratch = Scratch::new();
+    let Some(registry) = Registry::start(&scratch) else { return };
+    let plimsoll = images(&scratch);
+    for (name, tag) in [("amd64", "v1.0"), ("arm64", "v1.1"), ("v1", "v2.0"), ("v1", "v2.1-rc1")] {
+        let to = registry.at(&format!("org/app:{tag}"));
+        plimsoll.good(&["push", "--referrers", &format!("oci:images:{name}"), &to]);
+    }
+    let host = &registry.host;
+    let plan = format!(
+        "[[image]]\nfrom = '{host}/org/app'\nto = '{host}/copies'\ntags = ['v*']\nexclude = ['*-rc*']\n\
+         referrers = true\n\
+         [[image]]\nfrom = '{host}/org/app'\nto = 'oci:layout'\nversions = '^1'\nnewest = 1\n"
+    );
+    fs::write(scratch.join("mirror.toml"), plan).expect("a file");
+    plimsoll.good(&["mirror", "mirror.toml", "--dry-run"]);
+    plimsoll.good(&["mirror", "mirror.toml"]);
+    let again = plimsoll.good(&["mirror", "mirror.toml"]);
+    assert!(again.contains("copied 0 images, 0 B; 4 there already; 0 failed"), "{again}");
+    assert_eq!(
+        plimsoll
+            .good(&["ls", "-q", &format!("{host}/copies")])
+            .lines()
+            .filter(|tag| tag.starts_with('v'))
+            .count(),
+        3
+    );
+    assert_eq!(
+        digest(&plimsoll, &format!("oci:layout:{host}/org/app:v1.1")),
+        digest(&plimsoll, "oci:images:arm64")
+    );
+    plimsoll.good(&["fsck", "oci:layout"]);
+    if let Some(crane) = peer("crane") {
+        let mut command = crane.command();
+        command.args(["digest", "--insecure", &format!("{host}/copies:v2.0")]);
+        let found = run(&mut command).good("crane digest");
+        assert_eq!(found.trim(), digest(&plimsoll, "oci:images:v1"));
+    }
+    for skopeo in peers("skopeo") {
+        let name = registry.at("copies:v1.0");
+        let mut command = skopeo.command();
+        command.args(["--insecure-policy", "inspect", "--raw", "--tls-verify=false", &name]);
+        let found = run(&mut command).good("skopeo inspect");
+        assert_eq!(found, plimsoll.good(&["show", "oci:images:amd64", "manifest"]));
     }
 }

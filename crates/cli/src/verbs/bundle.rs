@@ -6,6 +6,7 @@ use plimsoll::bundle::{self, Bundled};
 use plimsoll::content::Result;
 use plimsoll::image::Image;
 use plimsoll::reference::Reference;
+use plimsoll::runtime::convert::Network;
 use serde::Serialize;
 
 use crate::context::Context;
@@ -32,11 +33,27 @@ pub(crate) struct Args {
     #[command(flatten)]
     process: ProcessArgs,
 
+    /// none: a network of its own with nothing but lo; host: that of the caller
+    #[arg(long, value_name = "WHICH", value_enum, default_value_t = NetworkArg::None)]
+    network: NetworkArg,
+
     #[command(flatten)]
     platform: crate::args::PlatformArg,
 
     #[command(flatten)]
     sync: crate::args::SyncArg,
+
+    #[command(flatten)]
+    trust: crate::verbs::trust::VerifyArgs,
+}
+
+/// Where the network comes from.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum)]
+enum NetworkArg {
+    /// A network of its own with nothing but lo
+    None,
+    /// That of the caller
+    Host,
 }
 
 #[derive(Serialize)]
@@ -47,9 +64,15 @@ struct Report {
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<u8> {
-    let opened = context.home.open(&args.image)?;
-    let image = Image::open(opened.source(), &opened.root, args.platform.platform.as_ref())?;
-    let mut options = args.process.bundle_options();
+    let wanted = args.platform.platform.as_ref();
+    let (opened, root) =
+        context.home.admit(&args.image, args.trust.gate(context)?.as_ref(), wanted)?;
+    let image = Image::open(opened.source(), &root, wanted)?;
+    let mut options = args.process.bundle_options()?;
+    options.overrides.network = match args.network {
+        NetworkArg::None => Network::Private,
+        NetworkArg::Host => Network::Inherited,
+    };
     options.durability = args.sync.durability();
     options.apply.limits = context.limits.layers;
     options.place = Some(context.home.lasting(&args.image)?);

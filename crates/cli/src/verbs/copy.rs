@@ -24,9 +24,10 @@ pub(crate) struct Args {
     #[arg(value_name = "DST", value_parser = Reference::parse)]
     to: Reference,
 
-    /// Take only the image for this platform out of an index; its digest stays
-    #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
-    platform: Option<Platform>,
+    /// Take only the image for this platform out of an index; its digest stays. Several,
+    /// divided by commas: the index stays as it is, without what it lists for others
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]", value_delimiter = ',')]
+    platform: Vec<Platform>,
 
     /// Also copy what is about the image, to any depth: signatures, bills of materials
     #[arg(long)]
@@ -39,14 +40,18 @@ pub(crate) struct Args {
     /// Let names that come from SRC replace names of DST
     #[arg(long)]
     force: bool,
+
+    #[command(flatten)]
+    trust: crate::verbs::trust::VerifyArgs,
 }
 
 pub(crate) fn run(args: Args, context: &Context) -> Result<u8> {
     let options = Options {
-        platform: args.platform,
+        platforms: args.platform,
         referrers: args.referrers,
         all: args.all,
         force: args.force,
+        gate: args.trust.gate(context)?,
     };
     let aside = streams(&args.to)?;
     let report = copy::copy(&context.home, &[args.from], &args.to, &options, &context.watch)?;

@@ -20,11 +20,15 @@ use crate::out::Style;
 pub(crate) const DIGEST: &str =
     "sha256:b84c24594880aed88378a7bac3766b7df4bea2adebe4a3b1a157b2c444abe645";
 
+/// The name that is signed.
+const SIGNED: &str = "example.com/demo/hello:v1";
+
 /// See the main steps at work, with nothing installed.
 ///
 /// A tiny program for several platforms is packed from a folder, the image is
-/// verified, published under a name of a domain, and run by that name, without
-/// root where the kernel allows it. The digest is the same on every machine.
+/// checked, published under a name of a domain, signed, verified and run by that
+/// name, without root where the kernel allows it. The digest is the same on every
+/// machine.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
     /// Where to put it; must not exist [default: a new folder for temporary files]
@@ -59,7 +63,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<u8> {
     let rules = "[[site]]\nbase = \"https://demo.example/\"\nfolder = \"zone/site\"\n";
     let path = directory.join("names.toml");
     fs::write(&path, rules).map_err(|cause| Error::io("writing", path.display(), cause))?;
-    let commands: [(&str, Vec<&str>); 8] = [
+    let commands: [(&str, Vec<&str>); 11] = [
         (
             "pack",
             vec![
@@ -75,7 +79,10 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<u8> {
             ],
         ),
         ("validate", vec!["validate", "oci:images:hello"]),
-        ("unpack", vec!["unpack", "oci:images:hello", "rootfs"]),
+        ("key", vec!["key", "new", "demo"]),
+        ("sign", vec!["sign", "oci:images:hello", "--key", "demo", "--as", SIGNED]),
+        ("verify", vec!["verify", "oci:images:hello", "--key", "demo", "--as", SIGNED]),
+        ("unpack", vec!["unpack", "oci:images:hello", "rootfs", "--trust-key", "demo"]),
         (
             "name init",
             vec![
@@ -165,16 +172,31 @@ fn step(name: &'static str, words: &[&str], directory: &Path) -> Result<Step> {
     let mut command = Command::new(program);
     command.args(words).current_dir(directory).env("PLIMSOLL_STORE", directory.join("store"));
     command.env("PLIMSOLL_NAMES_STATE", directory.join("state"));
-    for variable in ["PLIMSOLL_JSON", "PLIMSOLL_PLATFORM", "PLIMSOLL_NAMES", "PLIMSOLL_LOCKED"] {
+    for variable in [
+        "PLIMSOLL_JSON",
+        "PLIMSOLL_PLATFORM",
+        "PLIMSOLL_POLICY",
+        "PLIMSOLL_KEYS",
+        "PLIMSOLL_NAMES",
+        "PLIMSOLL_LOCKED",
+    ] {
         command.env_remove(variable);
     }
     if name == "pack" {
         // The folder was made just now; the image is as old as time.
         command.env("SOURCE_DATE_EPOCH", "0").args(["--owner", "0:0"]);
     }
+    if ["key", "sign"].contains(&name) {
+        // Of a demo: whoever keeps a key chooses a passphrase.
+        command.env("PLIMSOLL_PASSPHRASE", "");
+    }
     let Output { status, stdout, stderr } =
         command.output().map_err(|cause| Error::io("starting", "this program", cause))?;
-    let prefix = if name == "pack" { "SOURCE_DATE_EPOCH=0 plimsoll" } else { "plimsoll" };
+    let prefix = match name {
+        "pack" => "SOURCE_DATE_EPOCH=0 plimsoll",
+        "key" | "sign" => "PLIMSOLL_PASSPHRASE= plimsoll",
+        _ => "plimsoll",
+    };
     let suffix = if name == "pack" { " --owner 0:0" } else { "" };
     Ok(Step {
         name,

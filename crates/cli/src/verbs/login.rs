@@ -1,18 +1,14 @@
 //! `plimsoll login`: a login is checked and kept.
 
-use std::io::{self, BufRead, IsTerminal, Read, Write};
 use std::sync::Arc;
 
 use plimsoll::content::{Code, Error, Result};
 use plimsoll::registry::client::{Client, Credential, Keyring, Options, Secret};
 use plimsoll::registry::protocol::{Host, Repository};
-use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
 use serde_json::json;
 
 use crate::context::Context;
-
-/// The longest password.
-const PASSWORD: u64 = 64 << 10;
+use crate::verbs::secret::{ask, piped};
 
 /// Keep a login for a registry.
 ///
@@ -75,45 +71,4 @@ impl Keyring for Typed {
     fn find(&self, _: &Host, _: Option<&Repository>) -> Result<Credential> {
         Ok(self.0.clone())
     }
-}
-
-/// All of standard input but the line break at its end.
-fn piped() -> Result<String> {
-    let mut text = String::new();
-    io::stdin()
-        .lock()
-        .take(PASSWORD)
-        .read_to_string(&mut text)
-        .map_err(|cause| Error::io("reading the password from", "standard input", cause))?;
-    Ok(text
-        .strip_suffix('\n')
-        .map_or(&*text, |text| text.strip_suffix('\r').unwrap_or(text))
-        .to_owned())
-}
-
-/// A line that somebody types, seen or not.
-fn ask(what: &str, seen: bool) -> Result<String> {
-    let input = io::stdin();
-    if !input.is_terminal() {
-        return Err(Error::new(Code::Usage, "asking for a user and a password")
-            .found("nobody at a terminal")
-            .expected("--username USER --password-stdin"));
-    }
-    let failed = |cause: io::Error| Error::io("reading from", "the terminal", cause);
-    let _ = write!(io::stderr(), "{what}");
-    let old = tcgetattr(&input).map_err(|errno| failed(errno.into()))?;
-    if !seen {
-        let mut dark = old.clone();
-        dark.local_modes.remove(LocalModes::ECHO);
-        dark.local_modes.insert(LocalModes::ECHONL);
-        tcsetattr(&input, OptionalActions::Flush, &dark).map_err(|errno| failed(errno.into()))?;
-    }
-    let mut line = String::new();
-    let read = input.lock().take(PASSWORD).read_line(&mut line);
-    if !seen {
-        // Whatever happened, the terminal is as it was.
-        let _ = tcsetattr(&input, OptionalActions::Flush, &old);
-    }
-    read.map_err(failed)?;
-    Ok(line.trim_end_matches(['\r', '\n']).to_owned())
 }

@@ -18,13 +18,17 @@ pub(crate) mod history;
 pub(crate) mod ids;
 pub(crate) mod index;
 pub(crate) mod inspect;
+pub(crate) mod key;
 pub(crate) mod kit;
 pub(crate) mod load;
 pub(crate) mod login;
 pub(crate) mod logout;
 pub(crate) mod ls;
+pub(crate) mod mirror;
+pub(crate) mod mount;
 pub(crate) mod name;
 pub(crate) mod pack;
+pub(crate) mod policy;
 pub(crate) mod process;
 pub(crate) mod pull;
 pub(crate) mod push;
@@ -35,11 +39,16 @@ pub(crate) mod resolve;
 pub(crate) mod rm;
 pub(crate) mod run;
 pub(crate) mod save;
+pub(crate) mod secret;
+pub(crate) mod serve;
 pub(crate) mod show;
+pub(crate) mod sign;
 pub(crate) mod squash;
 pub(crate) mod tag;
+pub(crate) mod trust;
 pub(crate) mod unpack;
 pub(crate) mod validate;
+pub(crate) mod verify;
 pub(crate) mod version;
 
 use plimsoll::content::Result;
@@ -55,6 +64,7 @@ pub(crate) fn dispatch(verb: Verb, context: &Context) -> Result<u8> {
         Verb::Copy(args) => copy::run(args, context),
         Verb::Pull(args) => pull::run(&args, context),
         Verb::Push(args) => push::run(&args, context),
+        Verb::Mirror(args) => mirror::run(&args, context),
         Verb::Login(args) => login::run(&args, context),
         Verb::Logout(args) => logout::run(&args, context),
         Verb::Convert(args) => convert::run(args, context),
@@ -72,6 +82,10 @@ pub(crate) fn dispatch(verb: Verb, context: &Context) -> Result<u8> {
         Verb::Index(args) => index::run(&args, context),
         Verb::History(args) => history::run(&args, context),
         Verb::Attach(args) => attach::run(&args, context),
+        Verb::Key(args) => key::run(args, context),
+        Verb::Sign(args) => sign::run(&args, context),
+        Verb::Verify(args) => verify::run(&args, context),
+        Verb::Policy(args) => policy::run(&args, context),
         Verb::Referrers(args) => referrers::run(&args, context),
         Verb::Gc(args) => gc::run(&args, context),
         Verb::Fsck(args) => fsck::run(&args, context),
@@ -80,6 +94,8 @@ pub(crate) fn dispatch(verb: Verb, context: &Context) -> Result<u8> {
         Verb::Export(args) => export::run(&args, context),
         Verb::Bundle(args) => bundle::run(&args, context),
         Verb::Repack(args) => repack::run(args, context),
+        Verb::Mount(args) => mount::run(&args, context),
+        Verb::Umount(args) => mount::unmount(&args, context),
         Verb::Demo(args) => demo::run(&args, context),
         Verb::Kit(args) => kit::run(&args, context),
         Verb::Resolve(args) => resolve::run(&args, context),
@@ -88,6 +104,7 @@ pub(crate) fn dispatch(verb: Verb, context: &Context) -> Result<u8> {
         Verb::Explain(args) => explain::run(&args, context),
         Verb::Completions(args) => completions::run(&args, context),
         Verb::Version => version::run(context),
+        Verb::Serve(args) => serve::run(&args, context),
         Verb::Run(args) => run::run(args, context).map_err(plimsoll::content::Error::from),
     }
 }

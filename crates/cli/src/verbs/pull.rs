@@ -30,9 +30,15 @@ pub(crate) struct Args {
     #[arg(long, value_name = "DIR", conflicts_with_all = ["name", "referrers"])]
     unpack: Option<PathBuf>,
 
-    /// Take only the image for this platform
-    #[arg(long, value_name = "OS/ARCH[/VARIANT]", env = "PLIMSOLL_PLATFORM")]
-    platform: Option<Platform>,
+    /// Take only the image for this platform out of an index; its digest stays. Several,
+    /// divided by commas: the index stays as it is, without what it lists for others
+    #[arg(
+        long,
+        value_name = "OS/ARCH[/VARIANT]",
+        value_delimiter = ',',
+        env = "PLIMSOLL_PLATFORM"
+    )]
+    platform: Vec<Platform>,
 
     /// Also bring what is about the image, to any depth: signatures, bills of materials
     #[arg(long)]
@@ -43,60 +49,61 @@ pub(crate) struct Args {
 
     #[command(flatten)]
     sync: SyncArg,
+
+    #[command(flatten)]
+    trust: crate::verbs::trust::VerifyArgs,
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<u8> {
     let from = context.home.in_registry(&args.from)?;
-    if let Reference::Zone { name } = &from {
-        return named(args, name, &from, context);
-    }
-    let Reference::Registry { host, repository: Some(repository), which } = &from else {
-        return Err(Error::new(Code::Reference, format!("pulling {}", args.from))
-            .found("a place on this machine, or a registry without a repository")
-            .expected("an image in a registry: docker://HOST/REPOSITORY[:TAG|@DIGEST]")
-            .fix("plimsoll copy SRC store:NAME   copies from any place"));
+    let own = match &from {
+        Reference::Registry { host, repository: Some(repository), which } => match which {
+            Which::Name(tag) => Which::Name(format!("{host}/{repository}:{tag}")),
+            Which::Only => Which::Name(format!("{host}/{repository}:latest")),
+            // A digest is a name already.
+            _ => Which::Only,
+        },
+        Reference::Zone { name } => called(&name.parse()?),
+        _ => {
+            return Err(Error::new(Code::Reference, format!("pulling {}", args.from))
+                .found("a place on this machine, or a registry without a repository")
+                .expected("an image in a registry: docker://HOST/REPOSITORY[:TAG|@DIGEST]")
+                .fix("plimsoll copy SRC store:NAME   copies from any place"));
+        }
     };
     if let Some(directory) = &args.unpack {
-        let platform = PlatformArg { platform: args.platform.clone() };
+        if args.platform.len() > 1 {
+            return Err(Error::new(Code::Usage, format!("unpacking {from}"))
+                .found("several platforms")
+                .expected("one: a folder holds one root filesystem"));
+        }
+        let platform = PlatformArg { platform: args.platform.first().cloned() };
         let (ids, sync) = (args.ids.clone(), args.sync);
-        let plain = unpack::Args::plain(from.clone(), directory.clone(), platform, ids, sync);
+        let to = directory.clone();
+        let plain = unpack::Args::plain(from, to, platform, ids, sync, args.trust.clone());
         return unpack::run(&plain, context);
     }
-    let name = match (&args.name, which) {
-        (Some(name), _) => chosen(name)?,
-        (None, Which::Name(tag)) => Which::Name(format!("{host}/{repository}:{tag}")),
-        (None, Which::Only) => Which::Name(format!("{host}/{repository}:latest")),
-        // A digest is a name already.
-        (None, _) => Which::Only,
+    let name = match &args.name {
+        Some(name) => chosen(name)?,
+        None => own,
     };
     bring(args, &from, name, context)
 }
 
-/// A name that its owner publishes: it is called in the store as it is everywhere.
-fn named(args: &Args, name: &str, from: &Reference, context: &Context) -> Result<u8> {
-    if let Some(directory) = &args.unpack {
-        let platform = PlatformArg { platform: args.platform.clone() };
-        let (ids, sync) = (args.ids.clone(), args.sync);
-        let plain = unpack::Args::plain(from.clone(), directory.clone(), platform, ids, sync);
-        return unpack::run(&plain, context);
-    }
-    let which = match &args.name {
-        Some(name) => chosen(name)?,
-        None => {
-            let name: plimsoll::name::Reference = name.parse()?;
-            match (&name.which, &name.digest) {
-                (_, Some(_)) => Which::Only,
-                (Some(which), None) if which.is_tag() => {
-                    Which::Name(format!("{}:{which}", name.name()))
-                }
-                (Some(which), None) => {
-                    Which::Name(format!("{}:{}", name.name(), which.as_str().replace('/', "-")))
-                }
-                (None, None) => Which::Name(format!("{}:latest", name.name())),
-            }
+/// What the store calls an image whose name its owner publishes.
+fn called(name: &plimsoll::name::Reference) -> Which {
+    match (&name.which, &name.digest) {
+        (_, Some(_)) => Which::Only,
+        (Some(which), None) => {
+            let tag: String = which
+                .as_str()
+                .chars()
+                .map(|letter| if "/:@+~".contains(letter) { '-' } else { letter })
+                .collect();
+            Which::Name(format!("{}:{tag}", name.name()))
         }
-    };
-    bring(args, from, which, context)
+        (None, None) => Which::Name(format!("{}:latest", name.name())),
+    }
 }
 
 fn chosen(name: &str) -> Result<Which> {
@@ -111,8 +118,9 @@ fn chosen(name: &str) -> Result<Which> {
 fn bring(args: &Args, from: &Reference, name: Which, context: &Context) -> Result<u8> {
     let to = Reference::Store { which: name };
     let options = Options {
-        platform: args.platform.clone(),
+        platforms: args.platform.clone(),
         referrers: args.referrers,
+        gate: args.trust.gate(context)?,
         ..Options::default()
     };
     let from = std::slice::from_ref(from);

@@ -3,6 +3,7 @@
 use plimsoll::content::{Code, Error, Platform, Result};
 use plimsoll::copy::{self, Options};
 use plimsoll::reference::{Reference, Which};
+use plimsoll::{limits, registry};
 
 use crate::context::Context;
 
@@ -21,13 +22,32 @@ pub(crate) struct Args {
     #[arg(value_name = "DST", value_parser = Reference::parse_remote)]
     to: Option<Reference>,
 
-    /// Push only the image for this platform out of an index; its digest stays
-    #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
-    platform: Option<Platform>,
+    /// Push only the image for this platform out of an index; its digest stays. Several,
+    /// divided by commas: the index stays as it is, without what it lists for others
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]", value_delimiter = ',')]
+    platform: Vec<Platform>,
 
     /// Also push what is about the image, to any depth: signatures, bills of materials
     #[arg(long)]
     referrers: bool,
+
+    #[command(flatten)]
+    trust: crate::verbs::trust::VerifyArgs,
+
+    /// Send what is longer in chunks of this length, as in 8MiB: for registries or
+    /// proxies that do not take much at once [default: whole, and in chunks where
+    /// that is refused]
+    #[arg(long, value_name = "SIZE", value_parser = chunk)]
+    chunk: Option<usize>,
+}
+
+fn chunk(text: &str) -> Result<usize> {
+    let size = limits::bytes(text).and_then(|size| usize::try_from(size).ok());
+    size.filter(|size| (1..=1 << 30).contains(size)).ok_or_else(|| {
+        Error::new(Code::Usage, "reading the length of chunks")
+            .found(format!("{text:?}"))
+            .expected("from 1 byte to 1GiB, as in 8MiB")
+    })
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<u8> {
@@ -44,12 +64,18 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<u8> {
             .fix(format!("plimsoll push {} docker://HOST/REPOSITORY:TAG", args.from)));
     }
     let options = Options {
-        platform: args.platform.clone(),
+        platforms: args.platform.clone(),
         referrers: args.referrers,
+        gate: args.trust.gate(context)?,
         ..Options::default()
     };
     let from = std::slice::from_ref(&args.from);
-    let report = copy::copy(&context.home, from, &to, &options, &context.watch)?;
+    let mut home = context.home.clone();
+    if args.chunk.is_some() {
+        let client = registry::client::Options { chunk: args.chunk, ..context.client.clone() };
+        home = home.with_registries(registry::client::Client::new(client));
+    }
+    let report = copy::copy(&home, from, &to, &options, &context.watch)?;
     super::copy::print("push", &report, false, context)?;
     Ok(0)
 }

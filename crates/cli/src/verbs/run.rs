@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use plimsoll::content::Result;
 use plimsoll::image::Image;
 use plimsoll::reference::Reference;
-use plimsoll::run::{self, Runtime};
+use plimsoll::run::{self, Connection, More, Runtime};
 use plimsoll::runtime::convert::Users;
 use plimsoll::runtime::exec::NotStarted;
+use plimsoll::runtime::network::Port;
 use plimsoll::runtime::rootless::{self, Entered};
 
 use crate::context::Context;
@@ -24,12 +25,34 @@ pub(crate) struct Args {
     #[arg(value_name = "REF", value_parser = Reference::parse)]
     image: Reference,
 
-    /// Arguments, instead of the image's default ones
-    #[arg(value_name = "ARGS", last = true, allow_hyphen_values = true)]
+    /// Arguments, instead of the image's default ones; after -- or a first one
+    /// without a hyphen nothing is an option of plimsoll any more
+    #[arg(value_name = "ARGS", trailing_var_arg = true)]
     args: Vec<String>,
 
     #[command(flatten)]
     process: ProcessArgs,
+
+    /// Pass standard input on; it always is, so this is for the fingers
+    #[arg(short, long)]
+    interactive: bool,
+
+    /// Put a small process 1 before the program, which passes signals on and reaps
+    #[arg(long)]
+    init: bool,
+
+    /// Nothing is ever kept of a run, so this changes nothing
+    #[arg(long, hide = true)]
+    rm: bool,
+
+    /// auto: a network of its own, connected by pasta or slirp4netns if one works
+    /// here, else none; none: with nothing but lo; host: that of the caller
+    #[arg(long, visible_alias = "net", value_name = "WHICH", value_enum, default_value_t = NetworkArg::Auto)]
+    network: NetworkArg,
+
+    /// Let a port of this machine lead to one of the container
+    #[arg(short, long, value_name = "[ADDRESS:]PORT:PORT[/udp]", value_parser = Port::parse)]
+    publish: Vec<Port>,
 
     /// Another OCI runtime: runc, crun, youki or a path
     #[arg(long, value_name = "PROGRAM")]
@@ -37,6 +60,20 @@ pub(crate) struct Args {
 
     #[command(flatten)]
     platform: crate::args::PlatformArg,
+
+    #[command(flatten)]
+    trust: crate::verbs::trust::VerifyArgs,
+}
+
+/// Where the network comes from.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum)]
+enum NetworkArg {
+    /// A network of its own, connected if a helper works here
+    Auto,
+    /// A network of its own with nothing but lo
+    None,
+    /// That of the caller
+    Host,
 }
 
 /// Splits an ordinary user's process before it has threads: one half becomes
@@ -49,16 +86,26 @@ pub(crate) fn enter() -> Result<Option<u8>> {
 }
 
 pub(crate) fn run(args: Args, context: &Context) -> Result<u8, NotStarted> {
-    let opened = context.home.open(&args.image)?;
-    context.tell();
     let wanted = args.platform.platform.as_ref();
-    let image = Image::open(opened.source(), &opened.root, wanted)?;
+    let (opened, root) =
+        context.home.admit(&args.image, args.trust.gate(context)?.as_ref(), wanted)?;
+    context.tell();
+    let image = Image::open(opened.source(), &root, wanted)?;
     let mapping = rootless::Mapping::current()?;
     let users = if mapping.is_initial() { Users::Host } else { Users::Entered(mapping.to_spec()) };
-    let mut options = args.process.run_options(args.args, users);
+    let mut options = args.process.run_options(args.args, users)?;
     options.apply.limits = context.limits.layers;
     let runtime = args.runtime.map_or(Runtime::Embedded, Runtime::External);
     let store = context.home.store()?;
-    run::run(opened.source(), &image, &store, &runtime, &options, wanted.is_some(), &context.watch)
+    let network = match args.network {
+        NetworkArg::Auto => Connection::Auto(
+            std::env::var_os("PATH").iter().flat_map(std::env::split_paths).collect(),
+        ),
+        NetworkArg::None => Connection::None,
+        NetworkArg::Host => Connection::Host,
+    };
+    let more =
+        More { any_platform: wanted.is_some(), init: args.init, network, ports: args.publish };
+    run::run(opened.source(), &image, &store, &runtime, &options, &more, &context.watch)
         .map(|exit| exit.code)
 }

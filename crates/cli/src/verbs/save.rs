@@ -29,9 +29,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FORM", value_enum, default_value_t = FormArg::Oci)]
     format: FormArg,
 
-    /// Take only the image for this platform
-    #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
-    platform: Option<Platform>,
+    /// Take only the image for this platform out of an index; its digest stays. Several,
+    /// divided by commas: the index stays as it is, without what it lists for others
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]", value_delimiter = ',')]
+    platform: Vec<Platform>,
 
     /// Also write what is about the images, to any depth
     #[arg(long)]
@@ -65,7 +66,7 @@ pub(crate) fn run(mut args: Args, context: &Context) -> Result<u8> {
     };
     let to = Reference::Archive { form: Some(form), at, which: Which::Only };
     let options =
-        Options { platform: args.platform, referrers: args.referrers, ..Options::default() };
+        Options { platforms: args.platform, referrers: args.referrers, ..Options::default() };
     let aside = streams(&to)?;
     let report = copy::copy(&context.home, &args.images, &to, &options, &context.watch)?;
     print("save", &report, aside, context)?;

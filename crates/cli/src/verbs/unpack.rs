@@ -39,6 +39,9 @@ pub(crate) struct Args {
 
     #[command(flatten)]
     sync: crate::args::SyncArg,
+
+    #[command(flatten)]
+    trust: crate::verbs::trust::VerifyArgs,
 }
 
 impl Args {
@@ -49,14 +52,17 @@ impl Args {
         platform: crate::args::PlatformArg,
         ids: crate::verbs::ids::IdsArgs,
         sync: crate::args::SyncArg,
+        trust: crate::verbs::trust::VerifyArgs,
     ) -> Self {
-        Self { image, directory, state: None, ids, platform, sync }
+        Self { image, directory, state: None, ids, platform, sync, trust }
     }
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<u8> {
-    let opened = context.home.open(&args.image)?;
-    let image = Image::open(opened.source(), &opened.root, args.platform.platform.as_ref())?;
+    let wanted = args.platform.platform.as_ref();
+    let (opened, root) =
+        context.home.admit(&args.image, args.trust.gate(context)?.as_ref(), wanted)?;
+    let image = Image::open(opened.source(), &root, wanted)?;
     let options = Options {
         ids: args.ids.ids()?,
         threads: if context.jobs == 1 { Threads::One } else { Threads::Spare },

@@ -6,11 +6,14 @@
 //! Each refusal of a small image has one second and 128 MiB of memory.
 
 mod archive;
+#[path = "../common/busybox.rs"]
+mod busybox;
 mod case;
 mod compression;
 mod metadata;
 mod names;
 mod parser;
 mod paths;
+mod running;
 mod whiteouts;
 mod yard;

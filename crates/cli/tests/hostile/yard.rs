@@ -12,7 +12,7 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use plimsoll::content::{Algorithm, Digest};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::archive::Layer;
 
@@ -99,6 +99,11 @@ impl Yard {
 
     /// Writes a layout with one image, `oci:layout:v1`.
     pub(crate) fn image(&self, layers: &[Layer]) {
+        self.image_of(layers, &json!({}));
+    }
+
+    /// The same with these members of its config.
+    pub(crate) fn image_of(&self, layers: &[Layer], more: &Value) {
         let blobs = self.path("layout/blobs/sha256");
         fs::create_dir_all(&blobs).expect("made");
         let add = |media_type: &str, bytes: &[u8]| {
@@ -109,11 +114,18 @@ impl Yard {
         let listed: Vec<_> =
             layers.iter().map(|layer| add(layer.media_type, &layer.blob)).collect();
         let digest = |layer: &Layer| Digest::of(Algorithm::Sha256, &layer.plain).to_string();
-        let config = json!({
-            "architecture": "amd64",
+        let mut config = json!({
+            "architecture": match std::env::consts::ARCH {
+                "aarch64" => "arm64",
+                "riscv64" => "riscv64",
+                _ => "amd64",
+            },
             "os": "linux",
             "rootfs": {"type": "layers", "diff_ids": layers.iter().map(digest).collect::<Vec<_>>()},
         });
+        for (name, value) in more.as_object().into_iter().flatten() {
+            config[name] = value.clone();
+        }
         let config = add("application/vnd.oci.image.config.v1+json", config.to_string().as_bytes());
         let kind = "application/vnd.oci.image.manifest.v1+json";
         let manifest =
@@ -130,6 +142,20 @@ impl Yard {
     /// Runs the program without limits.
     pub(crate) fn run(&self, words: &[&str]) -> Done {
         self.start("exec \"$@\"", words, Duration::from_mins(5)).0
+    }
+
+    /// Runs the program with forty descriptors open that it was not asked to
+    /// look at: the folder outside, and the root of this machine.
+    pub(crate) fn run_with_descriptors(&self, words: &[&str]) -> Done {
+        let open = |n: u32| {
+            format!("eval \"exec {n}<{}\";", if n.is_multiple_of(2) { "/" } else { "outside" })
+        };
+        // Shells take one digit only; the rest is inherited from another shell's.
+        let script: String = (3..10).map(open).collect();
+        let script = format!(
+            "{script} exec bash -c 'for n in {{10..40}}; do eval \"exec $n</\"; done; exec \"$@\"' sh \"$@\""
+        );
+        self.start(&script, words, Duration::from_mins(1)).0
     }
 
     /// Runs the program with the limits that hold for small inputs: memory
@@ -232,7 +258,7 @@ pub(crate) fn optimised() -> bool {
 }
 
 /// A copy of the program that any user can start.
-fn program() -> &'static Path {
+pub(crate) fn program() -> &'static Path {
     static COPY: OnceLock<(tempfile::TempDir, PathBuf)> = OnceLock::new();
     let (_, path) = COPY.get_or_init(|| {
         let folder = tempfile::tempdir().expect("a temporary folder");

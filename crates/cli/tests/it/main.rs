@@ -12,6 +12,7 @@ mod images;
 mod kills;
 mod kit;
 mod limits;
+mod mirror;
 mod names;
 mod old;
 mod places;
@@ -22,6 +23,7 @@ mod resume;
 mod run;
 mod schema1;
 mod schemas;
+mod serve;
 #[path = "../../../registry/tests/it/server.rs"]
 #[allow(dead_code, reason = "the tests of the client need more of it")]
 mod server;
@@ -29,6 +31,7 @@ mod squash;
 mod store;
 mod support;
 mod survive;
+mod trust;
 mod validate;
 mod zones;
 

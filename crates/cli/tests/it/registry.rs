@@ -28,7 +28,7 @@ fn words<'a>(words: &[&'a str], more: &'a [String]) -> Vec<&'a str> {
 }
 
 /// Runs a command with that standard input.
-fn fed(mut command: Command, input: &str) -> (i32, String) {
+pub(crate) fn fed(mut command: Command, input: &str) -> (i32, String) {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("started");
     child.stdin.take().expect("a pipe").write_all(input.as_bytes()).expect("written");

@@ -51,6 +51,11 @@ pub(super) fn copy(
                 "a layout, or the archive of one: this form holds nothing else than images",
             ));
     }
+    if options.platforms.len() > 1 {
+        return Err(Error::new(Code::Unrepresentable, "writing a docker archive")
+            .found("several platforms")
+            .expected("one: the form holds no index"));
+    }
     let target = home.docker_target(at, explicit)?;
     let form = form(plimsoll_layer::Limits::default());
     let mut report = Copied::default();
@@ -61,8 +66,13 @@ pub(super) fn copy(
             continue;
         };
         let source = held.source();
-        for entry in chosen(&held, &which, options.all)? {
-            let image = only(source, &entry.descriptor, options.platform.as_ref(), 0)?;
+        let platform = options.platforms.first();
+        let mut entries = chosen(&held, &which, options.all)?;
+        if let Some(gate) = &options.gate {
+            entries = super::admit(gate, &held, from, entries, &options.platforms)?;
+        }
+        for entry in entries {
+            let image = only(source, &entry.descriptor, platform, 0)?;
             let mut converter = Converter::new(source, &target, &form, watch);
             let new = converter
                 .run(&image.descriptor)

@@ -49,7 +49,7 @@ impl Held {
     /// Who knows what is about the content of the place.
     pub fn about(&self) -> Result<Box<dyn About + '_>> {
         match self {
-            Self::Registry(remote) => Ok(Box::new(registry::Listed(remote))),
+            Self::Registry(remote) => Ok(Box::new(registry::Listed { remote, pages: None })),
             _ => Ok(Box::new(Referrers::of(self.source(), &self.catalog()?)?)),
         }
     }

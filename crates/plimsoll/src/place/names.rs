@@ -204,14 +204,26 @@ impl Home {
     /// Remembers how a name came to mean an image, for those who open that.
     fn meant(&self, name: &str, image: Image, by: Vec<By>, tried: Vec<Tried>) -> Reference {
         let reference = Reference::from(image);
+        let key = key(&reference);
         let mut meant = self.meant.lock().unwrap_or_else(PoisonError::into_inner);
-        meant.insert(reference.to_string(), Called { name: name.to_owned(), by, tried });
+        meant.insert(key, Called { name: name.to_owned(), by, tried });
         reference
     }
 
     /// How something came to be asked for, if it was by a name.
     pub(super) fn called(&self, reference: &Reference) -> Option<Called> {
         let meant = self.meant.lock().unwrap_or_else(PoisonError::into_inner);
-        meant.get(&reference.to_string()).cloned()
+        meant.get(&key(reference)).cloned()
+    }
+}
+
+/// A reference as it is kept: no tag is `latest`.
+fn key(reference: &Reference) -> String {
+    match reference {
+        Reference::Registry { host, repository, which } => {
+            let (host, repository) = (host.clone(), repository.clone());
+            Reference::Registry { host, repository, which: which.or_latest() }.to_string()
+        }
+        other => other.to_string(),
     }
 }

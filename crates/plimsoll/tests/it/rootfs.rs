@@ -11,17 +11,16 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use plimsoll::content::{
-    Algorithm, Descriptor, Digest, Document, Platform, Quiet, Sink, Source, Watch,
-};
+use plimsoll::content::{Algorithm, Descriptor, Digest, Document, Platform, Quiet, Sink, Source};
 use plimsoll::image::Image;
 use plimsoll::layer::apply::{Devices, Ids, Options};
 use plimsoll::layer::tar::{Entries, Writer};
 use plimsoll::layer::{Entry, EntryKind, Limits, RelPath, Root, Timestamp};
+use plimsoll::rootfs::{self, Kind};
 use plimsoll::runtime::{exec, overlay};
 use plimsoll::spec::{Config, Manifest, media_type};
-use plimsoll::store::Store;
-use plimsoll::{rootfs, unpack};
+use plimsoll::store::{Flush, Store};
+use plimsoll::unpack;
 use proptest::prelude::*;
 use tempfile::TempDir;
 
@@ -36,7 +35,8 @@ fn store() -> Option<(TempDir, Store)> {
         eprintln!("SKIP overlays: {error}");
         return None;
     }
-    let store = Store::open(&folder.path().join("store")).expect("made");
+    let options = plimsoll::store::Options { flush: Flush::Never, ..Default::default() };
+    let store = Store::open_with(&folder.path().join("store"), options).expect("made");
     Some((folder, store))
 }
 
@@ -120,7 +120,7 @@ fn both_ways(layers: &[Vec<u8>]) -> Option<(BTreeMap<PathBuf, String>, BTreeMap<
     let plain = Root::open(&plain).expect("opened");
     let options = Options { ids: Ids::Keep, devices: Devices::Omit, ..Options::default() };
     let unpacked = unpack::into(source, &image, plain.as_fd(), &options, &Quiet);
-    let stacked = rootfs::layers(source, &image, &store, "layers", Limits::default(), &Quiet);
+    let stacked = rootfs::layers(source, &image, &store, Kind::Root, Limits::default(), &Quiet);
     match (unpacked, stacked) {
         (Ok(_), Ok(stacked)) => {
             let merged = rootfs::merged(&stacked.0).expect("mounted");
@@ -270,21 +270,8 @@ fn real_layers_stack_to_the_tree_that_unpacking_gives() {
     }
 }
 
-/// Keeps what it is warned of.
-#[derive(Default)]
-struct Warned(std::sync::Mutex<Vec<String>>);
-
-impl Watch for Warned {
-    fn begin(&self, _: &str, _: Option<u64>) {}
-    fn advance(&self, _: u64) {}
-    fn end(&self, _: &str) {}
-    fn warn(&self, message: &str) {
-        self.0.lock().expect("not poisoned").push(message.to_owned());
-    }
-}
-
 #[test]
-fn more_layers_than_the_kernel_stacks_are_unpacked_with_a_word() {
+fn of_more_layers_than_the_kernel_stacks_the_lowest_are_one_folder() {
     let Some((folder, store)) = store() else { return };
     let layers: Vec<_> = (0..=overlay::LOWERS)
         .map(|number| {
@@ -292,14 +279,27 @@ fn more_layers_than_the_kernel_stacks_are_unpacked_with_a_word() {
         })
         .collect();
     let image = image(&store, &layers);
-    let (source, warned): (&dyn Source, _) = (store.layout(), Warned::default());
-    let limits = Limits::default();
-    let prepared =
-        rootfs::prepare(source, &image, &store, "layers", folder.path(), limits, &warned);
-    let prepared = prepared.expect("prepared");
-    let exec::Root::Folder(path) = prepared.root else { panic!("{:?}", prepared.root) };
-    assert_eq!(fs::read_to_string(path.join("file")).expect("there"), "50000");
-    assert_eq!(fs::read_dir(&path).expect("listed").count(), overlay::LOWERS + 2);
-    let warned = warned.0.into_inner().expect("not poisoned").join("\n");
-    assert!(warned.contains("501 layers") && warned.contains("at most 500"), "{warned}");
+    let (source, limits): (&dyn Source, _) = (store.layout(), Limits::default());
+    let prepare = |name: &str| {
+        let scratch = folder.path().join(name);
+        fs::create_dir(&scratch).expect("made");
+        rootfs::prepare(source, &image, &store, Kind::Root, &scratch, limits, &Quiet)
+            .expect("prepared")
+    };
+    let prepared = prepare("first");
+    let exec::Root::Overlay { lowers, .. } = &prepared.root else { panic!("{:?}", prepared.root) };
+    assert_eq!(lowers.len(), 1 + layers.len() - rootfs::GROUP);
+    assert_eq!(prepared.held.len(), lowers.len());
+    let content = prepared.handle.read_file(b"file", 100).expect("read");
+    assert_eq!(content.as_deref(), Some(&b"50000"[..]));
+    let names = fs::read_dir(lowers.last().expect("one")).expect("listed").count();
+    assert_eq!(names, rootfs::GROUP + 1);
+    // The second time nothing is read.
+    for descriptor in &image.manifest.layers {
+        let blob = store.path().join("blobs/sha256").join(descriptor.digest.encoded());
+        fs::remove_file(blob).expect("removed");
+    }
+    let again = prepare("second");
+    let content = again.handle.read_file(b"file", 100).expect("read");
+    assert_eq!(content.as_deref(), Some(&b"50000"[..]));
 }

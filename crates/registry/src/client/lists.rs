@@ -72,10 +72,23 @@ impl Client {
         scope: &Scope,
         first: Url,
         doing: &str,
+        page: impl FnMut(&[u8]) -> Result<()>,
+    ) -> Result<()> {
+        self.pages_within(PAGES, host, scope, first, doing, page)
+    }
+
+    /// The same with another number of pages.
+    fn pages_within(
+        &self,
+        pages: usize,
+        host: &Host,
+        scope: &Scope,
+        first: Url,
+        doing: &str,
         mut page: impl FnMut(&[u8]) -> Result<()>,
     ) -> Result<()> {
         let mut url = first;
-        for _ in 0..PAGES {
+        for _ in 0..pages {
             let answer = self.ask(host, scope, Request::new(Method::GET, url.clone()))?;
             if answer.status != 200 {
                 return Err(self.refusal(host, scope, answer, doing));
@@ -146,8 +159,16 @@ impl Remote {
     /// What is about a manifest, as the registry lists it: by the referrers
     /// API, or else under the fallback tag.
     pub fn referrers(&self, subject: &Digest) -> Result<Vec<Descriptor>> {
+        self.referrers_within(subject, PAGES)
+    }
+
+    /// The same, for those who do not want to read a list of more than so many
+    /// pages.
+    ///
+    /// Errors with [`Code::Limit`] if it is longer.
+    pub fn referrers_within(&self, subject: &Digest, pages: usize) -> Result<Vec<Descriptor>> {
         if let Some(mirror) = self.chosen() {
-            match mirror.referrers(subject) {
+            match mirror.referrers_within(subject, pages) {
                 Ok(found) if !found.is_empty() => return Ok(found),
                 Err(error) if mirrors::stops(&error) => return Err(error),
                 // A mirror need not have what is about an image.
@@ -158,11 +179,12 @@ impl Remote {
         let mut found = Vec::new();
         let limits = self.limits();
         let url = self.url(&Endpoint::Referrers(&self.name, subject, None))?;
-        let listed = self.client.pages(&self.host, &self.pull, url, &doing, |bytes| {
-            let page = Document::<Index>::parse_within(bytes.to_vec(), &limits)?;
-            found.extend(page.manifests.iter().cloned());
-            Ok(())
-        });
+        let listed =
+            self.client.pages_within(pages, &self.host, &self.pull, url, &doing, |bytes| {
+                let page = Document::<Index>::parse_within(bytes.to_vec(), &limits)?;
+                found.extend(page.manifests.iter().cloned());
+                Ok(())
+            });
         match listed {
             Ok(()) => {}
             Err(error)

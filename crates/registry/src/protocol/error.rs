@@ -104,6 +104,13 @@ impl ErrorDocument {
     /// The largest document that is read for an error.
     pub const LIMIT: u64 = 64 << 10;
 
+    /// A document with one reason.
+    pub fn one(code: ErrorCode, message: impl Into<String>) -> Self {
+        let entry =
+            ErrorEntry { code: code.as_str().to_owned(), message: message.into(), detail: None };
+        Self { errors: vec![entry] }
+    }
+
     /// Reads a document; what is none has no reasons.
     pub fn parse(bytes: &[u8]) -> Self {
         serde_json::from_slice(bytes).unwrap_or_default()

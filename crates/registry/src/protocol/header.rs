@@ -39,6 +39,17 @@ pub fn warning(value: &str) -> Option<Cow<'_, str>> {
     Some(text.into())
 }
 
+/// The header that tells people something: [`warning`] reads it back. `None`
+/// if it is too long, or holds what no header may.
+pub fn warn(text: &str) -> Option<String> {
+    let plain = text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic());
+    if text.is_empty() || text.len() > WARNING || !plain {
+        return None;
+    }
+    let escaped = text.replace('\\', "\\\\").replace('"', "\\\"");
+    Some(format!("299 - \"{escaped}\""))
+}
+
 /// The media type of a `Content-Type`, without its parameters, in lower case.
 pub fn media_type(value: &str) -> String {
     value.split(';').next().unwrap_or(value).trim().to_ascii_lowercase()
@@ -64,6 +75,16 @@ mod tests {
         assert_eq!(warning("299 - \"say \\\"hi\\\"\"").as_deref(), Some("say \"hi\""));
         for other in ["199 - \"x\"", "299 - x", "299 - \"\"", "299", "299 - \"a\u{1b}[2J\""] {
             assert_eq!(warning(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn warnings_come_back_as_they_were() {
+        for text in ["old tag", "say \"hi\"", "a\\b"] {
+            assert_eq!(warning(&warn(text).expect(text)).as_deref(), Some(text));
+        }
+        for bad in ["", "a\r\nb", "\u{e9}", &"x".repeat(513)] {
+            assert_eq!(warn(bad), None, "{bad}");
         }
     }
 

@@ -12,7 +12,9 @@ pub mod header;
 mod image;
 mod link;
 mod name;
+pub mod query;
 mod range;
+mod route;
 mod url;
 
 pub use challenge::{Challenge, challenges};
@@ -22,5 +24,6 @@ pub use error::{ErrorCode, ErrorDocument, ErrorEntry};
 pub use image::Image;
 pub use link::next;
 pub use name::{Host, Repository, Tag};
-pub use range::{ContentRange, UploadRange};
+pub use range::{ChunkRange, ContentRange, UploadRange, Wanted};
+pub use route::{Begin, Misroute, Part, Route};
 pub use url::{Scheme, Url, encoded};

@@ -4,6 +4,7 @@ mod documents;
 mod lanes;
 mod login;
 mod mirrors;
+mod proxy;
 mod pull;
 mod push;
 mod server;

@@ -46,7 +46,12 @@ pub(super) fn mounts(overrides: &Overrides) -> Vec<Mount> {
     let quiet = ["nosuid", "noexec", "nodev"];
     let mut mounts = vec![
         mount("/proc", "proc", "proc", &quiet),
-        mount("/dev", "tmpfs", "tmpfs", &["nosuid", "strictatime", "mode=755", "size=65536k"]),
+        mount(
+            "/dev",
+            "tmpfs",
+            "tmpfs",
+            &["nosuid", "noexec", "strictatime", "mode=755", "size=65536k"],
+        ),
         mount("/dev/pts", "devpts", "devpts", &pts),
         mount(
             "/dev/shm",
@@ -88,7 +93,12 @@ pub(super) fn masked(overrides: &Overrides) -> Vec<String> {
 /// Whether `/sys` is the host's: the kernel makes a new view only for those
 /// who own the network namespace that it would show.
 fn shows_host_sys(overrides: &Overrides) -> bool {
-    overrides.users != Users::Host && overrides.network != Network::Private
+    match (&overrides.users, &overrides.network) {
+        (Users::Host, _) | (_, Network::Private) => false,
+        // Which was made in the same user namespace.
+        (Users::Entered(_), Network::Joined(_)) => false,
+        _ => true,
+    }
 }
 
 fn mount(destination: &str, kind: &str, source: &str, options: &[&str]) -> Mount {
@@ -101,23 +111,32 @@ fn mount(destination: &str, kind: &str, source: &str, options: &[&str]) -> Mount
     }
 }
 
-/// The image's volumes in normal form, sorted, each once.
-pub(super) fn volumes(execution: &Execution) -> Result<Vec<String>> {
+/// The image's volumes, and those that are asked for, in normal form, sorted,
+/// each once, without those that a mount of the caller takes the place of.
+pub(super) fn volumes(execution: &Execution, overrides: &Overrides) -> Result<Vec<String>> {
     if execution.volumes.len() > VOLUMES {
         return Err(Error::new(Code::Limit, "reading the image config's Volumes")
             .found(format!("{} volumes", execution.volumes.len()))
             .expected(format!("at most {VOLUMES}")));
     }
-    let volumes: Result<BTreeSet<_>> = execution.volumes.keys().map(|path| volume(path)).collect();
-    Ok(volumes?.into_iter().collect())
+    let asked = overrides.volumes.iter().map(|path| place("--volume", path));
+    let volumes: Result<BTreeSet<_>> =
+        execution.volumes.keys().map(|path| volume(path)).chain(asked).collect();
+    let replaced = |path: &String| overrides.mounts.iter().any(|mount| mount.destination == *path);
+    Ok(volumes?.into_iter().filter(|path| !replaced(path)).collect())
 }
 
 /// Refuses what would hide the container's own mounts, or lead out of the
 /// root (CVE-2022-23648).
 fn volume(path: &str) -> Result<String> {
+    place("a volume of the image config,", path)
+}
+
+/// A place in the container where something may be mounted, in normal form.
+pub(super) fn place(what: &str, path: &str) -> Result<String> {
     let shown: String = path.chars().take(256).collect();
     let bad = |found: &str, expected: &str| {
-        Err(Error::new(Code::Config, format!("volume {shown:?} of the image config"))
+        Err(Error::new(Code::Config, format!("reading {what} {shown:?}"))
             .found(found)
             .expected(expected))
     };

@@ -13,6 +13,7 @@
 
 mod annotations;
 mod filesystem;
+pub mod flags;
 mod process;
 mod stop_signal;
 mod users;
@@ -24,12 +25,12 @@ use plimsoll_spec::{Config, Execution};
 use serde_json::Map;
 
 use crate::capability::Changes;
-use crate::seccomp_profile;
 use crate::spec::{
-    self, DeviceRule, IdMapping, Linux, Mount, Namespace, NamespaceKind, Resources, RootFilesystem,
-    Spec,
+    self, DeviceRule, IdMapping, Linux, Mount, Namespace, NamespaceKind, Resources, Rlimit,
+    RootFilesystem, Spec,
 };
 use crate::user::User;
+use crate::{seccomp_file, seccomp_profile};
 
 pub use stop_signal::stop_signal;
 
@@ -53,16 +54,23 @@ pub struct Overrides {
     pub hostname: Option<String>,
     /// More annotations; they win over the image's.
     pub annotations: BTreeMap<String, String>,
-    /// More mounts, after the default ones, in this order.
+    /// More mounts, after the default ones, in this order. One at the path of
+    /// a volume of the image takes its place.
     pub mounts: Vec<Mount>,
+    /// More volumes than the image has: absolute paths in the container.
+    pub volumes: Vec<String>,
+    /// Resource limits of the process.
+    pub rlimits: Vec<Rlimit>,
+    /// What the container's cgroup is to allow.
+    pub limits: Limits,
     /// Whether the process gets a terminal of its own.
     pub tty: bool,
     /// Whether the root filesystem is read-only.
     pub read_only: bool,
     /// Whether setuid programs gain nothing.
     pub no_new_privileges: bool,
-    /// Whether system calls are filtered (on by default).
-    pub seccomp: bool,
+    /// Which system calls are filtered.
+    pub seccomp: SystemCalls,
     /// Capabilities beyond or below the default ones.
     pub capabilities: Changes,
     /// Where the process's network comes from.
@@ -84,10 +92,13 @@ impl Default for Overrides {
             hostname: None,
             annotations: BTreeMap::new(),
             mounts: Vec::new(),
+            volumes: Vec::new(),
+            rlimits: Vec::new(),
+            limits: Limits::default(),
             tty: false,
             read_only: false,
             no_new_privileges: false,
-            seccomp: true,
+            seccomp: SystemCalls::Default,
             capabilities: Changes::default(),
             network: Network::Private,
             users: Users::Host,
@@ -95,6 +106,55 @@ impl Default for Overrides {
         }
     }
 }
+
+/// Which system calls are filtered. The list is complete.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum SystemCalls {
+    /// Those that [`seccomp_profile`](crate::seccomp_profile) does not allow.
+    #[default]
+    Default,
+    /// None.
+    Unfiltered,
+    /// Those that a profile of the caller's does not allow.
+    Profile(Box<seccomp_file::Profile>),
+}
+
+/// What the cgroup of the container is to allow; none means no limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Limits {
+    /// Bytes of memory.
+    pub memory: Option<u64>,
+    /// Processors, in thousandths of one.
+    pub milli_cpus: Option<u64>,
+    /// Processes and threads.
+    pub pids: Option<u64>,
+}
+
+impl Limits {
+    /// The part of the runtime config, if anything is limited.
+    fn resources(&self) -> Option<Resources> {
+        let number = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+        if *self == Self::default() {
+            return None;
+        }
+        Some(Resources {
+            memory: self
+                .memory
+                .map(|bytes| spec::Memory { limit: Some(number(bytes)), ..Default::default() }),
+            cpu: self.milli_cpus.map(|part| spec::Cpu {
+                quota: Some(number(part.saturating_mul(PERIOD / 1000))),
+                period: Some(PERIOD),
+                ..Default::default()
+            }),
+            pids: self.pids.map(|most| spec::Pids { limit: number(most), ..Default::default() }),
+            ..Resources::default()
+        })
+    }
+}
+
+/// How long a period of the scheduler is, in microseconds: what every engine
+/// takes.
+const PERIOD: u64 = 100_000;
 
 /// Where the process's network comes from. The list is complete.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -172,16 +232,16 @@ pub fn to_runtime(config: &Config, user: &User, overrides: &Overrides) -> Result
         None | Some("") => stop_signal::DEFAULT,
         Some(text) => stop_signal(text)?,
     };
-    let volumes = filesystem::volumes(execution)?;
+    let volumes = filesystem::volumes(execution, overrides)?;
     let process = process::process(execution, user, overrides, &mut findings)?;
     let annotations =
         annotations::annotations(config, execution, &overrides.annotations, &mut findings);
     let bounding =
         process.capabilities.as_ref().map_or(&[][..], |capabilities| &capabilities.bounding);
-    let seccomp = if overrides.seccomp {
-        Some(seccomp_profile::profile(&config.architecture, bounding)?)
-    } else {
-        None
+    let seccomp = match &overrides.seccomp {
+        SystemCalls::Default => Some(seccomp_profile::profile(&config.architecture, bounding)?),
+        SystemCalls::Unfiltered => None,
+        SystemCalls::Profile(profile) => Some(profile.filter(&config.architecture, bounding)?),
     };
     let spec = Spec {
         oci_version: spec::VERSION.to_owned(),
@@ -225,8 +285,10 @@ fn linux(overrides: &Overrides, seccomp: Option<spec::Seccomp>) -> Linux {
     };
     // In a user namespace nobody can make device files, so there is nothing
     // to deny, and an ordinary user could not write the rule either.
-    let resources = (overrides.users == Users::Host)
-        .then(|| Resources { devices: vec![DeviceRule::deny_all()], other: Map::new() });
+    let mut resources = overrides.limits.resources();
+    if overrides.users == Users::Host {
+        resources.get_or_insert_default().devices = vec![DeviceRule::deny_all()];
+    }
     Linux {
         namespaces,
         uid_mappings,

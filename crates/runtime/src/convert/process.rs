@@ -51,6 +51,7 @@ pub(super) fn process(
         cwd: cwd(execution, overrides)?,
         capabilities: Some(capability::sets(user.uid, &overrides.capabilities)?),
         no_new_privileges: overrides.no_new_privileges,
+        rlimits: overrides.rlimits.clone(),
         ..Process::default()
     })
 }

@@ -12,7 +12,7 @@ use super::mount::KINDS;
 use super::options::Options;
 use super::{privilege, seccomp};
 use crate::rootless::Mapping;
-use crate::spec::{DeviceRule, Linux, NamespaceKind, Process, Spec};
+use crate::spec::{Linux, NamespaceKind, Process, Spec};
 
 /// Checks a config against what is enforced, for this user namespace.
 pub(super) fn enforceable(spec: &Spec, mapping: &Mapping) -> Result<()> {
@@ -25,13 +25,14 @@ pub(super) fn enforceable(spec: &Spec, mapping: &Mapping) -> Result<()> {
     let linux = spec.linux.as_ref().ok_or_else(|| lacks("linux.namespaces"))?;
     let process = spec.process.as_ref().ok_or_else(|| lacks("process"))?;
     check_process(process, mapping)?;
+    privilege::check(spec, process, mapping)?;
     check_linux(linux)?;
     if let Some(name) = &spec.hostname
         && (!linux.has(NamespaceKind::Uts) || name.contains('\0'))
     {
         return Err(refuse("hostname").found("no new uts namespace"));
     }
-    let mut dev = false;
+    let (mut dev, mut pts) = (false, false);
     for (n, mount) in spec.mounts.iter().enumerate() {
         let kind = mount.kind.as_deref().unwrap_or_default();
         let options = Options::parse(mount).map_err(|option| {
@@ -52,6 +53,10 @@ pub(super) fn enforceable(spec: &Spec, mapping: &Mapping) -> Result<()> {
                 .expected("an absolute path below /"));
         }
         dev |= kind == "tmpfs" && mount.destination.trim_matches('/') == "dev";
+        pts |= kind == "devpts" && mount.destination.trim_matches('/') == "dev/pts";
+    }
+    if process.terminal && !pts {
+        return Err(lacks("mounts: devpts at /dev/pts, for process.terminal"));
     }
     if !dev {
         return Err(lacks("mounts: tmpfs at /dev"));
@@ -60,9 +65,6 @@ pub(super) fn enforceable(spec: &Spec, mapping: &Mapping) -> Result<()> {
 }
 
 fn check_process(process: &Process, mapping: &Mapping) -> Result<()> {
-    if process.terminal {
-        return Err(refuse("process.terminal"));
-    }
     if process.oom_score_adj.is_some() {
         return Err(refuse("process.oomScoreAdj"));
     }
@@ -79,14 +81,15 @@ fn check_process(process: &Process, mapping: &Mapping) -> Result<()> {
             .found(shown(process.cwd.as_bytes()))
             .expected("an absolute path"));
     }
-    mapping.allows(&process.user)?;
-    privilege::check(process, mapping)
+    mapping.allows(&process.user)
 }
 
 fn check_linux(linux: &Linux) -> Result<()> {
     for (n, namespace) in linux.namespaces.iter().enumerate() {
         let path = format!("linux.namespaces[{n}]");
-        if namespace.path.is_some() {
+        if let Some(joined) = &namespace.path
+            && (namespace.kind != NamespaceKind::Network || !absolute(joined))
+        {
             return Err(refuse(&format!("{path}.path")));
         }
         if matches!(namespace.kind, NamespaceKind::User | NamespaceKind::Time) {
@@ -110,11 +113,6 @@ fn check_linux(linux: &Linux) -> Result<()> {
     }
     if linux.cgroups_path.is_some() {
         return Err(refuse("linux.cgroupsPath"));
-    }
-    if let Some(resources) = &linux.resources
-        && resources.devices.iter().any(|rule| *rule != DeviceRule::deny_all())
-    {
-        return Err(refuse("linux.resources.devices"));
     }
     if let Some(propagation) = &linux.rootfs_propagation
         && !matches!(propagation.as_str(), "private" | "rprivate")

@@ -5,6 +5,7 @@
 //! by handles from outside, then entered, then privileges are given up, and
 //! the last call is `execve`.
 
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -18,12 +19,14 @@ use rustix::process::{
     Signal, chdir, fchdir, getcwd, pivot_root, set_parent_process_death_signal, umask,
 };
 use rustix::system::sethostname;
-use rustix::thread::UnshareFlags;
+use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space};
 
+use super::console::Console;
 use super::monitor::namespace;
 use super::mount::Mounts;
 use super::privilege::Privileges;
-use super::{NotStarted, Request, device, payload, seccomp};
+use super::{NotStarted, Request, device, payload, reap, seccomp};
+use crate::cgroup::Cgroup;
 use crate::rootless::Mapping;
 use crate::spec::{Linux, NamespaceKind, Process, ProcessUser, Spec};
 use crate::sys;
@@ -35,8 +38,13 @@ const UMASK: u32 = 0o022;
 const PIPEFS_MAGIC: FsWord = 0x5049_5045;
 
 /// Only comes back when the program was not started.
-pub(super) fn main(request: Request, alive: OwnedFd) -> NotStarted {
-    match start(&request, &alive) {
+pub(super) fn main(
+    request: Request,
+    alive: OwnedFd,
+    console: Option<OwnedFd>,
+    cgroup: Option<&Cgroup>,
+) -> NotStarted {
+    match start(&request, &alive, console, cgroup) {
         Err(not_started) => not_started,
         Ok(never) => match never {},
     }
@@ -45,13 +53,20 @@ pub(super) fn main(request: Request, alive: OwnedFd) -> NotStarted {
 /// No value has this type.
 pub(super) enum Never {}
 
-fn start(request: &Request, alive: &OwnedFd) -> Result<Never, NotStarted> {
-    let Request { spec, root, make_cwd, .. } = request;
+fn start(
+    request: &Request,
+    alive: &OwnedFd,
+    console: Option<OwnedFd>,
+    cgroup: Option<&Cgroup>,
+) -> Result<Never, NotStarted> {
+    let Request { spec, root, make_cwd, init, .. } = request;
     let (linux, process) = parts(spec)?;
     let mapping = Mapping::current()?;
     let filters = linux.seccomp.as_ref().map_or(Ok(Vec::new()), seccomp::compile)?;
     let privileges = Privileges::of(process)?;
 
+    // Before its namespace is made, so that the container sees it as the root.
+    cgroup.map_or(Ok(()), Cgroup::enter)?;
     enter_namespaces(spec, linux)?;
     leave_keyring()?;
     // Modes are exact until the program starts.
@@ -62,6 +77,10 @@ fn start(request: &Request, alive: &OwnedFd) -> Result<Never, NotStarted> {
         mounts.add(mount)?;
     }
     device::fill(&mounts, &linux.devices, &mapping)?;
+    let console = match console.filter(|_| process.terminal) {
+        Some(way) => Some(Console::open(&root, &mounts, &way)?),
+        None => None,
+    };
     if *make_cwd {
         mounts.make_folder(&process.cwd)?;
     }
@@ -75,6 +94,9 @@ fn start(request: &Request, alive: &OwnedFd) -> Result<Never, NotStarted> {
     umask(Mode::from_raw_mode(user.umask.unwrap_or(UMASK) & 0o777));
     privileges.limit()?;
     own_pipes(user);
+    if let Some(console) = &console {
+        console.give_to(user)?;
+    }
     privileges.give_up(&filters, || {
         follow_monitor(alive)?;
         if inside || enter_folder(&root, process)? {
@@ -84,6 +106,13 @@ fn start(request: &Request, alive: &OwnedFd) -> Result<Never, NotStarted> {
         Err(Error::new(Code::Runtime, doing).found("the user may not enter it"))
     })?;
     sys::reset_signals();
+    if *init {
+        // Only the child comes back.
+        reap::fork()?;
+    }
+    if let Some(console) = console {
+        console.enter()?;
+    }
     sys::block_signals(false)
         .map_err(|cause| Error::io("letting through", "the signals", cause))?;
     Err(payload::execute(process))
@@ -106,8 +135,15 @@ fn enter_namespaces(spec: &Spec, linux: &Linux) -> Result<()> {
     ];
     let wanted = kinds
         .into_iter()
-        .filter(|(kind, _)| linux.has(*kind))
+        .filter(|(kind, _)| linux.has(*kind) && joined(linux, *kind).is_none())
         .fold(UnshareFlags::empty(), |all, (_, flag)| all | flag);
+    if let Some(path) = joined(linux, NamespaceKind::Network) {
+        let join = || -> io::Result<()> {
+            let namespace = File::open(path)?;
+            Ok(move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))?)
+        };
+        join().map_err(|cause| Error::io("joining", format!("network namespace {path}"), cause))?;
+    }
     sys::unshare(wanted).map_err(|cause| namespace(&cause))?;
     // Nothing that is mounted here becomes visible outside.
     mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
@@ -116,10 +152,16 @@ fn enter_namespaces(spec: &Spec, linux: &Linux) -> Result<()> {
         sethostname(name.as_bytes())
             .map_err(|errno| Error::io("setting", format!("host name {name:?}"), errno.into()))?;
     }
-    if linux.has(NamespaceKind::Network) {
+    if wanted.contains(UnshareFlags::NEWNET) {
         sys::loopback_up().map_err(|cause| Error::io("bringing up", "network device lo", cause))?;
     }
     Ok(())
+}
+
+/// The path of the namespace that is joined instead of made.
+fn joined(linux: &Linux, kind: NamespaceKind) -> Option<&str> {
+    let namespace = linux.namespaces.iter().find(|namespace| namespace.kind == kind)?;
+    namespace.path.as_deref()
 }
 
 /// Leaves the keys of the caller behind. Kernels and outer containers may do

@@ -10,10 +10,12 @@
 //! container afterwards, and until then its file is guarded (`own`).
 //!
 //! It is fail-closed: what a config asks for and this executor does not
-//! enforce is refused before anything starts (`check`). It has no cgroups,
-//! no hooks, no terminals of its own, no second process in a container.
+//! enforce is refused before anything starts (`check`). It has no hooks and
+//! no second process in a container, but for the one that takes the place of
+//! process 1 when it is asked for ([`Options::init`]).
 
 mod check;
+mod console;
 mod device;
 mod init;
 mod monitor;
@@ -22,14 +24,16 @@ mod options;
 mod own;
 mod payload;
 mod privilege;
+mod reap;
 mod report;
 mod seccomp;
 mod syscalls;
+mod terminal;
 
 use std::ffi::OsString;
 use std::fmt;
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -44,6 +48,7 @@ use crate::rootless::Mapping;
 use crate::signal::{Keys, Relay};
 use crate::spec::Spec;
 use crate::sys;
+pub(crate) use mount::attach;
 use report::Report;
 
 /// The exit code for what went wrong before the process of the image.
@@ -89,6 +94,9 @@ pub struct Options {
     /// Makes a missing working folder (owner 0:0, mode 0755) instead of
     /// refusing to start without.
     pub make_cwd: bool,
+    /// Puts a small process 1 before the program, which passes signals on to
+    /// it and takes the exit codes of processes that have lost their parent.
+    pub init: bool,
 }
 
 /// How the process of the container ended.
@@ -131,6 +139,7 @@ struct Request {
     spec: Spec,
     root: Root,
     make_cwd: bool,
+    init: bool,
     /// The process that waits for the monitor.
     parent: i32,
 }
@@ -148,12 +157,21 @@ pub fn run(bundle: &Bundle, options: &Options) -> Result<Exit, NotStarted> {
         spec: bundle.spec.clone(),
         root: bundle.root.clone(),
         make_cwd: options.make_cwd,
+        init: options.init,
         parent: rustix::process::getpid().as_raw_nonzero().get(),
     };
     let failed = |cause: io::Error| Error::io("starting", "the monitor process", cause);
     let request = sealed(&request)?;
     let (reports, report) =
         pipe_with(PipeFlags::CLOEXEC).map_err(io::Error::from).map_err(failed)?;
+
+    let wants_terminal = bundle.spec.process.as_ref().is_some_and(|process| process.terminal);
+    let (console, send_console) = if wants_terminal {
+        sys::descriptor_pair().map(|(here, there)| (Some(here), Some(there)))
+    } else {
+        Ok((None, None))
+    }
+    .map_err(failed)?;
 
     let program = own::file()?;
     let mut command = Command::new(own::path(&program));
@@ -163,18 +181,31 @@ pub fn run(bundle: &Bundle, options: &Options) -> Result<Exit, NotStarted> {
         .arg(request.as_raw_fd().to_string())
         .arg(report.as_raw_fd().to_string())
         .arg(program.as_raw_fd().to_string())
+        .args(send_console.iter().map(|way| way.as_raw_fd().to_string()))
         .stdin(Stdio::inherit())
         .stdout(Stdio::inherit())
         .stderr(Stdio::inherit());
-    sys::hand_on(&mut command, vec![request, report, program]);
-    let relay = Relay::start().map_err(failed)?;
+    let handed = [request, report, program].into_iter().chain(send_console).collect();
+    sys::hand_on(&mut command, handed);
+    let mut relay = Relay::start().map_err(failed)?;
     let monitor = command.spawn().map_err(failed)?;
     // Closes this side's copies of the descriptors, so that the pipe can end.
     drop(command);
     let pid = Pid::from_raw(monitor.id() as i32)
         .ok_or_else(|| Error::new(Code::Bug, "reading the number of the monitor process"))?;
+    let terminal = match console {
+        // Comes when the container has its terminal, or never, when it fails before.
+        Some(console) => sys::receive_descriptor(console.as_fd())
+            .and_then(|master| master.map(terminal::Terminal::start).transpose()),
+        None => Ok(None),
+    }
+    .map_err(failed)?;
+    if let Some(terminal) = &terminal {
+        relay.on_resize(terminal.resize().map_err(failed)?).map_err(failed)?;
+    }
     let code = relay.wait(pid, Keys::Own, || false).map_err(failed)?;
     drop(relay);
+    drop(terminal);
     match Report::receive(reports)? {
         Some(report) => Err(report.into()),
         None => Ok(Exit { code }),
@@ -219,5 +250,7 @@ pub fn child_main(args: impl IntoIterator<Item = OsString>) -> Option<u8> {
     else {
         return Some(FAILED);
     };
-    Some(monitor::main(request, report, program))
+    // The way that the container's terminal takes, if it is to have one.
+    let console = descriptor();
+    Some(monitor::main(request, report, program, console))
 }

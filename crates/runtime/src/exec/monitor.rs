@@ -11,14 +11,21 @@ use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal, set
 use rustix::thread::UnshareFlags;
 
 use super::report::Report;
-use super::{FAILED, NotStarted, Request, init, own};
+use super::{FAILED, NotStarted, Request, init, own, privilege};
+use crate::cgroup::Cgroup;
+use crate::rootless::Mapping;
 use crate::signal::{Keys, Relay};
 use crate::sys;
 
 /// Does the work of the monitor and gives its exit code, which is that of
 /// the container's process.
-pub(super) fn main(request: OwnedFd, report: OwnedFd, program: OwnedFd) -> u8 {
-    match start(request, &report, program) {
+pub(super) fn main(
+    request: OwnedFd,
+    report: OwnedFd,
+    program: OwnedFd,
+    console: Option<OwnedFd>,
+) -> u8 {
+    match start(request, &report, program, console) {
         Ok(code) => code,
         Err(error) => {
             Report::from(NotStarted::from(error)).send(&report);
@@ -27,7 +34,12 @@ pub(super) fn main(request: OwnedFd, report: OwnedFd, program: OwnedFd) -> u8 {
     }
 }
 
-fn start(request: OwnedFd, report: &OwnedFd, program: OwnedFd) -> Result<u8> {
+fn start(
+    request: OwnedFd,
+    report: &OwnedFd,
+    program: OwnedFd,
+    console: Option<OwnedFd>,
+) -> Result<u8> {
     let failed = |doing: &'static str| {
         move |cause: io::Error| Error::io(doing, "of the monitor process", cause)
     };
@@ -54,22 +66,26 @@ fn start(request: OwnedFd, report: &OwnedFd, program: OwnedFd) -> Result<u8> {
     // The writing end stays here; init sees by the reading end whether this process lives.
     let (alive, life) =
         pipe_with(PipeFlags::CLOEXEC).map_err(io::Error::from).map_err(failed("making pipes"))?;
+    let resources = request.spec.linux.as_ref().and_then(|linux| linux.resources.clone());
+    let resources = resources.unwrap_or_default();
+    let filter = privilege::needs_device_filter(&request.spec, &Mapping::current()?)?;
+    let cgroup = Cgroup::make(&resources, filter)?;
     sys::unshare(UnshareFlags::NEWPID).map_err(|cause| namespace(&cause))?;
     let init = match sys::fork().map_err(failed("making the child"))? {
         sys::Fork::Parent(pid) => pid,
         sys::Fork::Child => {
             drop(life);
-            let not_started = init::main(request, alive);
+            let not_started = init::main(request, alive, console, cgroup.as_ref());
             let exit = not_started.exit;
             Report::from(not_started).send(report);
             sys::leave(exit)
         }
     };
-    drop((alive, request));
+    drop((alive, request, console));
     let relay = Relay::start().map_err(failed("catching the signals"))?;
     sys::block_signals(false).map_err(failed("letting through the signals"))?;
     let code = relay.wait(init, Keys::Own, orphaned).map_err(failed("waiting for the child"))?;
-    drop(life);
+    drop((life, cgroup));
     Ok(code)
 }
 

@@ -323,7 +323,7 @@ pub(super) fn clone_tree(from: BorrowedFd<'_>, recursive: bool) -> io::Result<Ow
 }
 
 /// Moves a detached mount onto what a handle names.
-pub(super) fn attach(tree: BorrowedFd<'_>, target: BorrowedFd<'_>) -> io::Result<()> {
+pub(crate) fn attach(tree: BorrowedFd<'_>, target: BorrowedFd<'_>) -> io::Result<()> {
     let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
     Ok(move_mount(tree, "", target, "", flags)?)
 }

@@ -12,8 +12,9 @@ use rustix::thread::{
 use super::check::refuse;
 use super::seccomp::Filter;
 use crate::capability::NAMES;
+use crate::cgroup;
 use crate::rootless::Mapping;
-use crate::spec::{Process, ProcessUser};
+use crate::spec::{DeviceRule, Process, ProcessUser, Spec};
 
 /// The limits by name.
 const LIMITS: &[(&str, Resource)] = &[
@@ -39,17 +40,28 @@ const LIMITS: &[(&str, Resource)] = &[
 const UNLIMITED: u64 = u64::MAX;
 
 /// Refuses what [`Privileges`] could not bring about.
-pub(super) fn check(process: &Process, mapping: &Mapping) -> Result<()> {
-    let privileges = Privileges::of(process)?;
-    // Both give access to all devices, and there is no device cgroup here to hold them back.
-    let devices = CapabilitySet::MKNOD | CapabilitySet::SYS_ADMIN;
-    let ever = privileges.bounding | privileges.sets.permitted | privileges.sets.inheritable;
-    if mapping.is_initial() && ever.intersects(devices) {
+pub(super) fn check(spec: &Spec, process: &Process, mapping: &Mapping) -> Result<()> {
+    Privileges::of(process)?;
+    if needs_device_filter(spec, mapping)? && !cgroup::filters_devices() {
         return Err(refuse("linux.resources.devices")
-            .found("CAP_MKNOD or CAP_SYS_ADMIN in process.capabilities")
-            .expected("neither, or a user namespace"));
+            .found("rules, or CAP_MKNOD or CAP_SYS_ADMIN in process.capabilities")
+            .expected(
+                "neither, or a user namespace, or a writable cgroup with the controller devices",
+            ));
     }
     Ok(())
+}
+
+/// Whether devices must be held back by a cgroup: mounts alone do it only as
+/// long as nobody can make device files, or mount.
+pub(super) fn needs_device_filter(spec: &Spec, mapping: &Mapping) -> Result<bool> {
+    let (Some(process), Some(linux)) = (&spec.process, &spec.linux) else { return Ok(false) };
+    let privileges = Privileges::of(process)?;
+    let devices = CapabilitySet::MKNOD | CapabilitySet::SYS_ADMIN;
+    let ever = privileges.bounding | privileges.sets.permitted | privileges.sets.inheritable;
+    let rules = linux.resources.iter().flat_map(|resources| &resources.devices);
+    Ok(mapping.is_initial() && ever.intersects(devices)
+        || rules.into_iter().any(|rule| *rule != DeviceRule::deny_all()))
 }
 
 /// What a process is left with.

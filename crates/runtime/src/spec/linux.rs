@@ -66,6 +66,15 @@ impl Linux {
         }
         if let Some(resources) = &self.resources {
             unknown.at("linux.resources", &resources.other);
+            if let Some(memory) = &resources.memory {
+                unknown.at("linux.resources.memory", &memory.other);
+            }
+            if let Some(cpu) = &resources.cpu {
+                unknown.at("linux.resources.cpu", &cpu.other);
+            }
+            if let Some(pids) = &resources.pids {
+                unknown.at("linux.resources.pids", &pids.other);
+            }
             for (n, rule) in resources.devices.iter().enumerate() {
                 unknown.at(&format!("linux.resources.devices[{n}]"), &rule.other);
             }
@@ -186,13 +195,57 @@ pub enum DeviceKind {
     Fifo,
 }
 
-/// `linux.resources`: only the device rules. Everything else needs a
-/// writable cgroup and stays in `other`.
+/// `linux.resources`: what the cgroup of the container allows. Limits that
+/// nobody asks for here stay in `other`.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 pub struct Resources {
     /// Which devices may be used, in order; later rules win.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub devices: Vec<DeviceRule>,
+    /// How much memory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<Memory>,
+    /// How much of the processors.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu: Option<Cpu>,
+    /// How many processes and threads.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pids: Option<Pids>,
+    /// Members that these types do not know.
+    #[serde(flatten)]
+    pub other: Map<String, Value>,
+}
+
+/// `linux.resources.memory`.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub struct Memory {
+    /// Bytes; -1 for no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<i64>,
+    /// Members that these types do not know.
+    #[serde(flatten)]
+    pub other: Map<String, Value>,
+}
+
+/// `linux.resources.cpu`.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub struct Cpu {
+    /// Microseconds of processor time in each period; -1 for no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quota: Option<i64>,
+    /// The length of a period, in microseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub period: Option<u64>,
+    /// Members that these types do not know.
+    #[serde(flatten)]
+    pub other: Map<String, Value>,
+}
+
+/// `linux.resources.pids`.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub struct Pids {
+    /// How many; 0 or less for no limit.
+    pub limit: i64,
     /// Members that these types do not know.
     #[serde(flatten)]
     pub other: Map<String, Value>,

@@ -19,8 +19,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 pub use linux::{
-    Comparison, Device, DeviceKind, DeviceRule, IdMapping, Linux, Namespace, NamespaceKind,
-    Resources, Seccomp, SeccompAction, SeccompArg, SeccompRule,
+    Comparison, Cpu, Device, DeviceKind, DeviceRule, IdMapping, Linux, Memory, Namespace,
+    NamespaceKind, Pids, Resources, Seccomp, SeccompAction, SeccompArg, SeccompRule,
 };
 
 /// The version of the runtime spec that is written. It is the oldest that has
@@ -250,7 +250,7 @@ mod tests {
                 "process":{"user":{"uid":0,"gid":0,"username":"a"},"cwd":"/","selinuxLabel":"l",
                   "rlimits":[{"type":"RLIMIT_CORE","hard":1,"soft":1,"y":2}]},
                 "mounts":[{"destination":"/a"},{"destination":"/b","uidMappings":[]}],
-                "linux":{"intelRdt":{},"resources":{"memory":{},"devices":[{"allow":false,"z":0}]},
+                "linux":{"intelRdt":{},"resources":{"memory":{"limit":1,"kernel":2},"blockIO":{},"devices":[{"allow":false,"z":0}]},
                   "namespaces":[{"type":"pid","n":1}],
                   "seccomp":{"defaultAction":"SCMP_ACT_ERRNO","listenerPath":"p",
                     "syscalls":[{"names":["read"],"action":"SCMP_ACT_ALLOW","comment":"c",
@@ -268,7 +268,8 @@ mod tests {
                 "mounts[1].uidMappings",
                 "linux.intelRdt",
                 "linux.namespaces[0].n",
-                "linux.resources.memory",
+                "linux.resources.blockIO",
+                "linux.resources.memory.kernel",
                 "linux.resources.devices[0].z",
                 "linux.seccomp.listenerPath",
                 "linux.seccomp.syscalls[0].comment",

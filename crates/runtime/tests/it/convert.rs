@@ -6,7 +6,7 @@ use std::fs;
 use plimsoll_content::{Code, Result};
 use plimsoll_layer::Root;
 use plimsoll_runtime::convert::{
-    Conversion, IdMappings, Network, Overrides, Users, to_runtime, volume,
+    Conversion, IdMappings, Network, Overrides, SystemCalls, Users, to_runtime, volume,
 };
 use plimsoll_runtime::spec::{NamespaceKind, Process, Spec};
 use plimsoll_runtime::user::{self, User};
@@ -519,7 +519,7 @@ fn the_callers_wishes_reach_the_config() {
         tty: true,
         read_only: true,
         no_new_privileges: true,
-        seccomp: false,
+        seccomp: SystemCalls::Unfiltered,
         network: Network::Joined("/run/netns/x".to_owned()),
         cgroup: true,
         mounts: vec![volume("/data", "/srv")],

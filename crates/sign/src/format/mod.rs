@@ -6,6 +6,7 @@
 
 pub mod bundle;
 pub mod dsse;
+pub mod openpgp;
 pub(crate) mod parse;
 pub mod simple;
 pub mod statement;

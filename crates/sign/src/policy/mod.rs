@@ -11,12 +11,14 @@ mod scope;
 pub mod trust;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use plimsoll_content::Result;
 use serde::Serialize;
 
 use crate::asked::{Asked, ImageName};
 use crate::claim::{Form, Seconds};
+use crate::format::openpgp::Keyring;
 use crate::key::PublicKey;
 
 pub use scope::Scope;
@@ -99,6 +101,8 @@ pub struct Trusted {
 pub enum TrustedKey {
     /// One of cosign's kind.
     Public(PublicKey),
+    /// Those of an OpenPGP keyring, each a signer of its own.
+    Keyring(Arc<Keyring>),
 }
 
 /// What must stand at one place of an attestation.

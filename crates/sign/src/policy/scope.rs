@@ -1,6 +1,8 @@
 //! Scopes: for which images a rule is. They are compared part by part, so that
 //! `example.com/org` is not a scope of `example.com/organ`.
 
+use std::fmt;
+
 use crate::asked::{Asked, ImageName};
 
 /// For which images a rule is.
@@ -111,6 +113,23 @@ impl Scope {
                             .then_some(narrow + 1)
                     }
                 }
+            }
+        }
+    }
+}
+
+/// As [`Scope::parse`] reads it.
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::All => f.write_str("*"),
+            Self::Transport(transport) => write!(f, "{transport}:"),
+            Self::Path { transport, path } => write!(f, "{transport}:{path}"),
+            Self::Wildcard(domain) => write!(f, "*.{domain}"),
+            Self::Name { host, parts, exact } => {
+                f.write_str(host)?;
+                parts.iter().try_for_each(|part| write!(f, "/{part}"))?;
+                f.write_str(exact.as_deref().unwrap_or_default())
             }
         }
     }

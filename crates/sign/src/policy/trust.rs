@@ -1,12 +1,14 @@
 //! `trust.json`, our own form of a policy. `docs/reference/trust.md` describes it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use plimsoll_content::{Code, Error, Result};
 
 use super::members::{Members, parse as members};
 use super::{Check, Load, NameRule, Policy, Requirement, Rule, Scope, Signed, Trusted, TrustedKey};
 use crate::claim::{Form, Seconds};
+use crate::format::openpgp::Keyring;
 use crate::format::statement;
 use crate::key::PublicKey;
 use crate::text;
@@ -15,6 +17,9 @@ use crate::text;
 const VERSION: u64 = 1;
 
 const DOING: &str = "reading trust.json";
+
+/// Who may be named in `of`, by how that is written.
+type Known = BTreeMap<String, Trusted>;
 
 /// How many signers a rule may name.
 const SIGNERS: usize = 64;
@@ -32,11 +37,23 @@ impl Policy {
         }
         let default =
             policy.word("default", &[("reject", false), ("accept", true)])?.unwrap_or_default();
-        let mut keys = BTreeMap::new();
+        let mut keys = Known::new();
         if let Some(all) = policy.object("keys")? {
             for (name, mut key) in all.rest()? {
-                keys.insert(name, one_key(&mut key, load)?);
+                let read = TrustedKey::Public(one_key(&mut key, load)?);
+                keys.insert(format!("key:{name}"), Trusted { name, key: read });
                 key.end()?;
+            }
+        }
+        if let Some(all) = policy.object("keyrings")? {
+            for (name, mut keyring) in all.rest()? {
+                let path = keyring.text("path")?;
+                let bytes = load.file(&keyring.needs("path", path)?)?;
+                let read = Keyring::parse(&bytes)
+                    .map_err(|error| error.recode(Code::Policy).context(DOING))?;
+                let read = TrustedKey::Keyring(Arc::new(read));
+                keys.insert(format!("keyring:{name}"), Trusted { name, key: read });
+                keyring.end()?;
             }
         }
         let mut rules: Vec<Rule> = Vec::new();
@@ -68,7 +85,7 @@ fn one_key(key: &mut Members<'_>, load: &dyn Load) -> Result<PublicKey> {
     PublicKey::from_pem(&pem).map_err(|error| error.recode(Code::Policy).context(DOING))
 }
 
-fn one_rule(rule: &mut Members<'_>, keys: &BTreeMap<String, PublicKey>) -> Result<Rule> {
+fn one_rule(rule: &mut Members<'_>, keys: &Known) -> Result<Rule> {
     let written = rule.text("scope")?;
     let written = rule.needs("scope", written)?;
     let scope = Scope::parse(&written).ok_or_else(|| {
@@ -98,7 +115,7 @@ enum Sort {
     Attestation,
 }
 
-fn requirement(one: &mut Members<'_>, keys: &BTreeMap<String, PublicKey>) -> Result<Requirement> {
+fn requirement(one: &mut Members<'_>, keys: &Known) -> Result<Requirement> {
     let kinds = [
         ("signature", Sort::Signature),
         ("attestation", Sort::Attestation),
@@ -160,8 +177,11 @@ fn threshold(one: &mut Members<'_>, of: &[Trusted]) -> Result<usize> {
     let threshold = one.number("threshold")?.unwrap_or(1);
     let different: BTreeSet<_> = of
         .iter()
-        .map(|trusted| match &trusted.key {
-            TrustedKey::Public(key) => key.fingerprint(),
+        .flat_map(|trusted| match &trusted.key {
+            TrustedKey::Public(key) => vec![key.fingerprint()],
+            TrustedKey::Keyring(keyring) => {
+                keyring.keys.iter().map(|key| key.fingerprint.clone()).collect()
+            }
         })
         .collect();
     match usize::try_from(threshold) {
@@ -172,20 +192,17 @@ fn threshold(one: &mut Members<'_>, of: &[Trusted]) -> Result<usize> {
     }
 }
 
-fn trusted(one: &Members<'_>, text: &str, keys: &BTreeMap<String, PublicKey>) -> Result<Trusted> {
+fn trusted(one: &Members<'_>, text: &str, keys: &Known) -> Result<Trusted> {
+    if let Some(known) = keys.get(text) {
+        return Ok(known.clone());
+    }
     match text.split_once(':') {
-        Some(("key", name)) => match keys.get(name) {
-            Some(key) => {
-                Ok(Trusted { name: name.to_owned(), key: TrustedKey::Public(key.clone()) })
-            }
-            None => Err(one.error("of", format!("{text:?}")).expected("a key of \"keys\"")),
-        },
-        Some((kind @ ("keyless" | "ns" | "store" | "keyring"), _)) => {
-            Err(Error::new(Code::Policy, DOING)
-                .found(format!("{kind}: at \"of\", which is not verified here"))
-                .expected("key:NAME"))
-        }
-        _ => Err(one.error("of", format!("{text:?}")).expected("key:NAME")),
+        Some((kind @ ("keyless" | "ns" | "store"), _)) => Err(Error::new(Code::Policy, DOING)
+            .found(format!("{kind}: at \"of\", which is not verified here"))
+            .expected("key:NAME or keyring:NAME")),
+        _ => Err(one
+            .error("of", format!("{text:?}"))
+            .expected("key:NAME of \"keys\", or keyring:NAME of \"keyrings\"")),
     }
 }
 
@@ -234,6 +251,78 @@ pub fn write(keys: &[(String, PublicKey)], scopes: &[String]) -> serde_json::Val
         })
         .collect();
     serde_json::json!({"version": VERSION, "default": "reject", "keys": known, "rules": rules})
+}
+
+/// The same policy in our form.
+///
+/// Errors with [`Code::Unrepresentable`] if it asks for something that this form
+/// can not say.
+pub fn of(policy: &Policy) -> Result<serde_json::Value> {
+    let mut keys = serde_json::Map::new();
+    let mut rules = Vec::new();
+    for rule in &policy.rules {
+        let require = rule.require.iter().map(|one| said(one, &mut keys));
+        let require = require.collect::<Result<Vec<_>>>()?;
+        rules.push(serde_json::json!({"scope": rule.scope.to_string(), "require": require}));
+    }
+    let default = match policy.default[..] {
+        [Requirement::Accept] => "accept",
+        [Requirement::Reject] => "reject",
+        ref others => {
+            let require = others.iter().map(|one| said(one, &mut keys));
+            let require = require.collect::<Result<Vec<_>>>()?;
+            rules.push(serde_json::json!({"scope": "*", "require": require}));
+            "reject"
+        }
+    };
+    Ok(serde_json::json!({"version": VERSION, "default": default, "keys": keys, "rules": rules}))
+}
+
+fn said(
+    requirement: &Requirement,
+    keys: &mut serde_json::Map<String, serde_json::Value>,
+) -> Result<serde_json::Value> {
+    let can_not = |found: String| {
+        Err(Error::new(Code::Unrepresentable, "writing a trust.json")
+            .found(found)
+            .expected("keys, and names that are any, of the repository, or exact"))
+    };
+    let signed = match requirement {
+        Requirement::Accept => return Ok(serde_json::json!({"kind": "accept"})),
+        Requirement::Reject => return Ok(serde_json::json!({"kind": "reject"})),
+        Requirement::Unsupported(what) => return can_not(what.clone()),
+        Requirement::Signed(signed) => signed,
+    };
+    let name = match &signed.name {
+        NameRule::Any => "any",
+        NameRule::Location => "location",
+        NameRule::Repository => "repository",
+        NameRule::Exact => "exact",
+        other => return can_not(format!("the name rule {other:?}")),
+    };
+    let mut of = Vec::new();
+    for trusted in &signed.of {
+        let TrustedKey::Public(key) = &trusted.key else {
+            return can_not("a keyring, which lies in a file of its own".to_owned());
+        };
+        let known = keys.iter().find(|(_, value)| value["pem"] == key.to_pem().as_str());
+        let called = match known {
+            Some((called, _)) => called.clone(),
+            None => {
+                let called = format!("key-{}", keys.len() + 1);
+                keys.insert(called.clone(), serde_json::json!({"pem": key.to_pem()}));
+                called
+            }
+        };
+        of.push(format!("key:{called}"));
+    }
+    Ok(serde_json::json!({
+        "kind": "signature",
+        "threshold": signed.threshold,
+        "of": of,
+        "forms": signed.forms,
+        "name": name,
+    }))
 }
 
 /// Public keys in PEM, of a file that may hold several.

@@ -125,7 +125,7 @@ fn t13_what_expired_or_went_back_is_refused() {
         }
     }
     let error = rollback(None, bundle(&own, Some(NAME))).expect_err("no sequence");
-    assert_eq!(error.code().as_str(), "E_ROLLBACK");
+    assert_eq!(error.code().as_str(), "E_UNSIGNED");
 }
 
 #[test]

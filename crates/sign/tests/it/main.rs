@@ -1,5 +1,6 @@
 //! Signatures and policies, through the public interface.
 
+mod gpg;
 mod judge;
 mod keys;
 mod leniency;

@@ -49,6 +49,7 @@ pub(crate) fn bundled(bytes: Vec<u8>) -> Candidate {
         bytes: bytes.into(),
         annotations: Annotations::new(),
         place: "a referrer".to_owned(),
+        broken: None,
     }
 }
 
@@ -60,6 +61,7 @@ pub(crate) fn payload(pair: &KeyPair, payload: &[u8]) -> Candidate {
         bytes: payload.into(),
         annotations: Annotations::from([(simple::SIGNATURE.to_owned(), signature)]),
         place: "a tag".to_owned(),
+        broken: None,
     }
 }
 

@@ -13,7 +13,7 @@ use plimsoll_content::{
     Code, Delete, Descriptor, Digest, Error, Ingest, Kept, Result, Resumed, Sink, Source,
     Unverified, Verified,
 };
-use rustix::fs::{AtFlags, FileType, unlinkat};
+use rustix::fs::{AtFlags, FileType, Timespec, Timestamps, UTIME_NOW, linkat, unlinkat, utimensat};
 use rustix::io::Errno;
 
 use super::{BLOBS, Layout, Writing};
@@ -342,11 +342,7 @@ impl Ingest for Staged<'_> {
     fn commit(mut self: Box<Self>, proof: Verified) -> Result<Descriptor> {
         let blob = proof.descriptor();
         proof.covers(self.written)?;
-        let name = blob.digest.encoded();
-        self.place(blob.digest.algorithm_name(), &name).map_err(|cause| {
-            let place = self.layout.path.join(path(&blob.digest));
-            Error::io("writing blob", place.display(), cause)
-        })?;
+        self.layout.place(&mut self.file, self.written, blob)?;
         Ok(blob.clone())
     }
 
@@ -357,25 +353,100 @@ impl Ingest for Staged<'_> {
     }
 }
 
-impl Staged<'_> {
-    fn place(&mut self, algorithm: &str, name: &str) -> io::Result<()> {
-        let folder = self.layout.blobs_of(algorithm)?;
-        match self.file.publish(folder.as_fd(), name, BLOB_MODE) {
-            Err(cause) if cause.kind() == io::ErrorKind::CrossesDevices => {
-                // The blobs lie on another file system (a mount, or a link
-                // that is followed): the last step is staged there.
-                let _ = temporary::sweep(folder.as_fd());
-                let mut copy = TemporaryFile::create(folder.as_fd())?.flushed(folder.flush());
-                self.file.file().rewind()?;
-                let copied = io::copy(&mut self.file.file().take(u64::MAX), copy.file())?;
-                if copied != self.written {
-                    return Err(io::ErrorKind::UnexpectedEof.into());
+impl Layout {
+    /// Lets a file of `written` proved bytes become that blob.
+    pub(super) fn place(
+        &self,
+        file: &mut TemporaryFile,
+        written: u64,
+        blob: &Descriptor,
+    ) -> Result<()> {
+        let (algorithm, name) = (blob.digest.algorithm_name(), blob.digest.encoded());
+        let mut place = || {
+            let folder = self.blobs_of(algorithm)?;
+            match file.publish(folder.as_fd(), &name, BLOB_MODE) {
+                Err(cause) if cause.kind() == io::ErrorKind::CrossesDevices => {
+                    // The blobs lie on another file system (a mount, or a link
+                    // that is followed): the last step is staged there.
+                    let _ = temporary::sweep(folder.as_fd());
+                    let mut copy = TemporaryFile::create(folder.as_fd())?.flushed(folder.flush());
+                    file.file().rewind()?;
+                    let copied = io::copy(&mut file.file().take(u64::MAX), copy.file())?;
+                    if copied != written {
+                        return Err(io::ErrorKind::UnexpectedEof.into());
+                    }
+                    copy.publish(folder.as_fd(), &name, BLOB_MODE)?;
                 }
-                copy.publish(folder.as_fd(), name, BLOB_MODE)?;
+                other => other?,
             }
-            other => other?,
+            folder.sync()
+        };
+        place().map_err(|cause| {
+            Error::io("writing blob", self.path.join(path(&blob.digest)).display(), cause)
+        })
+    }
+
+    /// The file of a blob and its length in bytes, for who sends it to somebody
+    /// who proves it; `None` if there is none.
+    pub fn blob_file(&self, digest: &Digest) -> Result<Option<(File, u64)>> {
+        let path = path(digest);
+        match self.root.file(&path) {
+            Ok(opened) => Ok(Some(opened)),
+            Err(Refused::Io(cause)) if cause.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(refused) => Err(self.refused(&path, refused)),
         }
-        folder.sync()
+    }
+
+    /// Lets a blob count as written now: who relies on it is to find it
+    /// after a [`Layout::collect_with`] that goes by age. `false` if there is
+    /// none.
+    pub fn touch(&self, digest: &Digest) -> Result<bool> {
+        let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
+        let times = Timestamps { last_access: now, last_modification: now };
+        let touch = || {
+            let folder = self.root.folder(format!("{BLOBS}/{}", digest.algorithm_name()))?;
+            utimensat(&folder, digest.encoded(), &times, AtFlags::SYMLINK_NOFOLLOW)?;
+            io::Result::Ok(())
+        };
+        match touch() {
+            Ok(()) => Ok(true),
+            Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(cause) => Err(Error::io("touching blob", digest, cause)),
+        }
+    }
+
+    /// Takes a blob over from another layout, proved, and where the file
+    /// systems allow it without a second file.
+    pub fn take(&self, from: &Self, blob: &Descriptor) -> Result<()> {
+        if self.has(blob)? {
+            return Ok(());
+        }
+        let _writing = self.ingesting()?;
+        // Once more in the other layout: a link makes no bad bytes good.
+        let (_proof, _) = from.fetch(blob, 0)?.verify(blob)?.finish()?;
+        let (algorithm, name) = (blob.digest.algorithm_name(), blob.digest.encoded());
+        let link = || {
+            let theirs = from.root.folder(format!("{BLOBS}/{algorithm}"))?;
+            let ours = self.blobs_of(algorithm)?;
+            linkat(&theirs, &name, &ours, &name, AtFlags::empty())?;
+            ours.sync()
+        };
+        if link().is_ok() && self.has(blob)? {
+            return Ok(());
+        }
+        self.copy_from(from, blob)
+    }
+
+    /// Copies a blob, proved on the way.
+    pub(super) fn copy_from(&self, from: &Self, blob: &Descriptor) -> Result<()> {
+        let mut ingest = self.begin()?;
+        let mut reader = from.fetch(blob, 0)?.tee(&mut *ingest).verify(blob)?;
+        io::copy(&mut reader, &mut io::sink())
+            .map_err(|cause| Error::io("copying blob", &blob.digest, cause))?;
+        let (proof, reader) = reader.finish()?;
+        drop(reader);
+        ingest.commit(proof)?;
+        Ok(())
     }
 }
 

@@ -14,6 +14,10 @@ use super::{BLOBS, Layout, OWN, STAGING};
 use crate::folder::Folder;
 use crate::temporary;
 
+/// How much longer than a blob an upload that has not grown is kept, in
+/// seconds: whoever began it may go on after a night.
+const UPLOADS_REST: i64 = 24 * 3600;
+
 impl Layout {
     /// The blobs that no entry of the layout leads to.
     ///
@@ -77,7 +81,11 @@ impl Layout {
             });
             failed.map_or(Ok(()), Err)?;
         }
-        let leftovers = self.leftovers(!options.dry_run)?;
+        let mut leftovers = self.leftovers(!options.dry_run)?;
+        if let Some(before) = options.before.filter(|_| !options.dry_run) {
+            let old = self.expire_uploads(before.saturating_sub(UPLOADS_REST))?;
+            leftovers.extend(old.iter().map(|name| Path::new(OWN).join("uploads").join(name)));
+        }
         let blobs = self.remove_blobs(&digests, options.dry_run)?;
         Ok(Collected { blobs, leftovers })
     }
@@ -125,7 +133,8 @@ pub struct Collect {
     pub dry_run: bool,
     /// Keep blobs whose files were written at this time or later (seconds
     /// since 1970): tools that know nothing of the locks write the blobs of
-    /// an image before its name.
+    /// an image before its name. Uploads that have not grown for a day more
+    /// than that go too.
     pub before: Option<i64>,
 }
 

@@ -45,8 +45,16 @@ impl Layout {
         Self::open_with(path, options)
     }
 
-    /// Makes the parts of a layout, the header last: before it is there, the
-    /// folder is no layout to anybody.
+    /// The same in a folder that may hold something else besides, which is
+    /// left alone: a registry has layouts inside of layouts.
+    pub fn open_or_create_around(path: &Path, options: Options) -> Result<Self> {
+        if !is_layout(path) {
+            make_folder(path)?;
+            Self::unchecked(path, options)?.make_parts()?;
+        }
+        Self::open_with(path, options)
+    }
+
     fn fill(&self) -> Result<()> {
         let failed = |cause| Error::io("making layout", self.path.display(), cause);
         let names = self.root.names().map_err(failed)?;
@@ -60,6 +68,13 @@ impl Layout {
                 .expected("a layout, an empty folder, or nothing")
                 .fix("choose another path for the new layout"));
         }
+        self.make_parts()
+    }
+
+    /// Makes the parts of a layout, the header last: before it is there, the
+    /// folder is no layout to anybody.
+    fn make_parts(&self) -> Result<()> {
+        let failed = |cause| Error::io("making layout", self.path.display(), cause);
         let _lock = self.lock_index()?;
         self.root.make(BLOBS).map_err(failed)?;
         self.root

@@ -59,7 +59,10 @@ impl Layout {
     /// The list is read under the lock, and once more before it is replaced:
     /// other tools know nothing of the lock, and what they added meanwhile
     /// must not be lost here (hostile case ST24).
-    fn edit(&self, mut change: impl FnMut(&mut Vec<Value>) -> Result<bool>) -> Result<bool> {
+    pub(super) fn edit(
+        &self,
+        mut change: impl FnMut(&mut Vec<Value>) -> Result<bool>,
+    ) -> Result<bool> {
         /// How often another tool may be faster.
         const RACES: usize = 100;
         let _alone = self.lock_index()?;
@@ -103,7 +106,7 @@ impl Layout {
 
     /// Refuses to list what is not there: a name given while the content is
     /// being removed would lead nowhere.
-    fn must_have(&self, target: &Descriptor, doing: &str) -> Result<()> {
+    pub(super) fn must_have(&self, target: &Descriptor, doing: &str) -> Result<()> {
         if target.data.is_some() || self.has(target)? {
             return Ok(());
         }
@@ -216,11 +219,11 @@ impl Layout {
     }
 }
 
-fn name_of(entry: &Value) -> Option<&str> {
+pub(super) fn name_of(entry: &Value) -> Option<&str> {
     entry.get("annotations")?.get(REF_NAME)?.as_str()
 }
 
-fn digest_of(entry: &Value) -> Option<&str> {
+pub(super) fn digest_of(entry: &Value) -> Option<&str> {
     entry.get("digest")?.as_str()
 }
 
@@ -240,7 +243,7 @@ fn merged(old: &Value, new: &Value) -> Value {
     Value::Object(members)
 }
 
-fn to_value(descriptor: &Descriptor) -> Result<Value> {
+pub(super) fn to_value(descriptor: &Descriptor) -> Result<Value> {
     serde_json::to_value(descriptor)
         .map_err(|cause| Error::new(Code::Bug, "writing a descriptor").found(&cause).cause(cause))
 }

@@ -14,14 +14,17 @@
 //! | `writers` | shared by those who write blobs; held alone to remove some |
 //! | `gate` | what writers pass on their way in, closed while somebody waits to remove |
 //! | `staging/` | blobs and documents on their way to their places; parts of blobs that broke off |
+//! | `uploads/` | blobs that come in parts, over hours or several processes |
 
 mod blobs;
 mod check;
 mod collect;
 mod create;
 mod index;
+mod listing;
 mod select;
 mod target;
+mod upload;
 mod walk;
 
 use std::fmt;
@@ -37,9 +40,11 @@ pub use blobs::{Inventory, Removed};
 pub use check::Frame;
 pub(crate) use collect::in_folder;
 pub use collect::{Collect, Collected};
+pub use listing::{Listing, Stamp};
 pub use select::Selector;
 pub(crate) use select::is_prefix;
 pub use target::Target;
+pub use upload::Upload;
 pub use walk::{About, Closure, Reachable, Referrers, closure, reachable};
 
 use crate::folder::{Flush, Folder, Refused};

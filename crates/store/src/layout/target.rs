@@ -1,9 +1,8 @@
 //! Layouts that become visible as a whole.
 
-use std::io;
 use std::path::{Path, PathBuf};
 
-use plimsoll_content::{Code, Descriptor, Error, MediaType, Result, Sink, Source, Tag};
+use plimsoll_content::{Code, Descriptor, MediaType, Result, Sink, Tag};
 
 use super::{Layout, Options, Writing};
 use crate::StagedDir;
@@ -90,13 +89,7 @@ impl Layout {
             if self.has(&blob)? {
                 continue;
             }
-            let mut ingest = self.begin()?;
-            let mut reader = from.fetch(&blob, 0)?.tee(&mut *ingest).verify(&blob)?;
-            io::copy(&mut reader, &mut io::sink())
-                .map_err(|cause| Error::io("copying blob", &blob.digest, cause))?;
-            let (proof, reader) = reader.finish()?;
-            drop(reader);
-            ingest.commit(proof)?;
+            self.copy_from(from, &blob)?;
         }
         for entry in from.entries()? {
             match entry.name() {

@@ -8,6 +8,7 @@ mod build;
 mod collect;
 mod hostile;
 mod legacy;
+mod listing;
 mod processes;
 mod resume;
 mod select;

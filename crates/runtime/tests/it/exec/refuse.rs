@@ -18,6 +18,7 @@ fn with(spec: &Spec, pointer: &str, value: Value) -> Spec {
 
 #[test]
 fn what_is_not_enforced_is_refused_by_its_path() {
+    // An ordinary user, if there is one: no cgroup is his.
     let Some(caller) = callers().pop() else { return };
     let image = Image::new(caller);
     let spec = image.spec(&["true"]);
@@ -25,7 +26,6 @@ fn what_is_not_enforced_is_refused_by_its_path() {
         ("/hooks", json!({}), "hooks"),
         ("/vm", json!({}), "vm"),
         ("/domainname", json!("d"), "domainname"),
-        ("/process/terminal", json!(true), "process.terminal"),
         ("/process/apparmorProfile", json!("p"), "process.apparmorProfile"),
         ("/process/selinuxLabel", json!("l"), "process.selinuxLabel"),
         ("/process/oomScoreAdj", json!(0), "process.oomScoreAdj"),
@@ -35,7 +35,8 @@ fn what_is_not_enforced_is_refused_by_its_path() {
         ("/linux/intelRdt", json!({}), "linux.intelRdt"),
         ("/linux/sysctl", json!({}), "linux.sysctl"),
         ("/linux/cgroupsPath", json!("/x"), "linux.cgroupsPath"),
-        ("/linux/resources", json!({"memory":{"limit":1}}), "linux.resources.memory"),
+        ("/linux/resources", json!({"blockIO":{}}), "linux.resources.blockIO"),
+        ("/linux/resources", json!({"memory":{"swap":1}}), "linux.resources.memory.swap"),
         ("/linux/resources", json!({"devices":[{"allow":true}]}), "linux.resources.devices"),
         ("/linux/namespaces/0", json!({"type":"user"}), "linux.namespaces[6]"),
         ("/linux/namespaces/0", json!({"type":"time"}), "linux.namespaces[6]"),
@@ -111,7 +112,9 @@ fn device_rules_that_capabilities_would_undo_are_refused_outside_of_user_namespa
         let spec = image.spec(&["true"]);
         let spec = with(&spec, "/process/capabilities/bounding/0", json!("CAP_MKNOD"));
         let done = image.run(&spec);
-        if caller == super::support::Caller::Root {
+        // Root needs a cgroup that filters devices; users have no devices to make.
+        let filter = std::path::Path::new("/sys/fs/cgroup/devices/devices.deny").exists();
+        if caller == super::support::Caller::Root && !filter {
             assert!(done.refused().contains("CAP_MKNOD"));
         } else {
             done.good();

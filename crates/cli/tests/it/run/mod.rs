@@ -1,29 +1,35 @@
 //! Images that run: the same in the embedded runtime as in others.
 
+#[path = "../../common/busybox.rs"]
+mod busybox;
+mod flags;
+mod leaks;
+mod mount;
+mod network;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::support::{Done, Sandbox};
 
-const BUSYBOX: &str = "/bin/busybox";
+/// What the image has of it.
+const TOOLS: &[&str] = &[
+    "sh", "id", "env", "pwd", "cat", "ls", "sleep", "true", "kill", "touch", "stat", "grep",
+    "echo", "mkdir", "head", "tail", "tty", "stty", "hostname", "wc", "mknod", "mount", "readlink",
+    "wget", "route", "dd", "nc", "tr", "cut", "find", "cp", "ln", "rm", "chown", "umount",
+];
 
 /// A small root filesystem with a user, groups and a shell; `None` with the
 /// reason printed where there is no static busybox or no namespaces.
-fn image(sandbox: &Sandbox, more: &[&str]) -> Option<()> {
-    if !is_static(Path::new(BUSYBOX)) {
-        eprintln!("SKIP running images: there is no static {BUSYBOX}");
-        return None;
-    }
+pub(crate) fn image(sandbox: &Sandbox, more: &[&str]) -> Option<()> {
+    let busybox = busybox::path()?;
     let root = sandbox.path("root");
     for folder in ["bin", "etc", "tmp", "home/app"] {
         fs::create_dir_all(root.join(folder)).expect("made");
     }
-    fs::copy(BUSYBOX, root.join("bin/busybox")).expect("copied");
-    for name in
-        ["sh", "id", "env", "pwd", "cat", "ls", "sleep", "true", "kill", "touch", "stat", "grep"]
-    {
+    fs::copy(busybox, root.join("bin/busybox")).expect("copied");
+    for name in TOOLS {
         std::os::unix::fs::symlink("busybox", root.join("bin").join(name)).expect("linked");
     }
     sandbox.write(
@@ -35,11 +41,7 @@ fn image(sandbox: &Sandbox, more: &[&str]) -> Option<()> {
         "root:x:0:\napp:x:1000:\nextra:x:2000:app\nextra2:x:2001:root,app\n",
     );
     fs::set_permissions(root.join("tmp"), fs::Permissions::from_mode(0o1777)).expect("mode");
-    let words: Vec<_> = ["pack", "root", "oci:images:app", "--owner", "0:0"]
-        .into_iter()
-        .chain(more.iter().copied())
-        .collect();
-    sandbox.ok(&words);
+    packed(sandbox, more);
     let done = sandbox.run(&["run", "oci:images:app", "--", "/bin/true"]);
     if done.stderr.contains("E_USERNS") {
         eprintln!("SKIP running images: {}", done.stderr);
@@ -48,10 +50,13 @@ fn image(sandbox: &Sandbox, more: &[&str]) -> Option<()> {
     Some(())
 }
 
-fn is_static(path: &Path) -> bool {
-    fs::read(path).is_ok_and(|bytes| {
-        bytes.starts_with(b"\x7fELF") && !bytes.windows(9).any(|w| w == b"ld-linux-")
-    })
+/// Packs the root filesystem, as it is by now.
+pub(crate) fn packed(sandbox: &Sandbox, more: &[&str]) {
+    let words: Vec<_> = ["pack", "root", "oci:images:app", "--owner", "0:0"]
+        .into_iter()
+        .chain(more.iter().copied())
+        .collect();
+    sandbox.ok(&words);
 }
 
 #[test]
@@ -91,8 +96,9 @@ fn exit_codes_are_dockers() {
     for (code, words) in [
         (0, &["/bin/true"][..]),
         (42, &["sh", "-c", "exit 42"]),
-        (143, &["sh", "-c", "kill -TERM $$; sleep 5"]),
-        (137, &["sh", "-c", "kill -KILL $$"]),
+        // Process 1 can not be ended by its own kind, so these are further ones.
+        (143, &["sh", "-c", "sh -c 'kill -TERM $$'; exit $?"]),
+        (137, &["sh", "-c", "sh -c 'kill -KILL $$'; exit $?"]),
         (127, &["/bin/nothing"]),
         (127, &["nothing"]),
         (126, &["/etc/passwd"]),
@@ -205,6 +211,7 @@ fn whiteouts_of_upper_layers_count_when_running() {
     for _ in 0..2 {
         let done = sandbox.run(&[
             "run",
+            "--network=none",
             "oci:images:app",
             "--",
             "sh",
@@ -213,7 +220,7 @@ fn whiteouts_of_upper_layers_count_when_running() {
         ]);
         assert_eq!(
             (done.stdout.as_str(), done.code),
-            ("top\nmotd\npasswd\n1777\n", 0),
+            ("top\nhostname\nhosts\nmotd\npasswd\n1777\n", 0),
             "{}",
             done.stderr
         );

@@ -1,0 +1,156 @@
+//! `plimsoll sign`: somebody vouches for an image.
+
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use clap::ValueEnum;
+use plimsoll::content::{Code, Error, Result};
+use plimsoll::reference::Reference;
+use plimsoll::sign::policy::trust::duration;
+use plimsoll::sign::write::{Local, Term};
+use plimsoll::trust::sign::Options;
+use ring::rand::SystemRandom;
+
+use crate::context::{self, Context};
+use crate::out::{count, safe};
+use crate::verbs::key;
+
+/// Sign an image.
+///
+/// The reference is resolved once. The image and all images that it lists are
+/// signed, in the two forms that cosign 3, cosign 2 and podman read, and the
+/// signatures are put beside the image: in its layout, in the local store, or in
+/// its registry. The name that is signed is that of the image in its registry, or
+/// NAME.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Args {
+    /// The images
+    #[arg(value_name = "REF", required = true, value_parser = Reference::parse)]
+    images: Vec<Reference>,
+
+    /// The key: a name of `key ls`, or the file of a private key
+    #[arg(long, short, value_name = "KEY", required_unless_present = "gpg")]
+    key: Option<String>,
+
+    /// Sign with this key of GnuPG instead: a fingerprint or an address. gpg is asked
+    /// for it, and the signature is a file of its own
+    #[arg(long, value_name = "KEY", conflicts_with_all = ["key", "forms", "expires", "sequence"])]
+    gpg: Option<String>,
+
+    /// Where signatures with GPG are kept [default: as registries.d says]
+    #[arg(long, value_name = "DIR", requires = "gpg")]
+    lookaside: Option<PathBuf>,
+
+    /// The name to sign, as in example.com/org/app:v1
+    #[arg(long = "as", value_name = "NAME")]
+    name: Option<String>,
+
+    /// Which forms to make
+    #[arg(long = "form", value_name = "FORM", value_enum)]
+    forms: Vec<FormArg>,
+
+    /// Until when it holds: 90d, 12h, or a time as in 2026-12-31T00:00:00Z. It is
+    /// signed in a name binding, which Plimsoll alone reads
+    #[arg(long, value_name = "WHEN")]
+    expires: Option<String>,
+
+    /// The number of this signature among those for the name; a rule that refuses
+    /// to go back compares it. Signed in a name binding
+    #[arg(long, value_name = "N")]
+    sequence: Option<u64>,
+
+    /// Sign the image alone, not what it lists
+    #[arg(long)]
+    no_recursive: bool,
+}
+
+/// Which form.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+enum FormArg {
+    /// A sigstore bundle, which cosign 3 reads
+    SigstoreBundle,
+    /// The old kind, which podman, skopeo and cosign 2 read
+    CosignSimple,
+}
+
+pub(crate) fn run(args: &Args, context: &Context) -> Result<u8> {
+    let random = SystemRandom::new();
+    let pair = args.key.as_deref().map(|name| key::private(context, name)).transpose()?;
+    let issued = context::now();
+    let expires = args.expires.as_deref().map(|text| end(text, issued)).transpose()?;
+    let makes = |form| args.forms.is_empty() || args.forms.contains(&form);
+    let options = Options {
+        name: args.name.clone(),
+        bundles: makes(FormArg::SigstoreBundle),
+        simple: makes(FormArg::CosignSimple),
+        recursive: !args.no_recursive,
+        term: Term { issued, expires, sequence: args.sequence },
+    };
+    let mut reports = Vec::new();
+    for image in &args.images {
+        let signed = match (&pair, &args.gpg) {
+            (Some(pair), _) => context.home.sign(image, &Local { pair, random: &random }, &options),
+            (None, gpg) => {
+                let key = gpg.as_deref().unwrap_or_default();
+                let place = context::lookaside(args.lookaside.clone());
+                let make = |payload: &[u8]| gpg_message(key, payload);
+                context.home.sign_with_gpg(image, &options, key, &place, &make)
+            }
+        };
+        let report = signed.map_err(|error| error.context(format!("signing {image}")))?;
+        for warning in &report.warnings {
+            use plimsoll::content::Watch as _;
+            context.watch.warn(warning);
+        }
+        reports.push(report);
+    }
+    let digests: Vec<_> = reports.iter().map(|report| report.digest.to_string()).collect();
+    let document = serde_json::json!({"images": reports});
+    context.out.report("sign", &document, &digests.join("\n"), |style| {
+        let mut text = String::new();
+        for report in &reports {
+            let name = report.name.as_deref().map_or_else(|| "no name".to_owned(), safe);
+            let made = count(report.signatures.len() as u64, "signature", "signatures");
+            text.push_str(&format!("signed  {}  {name}\nby      {}\n", report.digest, report.key));
+            text.push_str(&style.faint(&format!("{made}\n")));
+        }
+        text
+    })?;
+    Ok(0)
+}
+
+/// The message that gpg makes of a payload. The key is a value of an option, never
+/// an option itself.
+fn gpg_message(key: &str, payload: &[u8]) -> Result<Vec<u8>> {
+    let failed = |cause: io::Error| Error::io("running", "gpg", cause);
+    let mut child = Command::new("gpg")
+        .args(["--batch", "--no-armor", "--local-user", key, "--output", "-", "--sign"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .map_err(failed)?;
+    if let Some(mut input) = child.stdin.take() {
+        input.write_all(payload).map_err(failed)?;
+    }
+    let output = child.wait_with_output().map_err(failed)?;
+    if output.status.success() {
+        return Ok(output.stdout);
+    }
+    Err(Error::new(Code::Failed, format!("signing with the GnuPG key {key:?}"))
+        .found(format!("gpg ended with {}", output.status))
+        .expected("a signature"))
+}
+
+fn end(text: &str, issued: i64) -> Result<i64> {
+    if let Some(span) = duration(text) {
+        return Ok(issued.saturating_add(span));
+    }
+    let end = plimsoll::trust::time(text)?;
+    if end <= issued {
+        return Err(Error::new(Code::Usage, "reading --expires")
+            .found(format!("{text:?}, which is over"))
+            .expected("a time to come, or a span such as 90d"));
+    }
+    Ok(end)
+}

@@ -1,0 +1,199 @@
+//! `plimsoll verify`: whether an image is trusted, and why.
+
+use plimsoll::content::{Code, Error, Platform, Result};
+use plimsoll::reference::Reference;
+use plimsoll::sign::format::statement::predicate_type;
+use plimsoll::sign::judge::Outcome;
+use plimsoll::sign::policy::{NameRule, Policy, Requirement, Signed};
+use plimsoll::sign::{Saying, Why};
+use plimsoll::trust::{Gate, Judged, Part, asked, shown};
+use serde_json::{Value, json};
+
+use crate::context::Context;
+use crate::out::{Style, safe, size};
+use crate::verbs::trust::{TrustArgs, at};
+
+/// Tell whether an image is trusted, and why.
+///
+/// Everything is done here: nobody else is asked than the place of the image.
+/// What stands under "signed" comes out of a signature that holds. On its own, a
+/// key that is named must have signed the image, and its name if it has one.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Args {
+    /// The images
+    #[arg(value_name = "REF", required = true, value_parser = Reference::parse)]
+    images: Vec<Reference>,
+
+    #[command(flatten)]
+    trust: TrustArgs,
+
+    /// How many of the keys must have signed
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
+    threshold: u16,
+
+    /// Ask for an attestation of this type by one of the keys, besides a signature:
+    /// slsaprovenance1, spdx, cyclonedx, vsa, … or a whole one
+    #[arg(long, value_name = "TYPE", requires = "trust_keys")]
+    require_attestation: Vec<String>,
+
+    /// Judge as of that time
+    #[arg(long, value_name = "TIME", value_parser = at)]
+    at: Option<i64>,
+
+    /// The image for this platform: its own signature counts, or that of the whole
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
+    platform: Option<Platform>,
+}
+
+pub(crate) fn run(args: &Args, context: &Context) -> Result<u8> {
+    let threshold = usize::from(args.threshold);
+    let mut gate = args.trust.gate_of(context, threshold)?;
+    if !args.require_attestation.is_empty() {
+        gate.policy = attested(args, context, threshold)?;
+    }
+    gate.at = args.at.unwrap_or(gate.at);
+    let mut documents = Vec::new();
+    let (mut text, mut good, mut failed) = (String::new(), Vec::new(), None);
+    for image in &args.images {
+        let judged = one(args, context, &gate, image)
+            .map_err(|error| error.context(format!("verifying {image}")))?;
+        documents.push(document(image, &judged, args.trust.name().is_some()));
+        text.push_str(&told(image, &judged, context.out.style));
+        let digest = judged.descriptor.digest.clone();
+        match judged.into_trusted() {
+            Ok(_) => good.push(digest.to_string()),
+            Err(error) => failed = failed.or(Some(error)),
+        }
+    }
+    let report = json!({"trusted": failed.is_none(), "images": documents});
+    context.out.report("verify", &report, &good.join("\n"), |_| text)?;
+    failed.map_or(Ok(0), Err)
+}
+
+fn one(args: &Args, context: &Context, gate: &Gate, image: &Reference) -> Result<Judged> {
+    let opened = context.home.open(image)?;
+    gate.open(&opened, &asked(image, Some(opened.held()))?, Part::of(args.platform.as_ref()))
+}
+
+fn attested(args: &Args, context: &Context, threshold: usize) -> Result<Policy> {
+    let keys = args.trust.trusted(context)?;
+    let signed = Signed { threshold, name: NameRule::Location, ..Signed::by(keys.clone()) };
+    let mut default = vec![Requirement::Signed(signed)];
+    for kind in &args.require_attestation {
+        if kind.is_empty() {
+            return Err(Error::new(Code::Usage, "reading --require-attestation")
+                .expected("a type of predicate"));
+        }
+        let of_type = Some(predicate_type(kind).to_owned());
+        default.push(Requirement::Signed(Signed { of_type, ..Signed::by(keys.clone()) }));
+    }
+    Ok(Policy { default, rules: Vec::new() })
+}
+
+/// What was not looked at, so that nobody thinks it was.
+fn not_checked(judged: &Judged) -> Vec<&'static str> {
+    let mut list = vec!["transparency logs", "time stamps", "revocation"];
+    let counts = judged.judgement.outcomes.iter().filter(|outcome| outcome.counts);
+    let named = counts.filter_map(|outcome| outcome.signed.as_ref()).any(|claim| {
+        claim.saying == Saying::Signature && !claim.names.is_empty() && judged.asked.name.is_some()
+    });
+    if !named {
+        list.push("name");
+    }
+    list
+}
+
+fn verdict(outcome: &Outcome) -> &'static str {
+    match &outcome.reason {
+        None => "accepted",
+        Some(reason) if reason.why == Why::Form => "ignored",
+        Some(_) => "refused",
+    }
+}
+
+fn document(image: &Reference, judged: &Judged, named: bool) -> Value {
+    let judgement = &judged.judgement;
+    let results: Vec<_> = judgement
+        .outcomes
+        .iter()
+        .map(|outcome| {
+            json!({
+                "form": outcome.form,
+                "place": outcome.place,
+                "verdict": verdict(outcome),
+                "reason": outcome.reason,
+                "signed": outcome.signed,
+            })
+        })
+        .collect();
+    json!({
+        "input": {"reference": image.to_string(), "name": judged.asked.name.as_ref().map(ToString::to_string), "given": named},
+        "resolved": {
+            "digest": judged.descriptor.digest,
+            "mediaType": judged.descriptor.media_type,
+            "size": judged.descriptor.size,
+        },
+        "trusted": judgement.verdict.is_ok(),
+        "code": judgement.verdict.as_ref().err().map(|error| error.code().as_str()),
+        "rule": judgement.rule,
+        "needs": judgement.needs,
+        "results": results,
+        "notChecked": not_checked(judged),
+    })
+}
+
+fn told(image: &Reference, judged: &Judged, style: Style) -> String {
+    let judgement = &judged.judgement;
+    let mark = |good: bool| if good { style.good("✔") } else { style.error("✘") };
+    let mut text = format!(
+        "{image}  →  {}  ({}, {})\n",
+        judged.descriptor.digest,
+        safe(judged.descriptor.media_type.as_str()),
+        size(judged.descriptor.size)
+    );
+    for outcome in &judgement.outcomes {
+        let form = outcome.form.map_or("unknown", plimsoll::sign::Form::as_str);
+        let mut line = format!("  {} {form}  {}", mark(outcome.counts), safe(&outcome.place));
+        if let Some(claim) = &outcome.signed {
+            line.push_str(&format!("\n      signed: key {}", safe(&claim.signer.name)));
+            for name in &claim.names {
+                line.push_str(&format!(", name {}", safe(name)));
+            }
+            if let Saying::Attestation { predicate_type, .. } = &claim.saying {
+                line.push_str(&format!(", attestation {}", safe(predicate_type)));
+            }
+            if let Some(expires) = claim.expires {
+                line.push_str(&format!(", until {}", shown(expires)));
+            }
+            if let Some(sequence) = claim.sequence {
+                line.push_str(&format!(", sequence {sequence}"));
+            }
+        }
+        if let Some(reason) = &outcome.reason {
+            line.push_str(&format!("\n      {}", safe(&reason.text)));
+        }
+        text.push_str(&line);
+        text.push('\n');
+    }
+    for need in &judgement.needs {
+        let rule = judgement.rule.as_deref().map_or("default", |rule| rule);
+        let count = if need.threshold > 0 {
+            format!(": {} of {}", need.signers.len(), need.threshold)
+        } else {
+            String::new()
+        };
+        text.push_str(&format!(
+            "  {} rule {}: {}{count}\n",
+            mark(need.met),
+            safe(rule),
+            safe(&need.what)
+        ));
+    }
+    text.push_str(&style.faint(&format!("  not checked: {}\n", not_checked(judged).join(", "))));
+    let (word, digest) = match &judgement.verdict {
+        Ok(_) => (style.good("trusted"), &judged.descriptor.digest),
+        Err(_) => (style.error("not trusted"), &judged.descriptor.digest),
+    };
+    text.push_str(&format!("{word}  {digest}\n"));
+    text
+}

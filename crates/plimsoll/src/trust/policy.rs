@@ -1,0 +1,82 @@
+//! Policies from files, in whichever of the known forms they are.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use plimsoll_content::{Code, Error, Result};
+use plimsoll_sign::policy::{Load, Policy};
+use serde_json::Value;
+use zeroize::Zeroizing;
+
+/// The largest policy or key file.
+const LIMIT: u64 = 4 << 20;
+
+/// Which form a policy has.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Form {
+    /// Our own `trust.json`.
+    Trust,
+    /// `policy.json` of the containers tools.
+    Containers,
+}
+
+/// Reads a policy, and says which form it has.
+pub fn read(path: &Path) -> Result<(Policy, Form)> {
+    let bytes = bytes(path)?;
+    let context = |error: Error| error.context(format!("reading policy {}", path.display()));
+    let files = Folder(path.parent().unwrap_or(Path::new(".")).to_owned());
+    // Only to tell the forms apart; each is then read strictly.
+    let value: Option<Value> = serde_json::from_slice(&bytes).ok();
+    let has = |name: &str| value.as_ref().is_some_and(|value| value.get(name).is_some());
+    if value.as_ref().is_some_and(|value| value.get("default").is_some_and(Value::is_array))
+        && !has("version")
+    {
+        return Policy::containers(&bytes, &files)
+            .map(|policy| (policy, Form::Containers))
+            .map_err(context);
+    }
+    if has("trustPolicies") {
+        return Err(context(
+            Error::new(Code::Policy, "reading a policy")
+                .found("a trustpolicy.json of the Notary Project, which is not read")
+                .expected("a trust.json, or a policy.json of the containers tools"),
+        ));
+    }
+    Policy::trust(&bytes, &files).map(|policy| (policy, Form::Trust)).map_err(context)
+}
+
+/// The folder of a policy, in which the files lie that it names.
+struct Folder(PathBuf);
+
+impl Load for Folder {
+    fn file(&self, path: &str) -> Result<Vec<u8>> {
+        bytes(&self.0.join(path))
+    }
+}
+
+/// A small file of text, which may be secret.
+pub fn text(path: &Path) -> Result<Zeroizing<String>> {
+    let bytes = Zeroizing::new(bytes(path)?);
+    String::from_utf8(bytes.to_vec()).map(Zeroizing::new).map_err(|_| {
+        Error::new(Code::Malformed, format!("reading {}", path.display()))
+            .found("bytes that are no text")
+            .expected("a key in PEM")
+    })
+}
+
+/// A small file.
+pub fn bytes(path: &Path) -> Result<Vec<u8>> {
+    let failed = |cause| Error::io("reading", path.display(), cause);
+    let mut bytes = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(LIMIT + 1).read_to_end(&mut bytes))
+        .map_err(failed)?;
+    if bytes.len() as u64 > LIMIT {
+        return Err(Error::new(Code::Limit, format!("reading {}", path.display()))
+            .found(format!("more than {LIMIT} bytes"))
+            .expected("fewer"));
+    }
+    Ok(bytes)
+}
