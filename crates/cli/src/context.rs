@@ -175,7 +175,7 @@ fn naming(global: &Global) -> Result<Naming> {
         rules,
         state,
         nameservers: nameservers(std::path::Path::new("/etc/resolv.conf")),
-        now: Time(now()),
+        now: names_now(),
         freshness: match (global.offline, global.allow_stale) {
             (false, _) => Freshness::Online,
             (true, false) => Freshness::Offline,
@@ -205,14 +205,17 @@ pub(crate) fn lookaside(folder: Option<PathBuf>) -> Lookaside {
     Lookaside { folder, settings: all.collect() }
 }
 
-/// The time, in seconds since 1970; that of `PLIMSOLL_NOW` if it is set.
-pub(crate) fn now() -> i64 {
+/// The time at which names are judged: that of `PLIMSOLL_NOW`, in seconds since
+/// 1970, if it is set.
+fn names_now() -> Time {
     let set = std::env::var("PLIMSOLL_NOW").ok().and_then(|text| text.parse().ok());
-    let clock = || {
-        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-        since.map_or(0, |since| since.as_secs() as i64)
-    };
-    set.unwrap_or_else(clock)
+    Time(set.unwrap_or_else(now))
+}
+
+/// The time, in seconds since 1970.
+pub(crate) fn now() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |since| since.as_secs() as i64)
 }
 
 /// Where logins lie (containers-auth.json(5)): the file that was named, and

@@ -56,50 +56,45 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<u8> {
     let from = context.home.in_registry(&args.from)?;
-    if let Reference::Zone { name } = &from {
-        return named(args, name, &from, context);
-    }
-    let Reference::Registry { host, repository: Some(repository), which } = &from else {
-        return Err(Error::new(Code::Reference, format!("pulling {}", args.from))
-            .found("a place on this machine, or a registry without a repository")
-            .expected("an image in a registry: docker://HOST/REPOSITORY[:TAG|@DIGEST]")
-            .fix("plimsoll copy SRC store:NAME   copies from any place"));
+    let own = match &from {
+        Reference::Registry { host, repository: Some(repository), which } => match which {
+            Which::Name(tag) => Which::Name(format!("{host}/{repository}:{tag}")),
+            Which::Only => Which::Name(format!("{host}/{repository}:latest")),
+            // A digest is a name already.
+            _ => Which::Only,
+        },
+        Reference::Zone { name } => called(&name.parse()?),
+        _ => {
+            return Err(Error::new(Code::Reference, format!("pulling {}", args.from))
+                .found("a place on this machine, or a registry without a repository")
+                .expected("an image in a registry: docker://HOST/REPOSITORY[:TAG|@DIGEST]")
+                .fix("plimsoll copy SRC store:NAME   copies from any place"));
+        }
     };
     if let Some(directory) = &args.unpack {
         return unpacked(args, &from, directory, context);
     }
-    let name = match (&args.name, which) {
-        (Some(name), _) => chosen(name)?,
-        (None, Which::Name(tag)) => Which::Name(format!("{host}/{repository}:{tag}")),
-        (None, Which::Only) => Which::Name(format!("{host}/{repository}:latest")),
-        // A digest is a name already.
-        (None, _) => Which::Only,
+    let name = match &args.name {
+        Some(name) => chosen(name)?,
+        None => own,
     };
     bring(args, &from, name, context)
 }
 
-/// A name that its owner publishes: it is called in the store as it is everywhere.
-fn named(args: &Args, name: &str, from: &Reference, context: &Context) -> Result<u8> {
-    if let Some(directory) = &args.unpack {
-        return unpacked(args, from, directory, context);
-    }
-    let which = match &args.name {
-        Some(name) => chosen(name)?,
-        None => {
-            let name: plimsoll::name::Reference = name.parse()?;
-            match (&name.which, &name.digest) {
-                (_, Some(_)) => Which::Only,
-                (Some(which), None) if which.is_tag() => {
-                    Which::Name(format!("{}:{which}", name.name()))
-                }
-                (Some(which), None) => {
-                    Which::Name(format!("{}:{}", name.name(), which.as_str().replace('/', "-")))
-                }
-                (None, None) => Which::Name(format!("{}:latest", name.name())),
-            }
+/// What the store calls an image whose name its owner publishes.
+fn called(name: &plimsoll::name::Reference) -> Which {
+    match (&name.which, &name.digest) {
+        (_, Some(_)) => Which::Only,
+        (Some(which), None) => {
+            let tag: String = which
+                .as_str()
+                .chars()
+                .map(|letter| if "/:@+~".contains(letter) { '-' } else { letter })
+                .collect();
+            Which::Name(format!("{}:{tag}", name.name()))
         }
-    };
-    bring(args, from, which, context)
+        (None, None) => Which::Name(format!("{}:latest", name.name())),
+    }
 }
 
 fn unpacked(args: &Args, from: &Reference, to: &Path, context: &Context) -> Result<u8> {

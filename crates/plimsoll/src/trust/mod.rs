@@ -230,12 +230,29 @@ pub fn asked(reference: &Reference, held: Option<&Held>) -> Result<Asked> {
                 let host = remote.host().to_string().to_ascii_lowercase();
                 Some(ImageName { host, repository: remote.name().to_string(), tag, digest })
             };
-            let remote = remote.is_some() || (held.is_none() && whole.is_some());
+            // What the owner of a domain says comes from outside as well.
+            let owned = matches!(held, Some(Held::Named(_)));
+            let remote = remote.is_some() || owned || (held.is_none() && whole.is_some());
             let transport = if remote { "docker" } else { "store" };
             Asked { transport: transport.to_owned(), path: None, name: whole.or_else(meant) }
         }
         Reference::Zone { name } => {
-            Asked { transport: "ns".to_owned(), path: None, name: ImageName::parse(&name) }
+            let name: plimsoll_name::Reference = name.parse()?;
+            let tag = name.which.as_ref().map(ToString::to_string);
+            Asked {
+                transport: "docker".to_owned(),
+                path: None,
+                name: Some(ImageName {
+                    host: name.host.to_string(),
+                    repository: name.path.to_string(),
+                    tag: if name.digest.is_some() {
+                        tag
+                    } else {
+                        tag.or(Some("latest".to_owned()))
+                    },
+                    digest: name.digest,
+                }),
+            }
         }
         Reference::Store { which } => {
             Asked { transport: "store".to_owned(), path: None, name: named(&which) }
