@@ -155,7 +155,7 @@ impl Naming {
                 now: self.now,
                 offline,
             })
-            .filter(|_| self.rules.dns),
+            .filter(|dns| self.rules.dns && !dns.servers.is_empty()),
             remotes: &remotes,
         };
         let lookup = &Sites { world: &world, sites: &self.rules.sites, record };

@@ -168,8 +168,11 @@ fn step(name: &'static str, words: &[&str], directory: &Path) -> Result<Step> {
     let program =
         std::env::current_exe().map_err(|cause| Error::io("finding", "this program", cause))?;
     let mut command = Command::new(program);
-    command.args(words).current_dir(directory).env("PLIMSOLL_STORE", directory.join("store"));
-    command.env("PLIMSOLL_NAMES_STATE", directory.join("state"));
+    // The command runs in the folder: what it is told of it must not be relative.
+    let whole = std::path::absolute(directory)
+        .map_err(|cause| Error::io("finding", directory.display(), cause))?;
+    command.args(words).current_dir(&whole).env("PLIMSOLL_STORE", whole.join("store"));
+    command.env("PLIMSOLL_NAMES_STATE", whole.join("state"));
     for variable in [
         "PLIMSOLL_JSON",
         "PLIMSOLL_PLATFORM",
