@@ -70,6 +70,20 @@ impl Objects {
         Ok(self.head(&self.keys.content(digest)?).await?.map(|found| found.size))
     }
 
+    /// Promises content to a repository that has proved it, and gives the
+    /// length of what lies there already and stays.
+    pub(super) async fn claim(&self, name: &Repository, digest: &Digest) -> Result<Option<u64>> {
+        self.promise(name, digest).await?;
+        self.settled(digest).await?;
+        self.length(digest).await
+    }
+
+    /// Makes sure of the link, when content is there that was claimed: a
+    /// collection may have removed it with what lay there before.
+    pub(super) async fn hold(&self, name: &Repository, digest: &Digest) -> Result<()> {
+        if self.linked(name, digest).await? { Ok(()) } else { self.promise(name, digest).await }
+    }
+
     /// The length of a blob, which is promised with this.
     pub(super) async fn keep(&self, name: &Repository, digest: &Digest) -> Result<Option<u64>> {
         if !self.linked(name, digest).await? {
@@ -84,8 +98,12 @@ impl Objects {
             return Ok(None);
         }
         self.promise(name, digest).await?;
-        let (condemned, length) = try_join(self.condemned(digest), self.length(digest)).await?;
-        Ok(length.filter(|_| !condemned))
+        // In this order: where no mark is seen because the collection is over,
+        // its content is seen to be gone.
+        if self.condemned(digest).await? {
+            return Ok(None);
+        }
+        self.length(digest).await
     }
 
     /// Finds a blob, and, if that is wanted, an address for it.
@@ -108,8 +126,8 @@ impl Objects {
     }
 
     /// An object to be read.
-    pub(super) fn object(&self, key: Path, size: u64) -> Box<Found> {
-        Box::new(Found { store: Arc::clone(&self.store), key, size, elsewhere: None })
+    pub(super) fn object(&self, key: Path, size: u64) -> Found {
+        Found { store: Arc::clone(&self.store), key, size, elsewhere: None }
     }
 
     /// Takes a blob over from another repository, or from any.
@@ -156,7 +174,8 @@ impl Blob for Found {
             return Box::new(Reading { state: State::Over, key: told });
         }
         let asked = async move {
-            let options = GetOptions { range: Some((first..first + length).into()), ..GetOptions::default() };
+            let options =
+                GetOptions { range: Some((first..first + length).into()), ..GetOptions::default() };
             Ok(self.store.get_opts(&self.key, options).await?.into_stream())
         };
         Box::new(Reading { state: State::Asking(asked.boxed()), key: told })
@@ -186,12 +205,10 @@ impl Chunks for Reading {
                     Ok(pieces) => self.state = State::Coming(pieces),
                     Err(cause) => break Some(Err(cause)),
                 },
-                State::Coming(pieces) => {
-                    match ready!(Pin::new(pieces).poll_next(context)) {
-                        Some(Ok(piece)) if piece.is_empty() => {}
-                        next => break next,
-                    }
-                }
+                State::Coming(pieces) => match ready!(Pin::new(pieces).poll_next(context)) {
+                    Some(Ok(piece)) if piece.is_empty() => {}
+                    next => break next,
+                },
             }
         };
         if !matches!(next, Some(Ok(_))) {

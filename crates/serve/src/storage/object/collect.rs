@@ -44,8 +44,11 @@ const REMOVE: Duration = Duration::from_mins(5);
 /// another version.
 #[derive(Debug, Default)]
 pub(super) struct Known {
-    records: Mutex<HashMap<String, (Version, Arc<BTreeSet<Digest>>)>>,
+    records: Mutex<HashMap<String, (Version, Leads)>>,
 }
+
+/// What a manifest leads to.
+type Leads = Arc<BTreeSet<Digest>>;
 
 /// What tells one writing of an object from the next.
 type Version = (Option<String>, i64);
@@ -118,11 +121,7 @@ impl Objects {
         Ok(led)
     }
 
-    async fn leads_of(
-        &self,
-        object: &ObjectMeta,
-        known: &Known,
-    ) -> Result<Option<Arc<BTreeSet<Digest>>>> {
+    async fn leads_of(&self, object: &ObjectMeta, known: &Known) -> Result<Option<Leads>> {
         let version = version(object);
         {
             let records = known.records.lock().unwrap_or_else(PoisonError::into_inner);

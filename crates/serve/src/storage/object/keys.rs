@@ -156,11 +156,9 @@ mod tests {
             assert_eq!(digest_in(keys.inside(&content)), Some(digest.clone()));
             let manifest = keys.manifest(&name, &digest).expect("key");
             assert_eq!(digest_in(keys.inside(&manifest)), Some(digest.clone()));
-            for key in [
-                manifest,
-                keys.catalog(&name).expect("key"),
-                keys.tag(&name, "v1").expect("key"),
-            ] {
+            for key in
+                [manifest, keys.catalog(&name).expect("key"), keys.tag(&name, "v1").expect("key")]
+            {
                 assert_eq!(repository_in(keys.inside(&key)), Some(name.clone()));
                 assert_eq!(key.as_ref().starts_with("a/b/"), !prefix.is_empty());
             }

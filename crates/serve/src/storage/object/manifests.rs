@@ -103,13 +103,16 @@ impl Objects {
     /// Stores a manifest and lets its tags stand for it.
     pub(super) async fn put_manifest(&self, name: &Repository, new: NewManifest) -> Result<Put> {
         let digest = &new.descriptor.digest;
-        let needs: BTreeSet<_> = new.needs.iter().map(|need| need.digest.clone()).collect();
         let leads = leads(&new);
-        let promises = needs.union(&leads).cloned().collect::<Vec<_>>();
-        let promises = promises.into_iter().map(|lead| {
-            let needed = needs.contains(&lead);
-            async move { self.rely(name, lead, needed).await }
-        });
+        // Content of which only the manifest knows is needed by nobody here.
+        let needs = new.needs.iter().map(|need| (need.digest.clone(), Some(need.size)));
+        let mut relied: BTreeSet<_> = leads.iter().map(|lead| (lead.clone(), None)).collect();
+        relied.retain(|(lead, _)| new.needs.iter().all(|need| need.digest != *lead));
+        relied.extend(needs);
+        let promises: Vec<_> = relied.into_iter().collect();
+        let promises = promises
+            .into_iter()
+            .map(|(lead, needed)| async move { self.rely(name, lead, needed).await });
         let missing: Vec<_> = stream::iter(promises)
             .buffer_unordered(AT_ONCE)
             .try_filter_map(|missing| async { Ok(missing) })
@@ -118,16 +121,12 @@ impl Objects {
         if let Some(first) = missing.into_iter().min() {
             return Ok(Put::Missing(first));
         }
-        self.promise(name, digest).await?;
-        self.settled(digest).await?;
-        if self.length(digest).await? != Some(new.descriptor.size) {
+        if self.claim(name, digest).await? != Some(new.descriptor.size) {
             self.put(&self.keys.content(digest)?, new.bytes.clone().into()).await?;
         }
-        let record = Record {
-            descriptor: new.descriptor.clone(),
-            leads,
-            subject: new.subject.clone(),
-        };
+        self.hold(name, digest).await?;
+        let record =
+            Record { descriptor: new.descriptor.clone(), leads, subject: new.subject.clone() };
         loop {
             let key = self.keys.manifest(name, digest)?;
             self.put(&key, json(&record)?).await?;
@@ -147,18 +146,24 @@ impl Objects {
     }
 
     /// Makes sure that content stays for a manifest that leads to it; gives
-    /// its digest if it is missing and needed.
-    async fn rely(&self, name: &Repository, digest: Digest, needed: bool) -> Result<Option<Digest>> {
+    /// its digest if it is needed, and missing or of another length.
+    async fn rely(
+        &self,
+        name: &Repository,
+        digest: Digest,
+        needed: Option<u64>,
+    ) -> Result<Option<Digest>> {
         if digest.algorithm().is_none() {
             // It can not have been stored.
-            return Ok(needed.then_some(digest));
+            return Ok(needed.map(|_| digest));
         }
-        let there = self.linked(name, &digest).await? && {
-            self.promise(name, &digest).await?;
-            self.settled(&digest).await?;
-            self.length(&digest).await?.is_some()
-        };
-        Ok((needed && !there).then_some(digest))
+        let mut there = None;
+        if self.linked(name, &digest).await? {
+            there = self.claim(name, &digest).await?;
+            // A collection may have removed the link with what lay there.
+            there = if self.linked(name, &digest).await? { there } else { None };
+        }
+        Ok((needed.is_some() && there != needed).then_some(digest))
     }
 
     /// Lets a tag stand for something else, or for nothing, if what it stands
@@ -285,9 +290,8 @@ impl Objects {
 
     async fn remove_tags(&self, name: &Repository, digest: &Digest) -> Result<()> {
         let listed = self.list(&self.keys.tags(name)?);
-        let of_it = |tagged: Option<&Descriptor>| {
-            tagged.is_some_and(|tagged| tagged.digest == *digest)
-        };
+        let of_it =
+            |tagged: Option<&Descriptor>| tagged.is_some_and(|tagged| tagged.digest == *digest);
         listed
             .try_filter(|object| std::future::ready(object.size > 0))
             .try_for_each_concurrent(AT_ONCE, |object| async move {

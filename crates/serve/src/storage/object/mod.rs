@@ -22,6 +22,7 @@ mod objects;
 mod s3;
 mod uploads;
 mod wire;
+mod writing;
 
 use std::fmt;
 use std::sync::Arc;
@@ -116,9 +117,7 @@ impl Storage for Bucket {
 
     fn remove_tag(&self, name: &Repository, tag: &Tag) -> Answer<'_, bool> {
         let (name, tag) = (name.clone(), tag.clone());
-        Box::pin(async move {
-            self.objects.turn_tag(&name, tag.as_str(), None, |_| true).await
-        })
+        Box::pin(async move { self.objects.turn_tag(&name, tag.as_str(), None, |_| true).await })
     }
 
     fn remove_manifest(&self, name: &Repository, digest: &Digest) -> Answer<'_, Removal> {

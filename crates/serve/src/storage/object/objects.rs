@@ -8,7 +8,8 @@ use hyper::body::Bytes;
 use object_store::path::Path;
 use object_store::signer::Signer;
 use object_store::{
-    Error as StoreError, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutPayload, UpdateVersion,
+    Error as StoreError, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutPayload,
+    UpdateVersion,
 };
 use plimsoll_content::{Code, Error, Result};
 use rustix::rand::{GetRandomFlags, getrandom};
@@ -84,7 +85,12 @@ impl Objects {
     }
 
     /// Writes on a condition.
-    pub(super) async fn put_if(&self, key: &Path, payload: PutPayload, mode: PutMode) -> Result<Wrote> {
+    pub(super) async fn put_if(
+        &self,
+        key: &Path,
+        payload: PutPayload,
+        mode: PutMode,
+    ) -> Result<Wrote> {
         match self.store.put_opts(key, payload, mode.into()).await {
             Ok(_) => Ok(Wrote::Yes),
             Err(

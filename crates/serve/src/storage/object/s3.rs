@@ -117,7 +117,8 @@ mod tests {
     fn secrets_go_over_the_net_in_the_clear_only_if_somebody_said_so() {
         let refused = opened(&[("AWS_ENDPOINT_URL", "http://s3.example.com")]);
         assert_eq!(refused.err().map(|error| error.code()), Some(Code::PlainHttp));
-        for endpoint in ["http://127.0.0.1:9000", "http://localhost", "http://[::1]:1", "https://x"] {
+        for endpoint in ["http://127.0.0.1:9000", "http://localhost", "http://[::1]:1", "https://x"]
+        {
             opened(&[("AWS_ENDPOINT_URL", endpoint)]).expect(endpoint);
         }
         opened(&[("AWS_ENDPOINT_URL_S3", "http://x"), ("AWS_ALLOW_HTTP", "true")]).expect("said");

@@ -2,27 +2,23 @@
 //! document says which pieces there are and holds the running digest, so that
 //! any server goes on with it.
 
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use hyper::body::Bytes;
-use object_store::{MultipartUpload, ObjectStoreExt, PutMode, PutPayload, UpdateVersion};
+use object_store::{ObjectStoreExt, PutMode, PutPayload, UpdateVersion};
 use plimsoll_content::{Algorithm, Code, Digest, Error, Hasher, Result};
 use plimsoll_registry::protocol::Repository;
 use serde::{Deserialize, Serialize};
-use std::sync::Arc;
 use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
 
 use super::objects::{Objects, Wrote, failed, json, unique};
+use super::writing::Writing;
 use crate::storage::{Append, Blob, Chunks};
-
-/// The length of the parts of a piece, the least that object stores take:
-/// twice as much is in memory for each upload.
-const PART: usize = 5 << 20;
 
 /// The most that object stores copy in one request.
 const COPIED: u64 = 5 << 30;
-
-/// The most parts that object stores take.
-const PARTS: u64 = 10_000;
 
 /// How many small pieces of a body wait to be taken.
 const WAITING: usize = 8;
@@ -60,7 +56,7 @@ impl Session {
     fn hasher(&self) -> Option<Hasher> {
         let algorithm: Algorithm = self.algorithm.parse().ok()?;
         match &self.state {
-            Some(state) => Hasher::from_state(algorithm, &unhex(state)?),
+            Some(state) => Hasher::from_state(algorithm, &STANDARD.decode(state).ok()?),
             None => (self.length == 0).then(|| Hasher::new(algorithm)),
         }
     }
@@ -117,9 +113,8 @@ impl Objects {
         // goes away and nobody waits here any more.
         let (parts, coming) = mpsc::channel(WAITING);
         let (objects, told) = (Arc::clone(self), upload.to_owned());
-        let task = tokio::spawn(async move {
-            objects.write_piece(&told, session, version, coming).await
-        });
+        let task =
+            tokio::spawn(async move { objects.write_piece(&told, session, version, coming).await });
         let mut next = Ok(Some(first));
         let end = loop {
             match next {
@@ -184,7 +179,8 @@ impl Objects {
         let length = writing.end().await?;
         session.pieces.push(Piece { name, length });
         session.length += length;
-        session.state = hasher.and_then(|hasher| hasher.state()).map(|state| hex(&state));
+        session.state =
+            hasher.and_then(|hasher| hasher.state()).map(|state| STANDARD.encode(state));
         let mode = PutMode::Update(version);
         match self.put_if(&self.keys.session(upload)?, json(&session)?, mode).await? {
             Wrote::Yes => Ok(Append::Length(session.length)),
@@ -215,11 +211,10 @@ impl Objects {
             }
             return Err(error);
         }
-        self.promise(name, digest).await?;
-        self.settled(digest).await?;
-        if self.length(digest).await? != Some(session.length) {
+        if self.claim(name, digest).await? != Some(session.length) {
             self.place(upload, &session, digest).await?;
         }
+        self.hold(name, digest).await?;
         self.give_up(upload, &session).await?;
         Ok(Some(session.length))
     }
@@ -291,7 +286,7 @@ impl Objects {
         let mut blobs = Vec::new();
         for piece in session.pieces.iter().rev() {
             let key = self.keys.piece(upload, &piece.name)?;
-            blobs.push(self.object(key, piece.length).read(0, piece.length));
+            blobs.push(Box::new(self.object(key, piece.length)).read(0, piece.length));
         }
         Ok(Pieces { blobs })
     }
@@ -322,124 +317,4 @@ impl Pieces {
         }
         Ok(None)
     }
-}
-
-/// An object that is written, in parts if it is large.
-struct Writing<'o> {
-    objects: &'o Objects,
-    key: object_store::path::Path,
-    gathered: Vec<Bytes>,
-    held: usize,
-    length: u64,
-    part: usize,
-    large: Option<Box<dyn MultipartUpload>>,
-    /// The part that is on its way.
-    sending: Option<JoinHandle<object_store::Result<()>>>,
-}
-
-impl<'o> Writing<'o> {
-    fn new(objects: &'o Objects, key: object_store::path::Path) -> Self {
-        Self {
-            objects,
-            key,
-            gathered: Vec::new(),
-            held: 0,
-            length: 0,
-            part: PART,
-            large: None,
-            sending: None,
-        }
-    }
-
-    /// The same, for an object of that length: its parts must not be too many.
-    fn for_length(self, length: u64) -> Self {
-        let least = usize::try_from(length / (PARTS - 1)).unwrap_or(usize::MAX);
-        Self { part: least.max(PART), ..self }
-    }
-
-    async fn add(&mut self, bytes: Bytes) -> Result<()> {
-        self.held += bytes.len();
-        self.length += bytes.len() as u64;
-        self.gathered.push(bytes);
-        if self.held < self.part {
-            return Ok(());
-        }
-        let sent = self.send().await;
-        if sent.is_err() {
-            self.abort().await;
-        }
-        sent
-    }
-
-    async fn send(&mut self) -> Result<()> {
-        let failed = |cause| failed("writing", &self.key, cause);
-        if self.large.is_none() {
-            self.large = Some(self.objects.store.put_multipart(&self.key).await.map_err(failed)?);
-        }
-        self.sent().await?;
-        let payload: PutPayload = std::mem::take(&mut self.gathered).into_iter().collect();
-        self.held = 0;
-        if let Some(large) = &mut self.large {
-            self.sending = Some(tokio::spawn(large.put_part(payload)));
-        }
-        // Parts get longer before they get too many: a piece may have any
-        // length.
-        if self.length / self.part as u64 > PARTS / 2 {
-            self.part *= 2;
-        }
-        Ok(())
-    }
-
-    /// Waits until the part that is on its way has arrived.
-    async fn sent(&mut self) -> Result<()> {
-        let Some(sending) = self.sending.take() else { return Ok(()) };
-        let sent = sending.await.unwrap_or_else(|cause| Err(cause.into()));
-        sent.map_err(|cause| failed("writing", &self.key, cause))
-    }
-
-    /// Ends the object, and gives its length.
-    async fn end(mut self) -> Result<u64> {
-        let ended = self.complete().await;
-        if ended.is_err() {
-            self.abort().await;
-        }
-        ended.map(|()| self.length)
-    }
-
-    async fn complete(&mut self) -> Result<()> {
-        if self.large.is_none() {
-            let payload: PutPayload = std::mem::take(&mut self.gathered).into_iter().collect();
-            return self.objects.put(&self.key, payload).await;
-        }
-        if self.held > 0 {
-            self.send().await?;
-        }
-        self.sent().await?;
-        let Some(large) = &mut self.large else { return Ok(()) };
-        let completed = large.complete().await;
-        completed.map(|_| ()).map_err(|cause| failed("writing", &self.key, cause))
-    }
-
-    async fn give_up(mut self) {
-        self.abort().await;
-    }
-
-    async fn abort(&mut self) {
-        let _ = self.sent().await;
-        if let Some(mut large) = self.large.take() {
-            // What stays of it, the store removes by a rule of its own.
-            let _ = large.abort().await;
-        }
-    }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn unhex(text: &str) -> Option<Vec<u8>> {
-    if !text.is_ascii() || text.len() % 2 != 0 {
-        return None;
-    }
-    (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).ok()).collect()
 }

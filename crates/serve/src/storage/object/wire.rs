@@ -116,7 +116,9 @@ impl Wire {
         let host = uri.authority().map_or("", |authority| authority.as_str());
         if !parts.headers.contains_key(HOST) {
             let host = HeaderValue::from_str(host);
-            parts.headers.insert(HOST, host.map_err(|cause| unsent(HttpErrorKind::Unknown, cause))?);
+            parts
+                .headers
+                .insert(HOST, host.map_err(|cause| unsent(HttpErrorKind::Unknown, cause))?);
         }
         let path = uri.path_and_query().map_or("/", |path| path.as_str());
         parts.uri = path.parse().map_err(|cause| unsent(HttpErrorKind::Unknown, cause))?;
