@@ -8,7 +8,7 @@ use libfuzzer_sys::fuzz_target;
 use plimsoll_content::{Algorithm, Annotations, Descriptor, MediaType, Result};
 use plimsoll_sign::format::bundle::{self, Bundle};
 use plimsoll_sign::format::simple::{self, Payload};
-use plimsoll_sign::format::{dsse, statement::Statement};
+use plimsoll_sign::format::{dsse, notary, openpgp, statement::Statement, x509::Certificate};
 use plimsoll_sign::judge::{Evidence, Seen, judge};
 use plimsoll_sign::key::{KeyPair, PublicKey};
 use plimsoll_sign::policy::{Load, NameRule, Policy, Trusted, TrustedKey};
@@ -20,6 +20,18 @@ const KEY: &str = "-----BEGIN PUBLIC KEY-----
 MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEYkCX3eu1pS+TQOpMYzxktK8WzWlf
 KgHOlPo/2YlfRGqP1xH64lUBOSxMvm+jLGVYBEnQyPyvRb7oYoNDD85rrg==
 -----END PUBLIC KEY-----
+";
+
+/// The same of GnuPG.
+const RING: &str = "-----BEGIN PGP PUBLIC KEY BLOCK-----
+
+mDMEawex/BYJKwYBBAHaRw8BAQdAGRSdQ0zvzjbSoVpcMgmtCQRWDuGibl5/yoJF
+L/e3itu0IFBsaW1zb2xsIHRlc3QgPHRlc3RAZXhhbXBsZS5jb20+iJAEExYIADgW
+IQRETf3RWvcQwBUYEr7wAMOiWdaK+AUCawex/AIbAwULCQgHAgYVCgkICwIEFgID
+AQIeAQIXgAAKCRDwAMOiWdaK+DJtAQD0Rz6bDx8IKJM7f3AyXjDozMJ2YvnsD8sW
+jKuZlEmAlAEA75k2NeFWYjD/ENuPTpXg6Wp/o6Caz51XQch0ym9RRwc=
+=5oJN
+-----END PGP PUBLIC KEY BLOCK-----
 ";
 
 struct NoFiles;
@@ -41,6 +53,11 @@ fuzz_target!(|bytes: &[u8]| {
     if let Ok(text) = std::str::from_utf8(bytes) {
         let _ = (KeyPair::from_pem(text), ImageName::parse(text));
     }
+    let ring = openpgp::Keyring::parse(RING.as_bytes()).expect("a key");
+    assert!(openpgp::verify(bytes, &ring, &limits).is_err());
+    let _ = (openpgp::Keyring::parse(bytes), Certificate::parse(bytes));
+    assert!(notary::verify(bytes, &[], &limits).is_err());
+    assert!(notary::verify_cose(bytes, &[], &limits).is_err());
     let key = PublicKey::from_pem(KEY).expect("a key");
     let of = vec![Trusted { name: "k".into(), key: TrustedKey::Public(key) }];
     let policy = Policy::of_keys(of, 1, NameRule::Any);

@@ -100,6 +100,26 @@ pub(crate) struct Global {
     #[arg(long, global = true, env = "PLIMSOLL_OFFLINE", value_parser = clap::builder::FalseyValueParser::new(), action = clap::ArgAction::SetTrue, help_heading = "Global options")]
     pub(crate) offline: bool,
 
+    /// Where the rules for names are [default: $XDG_CONFIG_HOME/plimsoll/names.toml]
+    #[arg(
+        id = "name_rules",
+        long = "names",
+        global = true,
+        value_name = "FILE",
+        env = "PLIMSOLL_NAMES",
+        help_heading = "Global options"
+    )]
+    pub(crate) names: Option<PathBuf>,
+
+    /// Let names mean what this lock file says, and ask nobody; `resolve --lock`
+    /// writes one
+    #[arg(long, global = true, value_name = "FILE", env = "PLIMSOLL_LOCKED", num_args = 0..=1, default_missing_value = "names.lock", require_equals = true, help_heading = "Global options")]
+    pub(crate) locked: Option<PathBuf>,
+
+    /// With --offline, use what owners of names said although it has expired
+    #[arg(long, global = true, help_heading = "Global options")]
+    pub(crate) allow_stale: bool,
+
     /// Where else files .aci are that an AppC image depends on; the folder of the
     /// image itself comes first
     #[arg(
@@ -269,6 +289,10 @@ pub(crate) enum Verb {
     Demo(verbs::demo::Args),
     /// Conformance cases, and what any command makes of them
     Kit(verbs::kit::Args),
+    /// Tell what a name means, and who vouches for it
+    Resolve(verbs::resolve::Args),
+    /// Publish names of a domain: signed lists of images, as files
+    Name(verbs::name::Args),
     /// Check what this machine can do, or list the limits for input
     Doctor(verbs::doctor::Args),
     /// Tell what an error code or a rule means

@@ -10,11 +10,16 @@ use std::sync::atomic::AtomicBool;
 
 use plimsoll::content::{Code, Error, Result};
 use plimsoll::limits::Limits;
+use plimsoll::name::lock::Lock;
+use plimsoll::name::time::Time;
+use plimsoll::name::tuf::Freshness;
+use plimsoll::naming::{NameRules, Naming, nameservers};
 use plimsoll::place::{Home, Streams};
 use plimsoll::registries::{CertificateFolders, Logins, Settings};
 use plimsoll::registry::client::{By, Client, Options, Proxies, Resolution, Trail};
 use plimsoll::store::Flush;
 use plimsoll::trust::keys::Keys;
+use plimsoll::trust::lookaside::Lookaside;
 
 use crate::args::Global;
 use crate::out::{Output, safe};
@@ -55,6 +60,7 @@ impl Context {
         let limits = limits(&global.limit)?;
         let trail = Trail::default();
         let logins = logins(global.authfile.clone());
+        let naming = naming(&global)?;
         let client = Options {
             insecure: global.insecure.clone(),
             keyring: Arc::new(logins.clone()),
@@ -64,6 +70,7 @@ impl Context {
             interrupted: Some(Arc::clone(&interrupted)),
             offline: global.offline,
             trail: trail.clone(),
+            hosts: naming.rules.hosts.clone(),
             ..Options::default()
         };
         let store = store_path(global.store.clone())?;
@@ -81,6 +88,7 @@ impl Context {
                 .with_registries(Client::new(client.clone()))
                 .with_settings(settings())
                 .with_trail(trail)
+                .with_naming(naming)
                 .with_dependencies(global.aci_path.clone())
                 .with_streams(Streams {
                     input,
@@ -130,6 +138,53 @@ fn told(step: &Resolution) -> String {
     text
 }
 
+/// The rules for names, and what is remembered of them.
+fn naming(global: &Global) -> Result<Naming> {
+    let home = variable("HOME");
+    let config = variable("XDG_CONFIG_HOME").or(home.as_ref().map(|home| home.join(".config")));
+    let state = variable("XDG_STATE_HOME").or(home.map(|home| home.join(".local/state")));
+    let file = match (&global.names, config) {
+        (Some(file), _) => {
+            if !file.exists() {
+                return Err(Error::new(Code::NotFound, format!("reading {}", file.display()))
+                    .found("no such file")
+                    .expected("the rules for names"));
+            }
+            Some(file.clone())
+        }
+        (None, config) => config.map(|folder| folder.join("plimsoll/names.toml")),
+    };
+    let state = match variable("PLIMSOLL_NAMES_STATE") {
+        Some(folder) => folder,
+        None => {
+            state.map_or_else(|| scratch().join("plimsoll-names"), |at| at.join("plimsoll/names"))
+        }
+    };
+    let rules = file.as_deref().map(NameRules::read).transpose()?.unwrap_or_default();
+    let locked = match &global.locked {
+        None => None,
+        Some(path) => {
+            let bytes =
+                std::fs::read(path).map_err(|cause| Error::io("reading", path.display(), cause))?;
+            let lock = Lock::parse(&bytes)
+                .map_err(|error| error.context(format!("reading {}", path.display())))?;
+            Some(Arc::new(lock))
+        }
+    };
+    Ok(Naming {
+        rules,
+        state,
+        nameservers: nameservers(std::path::Path::new("/etc/resolv.conf")),
+        now: names_now(),
+        freshness: match (global.offline, global.allow_stale) {
+            (false, _) => Freshness::Online,
+            (true, false) => Freshness::Offline,
+            (true, true) => Freshness::Stale,
+        },
+        locked,
+    })
+}
+
 fn variable(name: &str) -> Option<PathBuf> {
     std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
 }
@@ -141,6 +196,20 @@ pub(crate) fn policy() -> Option<PathBuf> {
         .into_iter()
         .chain([PathBuf::from("/etc/plimsoll/trust.json")])
         .find(|path| path.is_file())
+}
+
+/// Where signatures with GPG lie: in that folder, or as the settings say.
+pub(crate) fn lookaside(folder: Option<PathBuf>) -> Lookaside {
+    let own = variable("HOME").map(|home| home.join(".config/containers/registries.d"));
+    let all = own.into_iter().chain([PathBuf::from("/etc/containers/registries.d")]);
+    Lookaside { folder, settings: all.collect() }
+}
+
+/// The time at which names are judged: that of `PLIMSOLL_NOW`, in seconds since
+/// 1970, if it is set.
+fn names_now() -> Time {
+    let set = std::env::var("PLIMSOLL_NOW").ok().and_then(|text| text.parse().ok());
+    Time(set.unwrap_or_else(now))
 }
 
 /// The time, in seconds since 1970.

@@ -3,6 +3,7 @@
 use std::io::{self, IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use plimsoll::content::Watch;
@@ -10,11 +11,25 @@ use serde_json::json;
 
 use crate::args::{Global, ProgressMode};
 
+/// How often JSON lines tell how far a step is.
+const OFTEN: Duration = Duration::from_millis(250);
+
+/// A step on its way.
+#[derive(Default)]
+struct Step {
+    what: String,
+    total: Option<u64>,
+    bytes: u64,
+    told: Option<Instant>,
+}
+
 /// Shows progress, and notices interrupts.
 pub(crate) struct Progress {
     mode: ProgressMode,
     quiet: bool,
     bar: Mutex<Option<ProgressBar>>,
+    /// The step that JSON lines tell of.
+    step: Mutex<Step>,
     pub(crate) interrupted: Arc<AtomicBool>,
 }
 
@@ -26,7 +41,13 @@ impl Progress {
             ProgressMode::Auto => ProgressMode::Plain,
             mode => mode,
         };
-        Self { mode, quiet: global.quiet, bar: Mutex::new(None), interrupted }
+        Self {
+            mode,
+            quiet: global.quiet,
+            bar: Mutex::new(None),
+            step: Mutex::default(),
+            interrupted,
+        }
     }
 
     fn line(text: &str) {
@@ -44,6 +65,10 @@ impl Progress {
         } else if !self.quiet {
             Self::line(text);
         }
+    }
+
+    fn step(&self) -> std::sync::MutexGuard<'_, Step> {
+        self.step.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn with_bar(&self, action: impl FnOnce(&mut Option<ProgressBar>)) {
@@ -68,6 +93,8 @@ impl Watch for Progress {
                 *bar = Some(new);
             }),
             ProgressMode::Json => {
+                let told = Some(Instant::now());
+                *self.step() = Step { what: what.to_owned(), total, bytes: 0, told };
                 Self::line(&json!({"schema": "plimsoll.progress/v1", "event": "begin", "what": what, "total": total}).to_string());
             }
             _ => {}
@@ -81,6 +108,13 @@ impl Watch for Progress {
                     bar.inc(bytes);
                 }
             });
+        } else if self.mode == ProgressMode::Json {
+            let mut step = self.step();
+            step.bytes = step.bytes.saturating_add(bytes);
+            if step.told.is_some_and(|told| told.elapsed() >= OFTEN) {
+                step.told = Some(Instant::now());
+                Self::line(&json!({"schema": "plimsoll.progress/v1", "event": "progress", "what": step.what, "bytes": step.bytes, "total": step.total}).to_string());
+            }
         }
     }
 

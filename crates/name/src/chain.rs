@@ -72,6 +72,8 @@ pub struct Resolution {
 pub enum Way {
     /// The digest was written.
     Digest,
+    /// The lock file.
+    Lock,
     /// A rule of this machine.
     Rules,
     /// A zone, found by a pin or by what was seen before.
@@ -91,6 +93,7 @@ impl Way {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Digest => "the digest that was written",
+            Self::Lock => "names.lock",
             Self::Rules => "a rule of this machine",
             Self::Zone => "the zone that is pinned",
             Self::Dns => "the zone that the DNS names",

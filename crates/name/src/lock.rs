@@ -7,7 +7,7 @@ use plimsoll_content::{Code, Descriptor, Document, Error, Result, View, json, li
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::chain::Resolution;
+use crate::chain::{Resolution, Way};
 use crate::time::Time;
 use crate::zone::Report;
 use crate::{Assurance, Reference, Template};
@@ -43,6 +43,29 @@ pub struct Locked {
     pub registries: Vec<String>,
     /// When.
     pub time: Time,
+}
+
+impl Locked {
+    /// The meaning, as if it was resolved now.
+    pub fn meaning(&self, name: &Reference) -> Result<Resolution> {
+        let mut registries = Vec::new();
+        for text in &self.registries {
+            let (host, path) = text.split_once('/').unwrap_or((text, ""));
+            registries.push((host.parse()?, path.to_owned()));
+        }
+        Ok(Resolution {
+            name: name.clone(),
+            descriptor: self.descriptor.clone(),
+            assurance: Assurance::Digest,
+            way: Way::Lock,
+            zones: self.zones.clone(),
+            cas: self.cas.clone(),
+            registries,
+            signers: Vec::new(),
+            notes: Vec::new(),
+            cost: (0, 0),
+        })
+    }
 }
 
 impl View for Lock {

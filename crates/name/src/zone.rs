@@ -177,6 +177,9 @@ impl Files<'_> {
 pub(crate) enum Ground<'a> {
     /// Whoever answers first; the digest, if one was announced.
     First,
+    /// Whoever answers first, as long as the DNS does not contradict: it names
+    /// that root, and nobody has proved what it says.
+    Hint(&'a Digest),
     /// A digest that somebody else vouches for.
     Anchor(&'a Digest),
 }
@@ -231,6 +234,18 @@ impl Reader<'_> {
                     check_root(prefix, &bytes, &root.digest)?;
                 }
                 (bytes, false)
+            }
+            Ground::Hint(digest) => {
+                let found = files.anchored_root(version, digest, prefix);
+                let contradicted = |error: Error| match error.code() {
+                    Code::Zone => {
+                        Error::new(Code::Discovery, format!("comparing the root of zone {prefix}"))
+                            .found("other roots")
+                            .expected(format!("{digest}, which stands in the DNS"))
+                    }
+                    _ => error,
+                };
+                (found.map_err(contradicted)?, false)
             }
             Ground::Anchor(digest) => (files.anchored_root(version, digest, prefix)?, true),
         };

@@ -91,7 +91,7 @@ impl Home {
         about: &About,
         watch: &dyn Watch,
     ) -> Result<Attached> {
-        let opened = self.open(&reference.local())?;
+        let opened = self.open_to_change(reference)?;
         let sink = opened.held().sink(opened.place())?;
         // Until the artifact is listed, nobody may take it for unneeded.
         let _writing = match opened.held() {

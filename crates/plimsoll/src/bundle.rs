@@ -187,7 +187,7 @@ pub fn make_working_dir(root: &Root, conversion: &Conversion) -> Result<()> {
 }
 
 /// A new file that everybody can read, in a folder that is not published yet.
-fn write(parent: BorrowedFd<'_>, name: &str, bytes: &[u8]) -> Result<()> {
+pub(crate) fn write(parent: BorrowedFd<'_>, name: &str, bytes: &[u8]) -> Result<()> {
     let mode = Mode::from_raw_mode(0o644);
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
     let make = || {

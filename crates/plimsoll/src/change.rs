@@ -44,8 +44,10 @@ impl Home {
     ) -> Result<(String, Digest, Descriptor, T)> {
         for _ in 0..RACES {
             // In its place, a name is changed where it is ours.
-            let here = if new.is_none() { reference.local() } else { reference.clone() };
-            let opened = self.open(&here)?;
+            let opened = match new {
+                None => self.open_to_change(reference)?,
+                Some(_) => self.open(reference)?,
+            };
             let target = self.beside(&opened, new)?;
             let name = target.published_name().to_owned();
             let (descriptor, done) = work(&opened, &target)?;

@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 
 use plimsoll_content::{Code, Descriptor, Digest, Error, Platform, Result, Source, Watch};
-use plimsoll_sign::ImageName;
+use plimsoll_sign::{Asked, ImageName};
 use plimsoll_spec::LayerType;
 use plimsoll_spec::annotations::REF_NAME;
 use plimsoll_spec::docker::schema1::is_schema1;
@@ -32,7 +32,7 @@ use crate::reference::{At, Reference, Which};
 use crate::schema1;
 use crate::transfer::{self, Brought};
 use crate::trust::gather::{self, Shelf};
-use crate::trust::{Gate, Part, shelf_of};
+use crate::trust::{Gate, Part, asked, shelf_of};
 
 /// The full name of an image in archives of docker and containerd, where
 /// `ref.name` is the tag alone.
@@ -180,8 +180,14 @@ impl Copying<'_> {
                     let about = Referrers::of(sink, &catalog)?;
                     let tag = |name: &str| Ok(catalog.find_name(name).ok().map(|it| it.descriptor));
                     let listed = catalog.entries();
-                    let shelf = Shelf { source: sink, about: &about, tag: &tag, entries: listed };
-                    pass(home, gate, &from, entries, &shelf, &self.options.platforms)?
+                    let shelf = Shelf {
+                        source: sink,
+                        about: &about,
+                        tag: &tag,
+                        entries: listed,
+                        folder: None,
+                    };
+                    pass(gate, &asked(&from, None)?, entries, &shelf, &self.options.platforms)?
                 }
                 None => entries,
             };
@@ -194,13 +200,13 @@ impl Copying<'_> {
             return home.open(&from).map(|_| ());
         };
         self.warn(held.findings().to_vec());
-        self.held(home, &held, &which, &from)
+        self.held(&held, &which, &from)
     }
 
-    fn held(&mut self, home: &Home, held: &Held, which: &Which, from: &Reference) -> Result<()> {
+    fn held(&mut self, held: &Held, which: &Which, from: &Reference) -> Result<()> {
         let mut entries = chosen(held, which, self.options.all)?;
         if let Some(gate) = &self.options.gate {
-            entries = admit(home, gate, held, from, entries, &self.options.platforms)?;
+            entries = admit(gate, held, from, entries, &self.options.platforms)?;
         }
         self.images(held.source(), &entries, || held.about())
     }
@@ -366,7 +372,6 @@ impl Copying<'_> {
 
 /// The entries of a place, if all of them are trusted.
 pub(crate) fn admit(
-    home: &Home,
     gate: &Gate,
     held: &Held,
     from: &Reference,
@@ -376,20 +381,19 @@ pub(crate) fn admit(
     let about = gather::about(held)?;
     let tag = |name: &str| gather::tagged(held, name);
     let listed = gather::entries(held)?;
-    pass(home, gate, from, entries, &shelf_of(held, &*about, &tag, &listed), platforms)
+    let asked = asked(from, Some(held))?;
+    pass(gate, &asked, entries, &shelf_of(held, &*about, &tag, &listed), platforms)
 }
 
 /// Of several, those that are about others are left out: they travel with what
 /// they are about, and are no images that somebody vouches for.
 fn pass(
-    home: &Home,
     gate: &Gate,
-    from: &Reference,
+    whole: &Asked,
     entries: Vec<Entry>,
     shelf: &Shelf<'_>,
     platforms: &[Platform],
 ) -> Result<Vec<Entry>> {
-    let whole = home.asked(from)?;
     let several = entries.len() > 1;
     let mut passed = Vec::new();
     for entry in entries {

@@ -26,6 +26,7 @@ pub mod inspect;
 pub mod limits;
 pub mod mirror;
 pub mod mount;
+pub mod naming;
 mod notes;
 pub mod pack;
 pub mod place;
@@ -44,6 +45,7 @@ pub mod validate;
 
 pub use plimsoll_content as content;
 pub use plimsoll_layer as layer;
+pub use plimsoll_name as name;
 pub use plimsoll_registry as registry;
 pub use plimsoll_runtime as runtime;
 pub use plimsoll_sign as sign;

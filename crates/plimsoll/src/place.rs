@@ -21,7 +21,10 @@ use plimsoll_store::{
 };
 use serde::Serialize;
 
+use plimsoll_name::chain::Resolution;
+
 use crate::image;
+use crate::naming::Naming;
 use crate::reference::{Reference, Which};
 use crate::registries::Settings;
 
@@ -41,9 +44,14 @@ pub struct Home {
     /// What the settings say, once somebody wanted to know.
     conf: Arc<Mutex<Option<Arc<Conf>>>>,
     trail: Trail,
+    /// Whether mirrors are asked.
+    mirrors: bool,
     /// How what is asked for came to be, by where it is.
     meant: Arc<Mutex<BTreeMap<String, Called>>>,
     dependencies: Vec<PathBuf>,
+    naming: Option<Arc<Naming>>,
+    /// What names mean, by their canonical forms.
+    resolved: Arc<Mutex<BTreeMap<String, Arc<Resolution>>>>,
 }
 
 /// What `-` stands for.
@@ -96,8 +104,11 @@ impl Home {
             settings: Settings::default(),
             conf: Arc::default(),
             trail: Trail::default(),
+            mirrors: true,
             meant: Arc::default(),
             dependencies: Vec::new(),
+            naming: None,
+            resolved: Arc::default(),
         }
     }
 
@@ -114,6 +125,24 @@ impl Home {
     /// Keeps there what names of the local store stand for.
     pub fn with_trail(self, trail: Trail) -> Self {
         Self { trail, ..self }
+    }
+
+    /// Opens an image that is to be changed or taken away where it lies: a name
+    /// is one of the local store, and no mirror is asked what a tag stands for.
+    pub fn open_to_change(&self, reference: &Reference) -> Result<Opened> {
+        Self { mirrors: false, ..self.clone() }.open(&reference.local())
+    }
+
+    /// Asks the owners of domains what names mean.
+    pub fn with_naming(self, naming: Naming) -> Self {
+        Self { naming: Some(Arc::new(naming)), ..self }
+    }
+
+    /// With what names are resolved.
+    pub fn naming(&self) -> Result<&Naming> {
+        self.naming
+            .as_deref()
+            .ok_or_else(|| Error::new(Code::Usage, "resolving a name").found("no rules for names"))
     }
 
     /// Who speaks to registries.

@@ -56,6 +56,11 @@ pub enum Reference {
         /// Which of the images in it; none named is `latest`.
         which: Which,
     },
+    /// A name that the owner of its domain gave a meaning.
+    Zone {
+        /// The name, in its canonical form.
+        name: String,
+    },
     /// `dir:PATH`: skopeo's folder of one image.
     Dir(PathBuf),
     /// `./x` or `/x`: to be looked at.
@@ -185,6 +190,11 @@ impl Reference {
         }
         if is_digest_prefix(text) {
             return Ok(Self::Store { which: named(text)? });
+        }
+        // Spellings that only names of a domain have: labels, fragments, other scripts.
+        if has_registry(text) && (text.contains([',', '#']) || !text.is_ascii()) {
+            let name = text.parse::<plimsoll_name::Reference>()?.to_string();
+            return Ok(Self::Name { which: Which::Name(name.clone()), name });
         }
         match named(text)? {
             // A digest alone says nothing of where it is.
@@ -324,6 +334,7 @@ impl fmt::Display for Reference {
                     which => write!(f, "{which}"),
                 }
             }
+            Self::Zone { name } => f.write_str(name),
             Self::Dir(path) => write!(f, "dir:{}", path.display()),
             Self::Path(path) => write!(f, "{}", path.display()),
         }

@@ -36,25 +36,58 @@ pub struct Rootfs {
     pub held: Vec<Held>,
 }
 
-/// The options with which layers are applied for running: owners as the
-/// image has them; devices are left out, for the runtime makes its own.
-fn options(limits: Limits) -> apply::Options {
-    apply::Options {
-        ids: apply::Ids::Keep,
-        devices: apply::Devices::Omit,
-        limits,
-        ..apply::Options::default()
+/// For whom layers are cached: their files have other owners and other marks.
+/// The list is complete.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Kind {
+    /// The host's root.
+    Root,
+    /// The users of a user namespace with ranges of ids.
+    Users,
+    /// The one user of a user namespace: all files are his, and the owners that
+    /// the image names are recorded beside them.
+    Single,
+}
+
+impl Kind {
+    /// The kind for this process's user namespace.
+    pub fn current() -> Result<Self> {
+        let mapping = Mapping::current()?;
+        Ok(match (mapping.is_initial(), mapping.is_single()) {
+            (true, _) => Self::Root,
+            (false, true) => Self::Single,
+            (false, false) => Self::Users,
+        })
+    }
+
+    /// The word for it in the cache.
+    fn word(self) -> &'static str {
+        match self {
+            Self::Root => "layers",
+            Self::Users => "layers-user",
+            Self::Single => "layers-single",
+        }
+    }
+
+    /// The options with which layers are applied for running: devices are left
+    /// out, for the runtime makes its own.
+    fn options(self, limits: Limits) -> apply::Options {
+        apply::Options {
+            ids: if self == Self::Single { apply::Ids::Own } else { apply::Ids::Keep },
+            devices: apply::Devices::Omit,
+            limits,
+            ..apply::Options::default()
+        }
     }
 }
 
 /// Prepares the root filesystem of `image` in the private folder `scratch`.
-/// Layers are cached in `store` as `kind`, which says for whom they are: the
-/// host's root and the users of user namespaces have different ones.
+/// Layers are cached in `store` as `kind`, which says for whom they are.
 pub fn prepare(
     source: &dyn Source,
     image: &Image,
     store: &Store,
-    kind: &str,
+    kind: Kind,
     scratch: &Path,
     limits: Limits,
     watch: &dyn Watch,
@@ -92,7 +125,7 @@ pub fn plain(
 ) -> Result<Rootfs> {
     let path = folder(scratch, "rootfs")?;
     let handle = Root::open(&path)?;
-    unpack::into(source, image, handle.as_fd(), &options(limits), watch)?;
+    unpack::into(source, image, handle.as_fd(), &Kind::current()?.options(limits), watch)?;
     Ok(Rootfs { root: exec::Root::Folder(path), handle, held: Vec::new() })
 }
 
@@ -104,15 +137,14 @@ pub fn plain(
 /// The kernel does the translation: a layer is applied, as ever, to an overlay
 /// over the layers below it. Whoever calls must be allowed to mount one, as
 /// root is and as users are in a user namespace of theirs; the marks are
-/// `trusted.` or `user.` attributes accordingly, so `kind` must tell these two
-/// apart. Of more layers than the kernel stacks ([`overlay::LOWERS`]) the
+/// `trusted.` or `user.` attributes accordingly. Of more layers than the kernel stacks ([`overlay::LOWERS`]) the
 /// lowest are one folder, in steps of [`GROUP`], so that images that grow
 /// share it.
 pub fn layers(
     source: &dyn Source,
     image: &Image,
     store: &Store,
-    kind: &str,
+    kind: Kind,
     limits: Limits,
     watch: &dyn Watch,
 ) -> Result<(Vec<PathBuf>, Vec<Held>)> {
@@ -122,20 +154,20 @@ pub fn layers(
     let mut lowers: Vec<PathBuf> = Vec::new();
     let mut held: Vec<Held> = Vec::new();
     let chains = chain_ids(&diff_ids);
-    let joined = format!("{kind}-joined");
+    let joined = format!("{}-joined", kind.word());
     for range in groups(layers.len()) {
-        let kind = if range.len() == 1 { kind } else { &joined };
+        let word = if range.len() == 1 { kind.word() } else { &joined };
         // The key is the whole chain: what a layer omits it takes from below.
         let chain = &chains[range.end - 1];
-        if let Some(cached) = store.hold(kind, chain)? {
+        if let Some(cached) = store.hold(word, chain)? {
             lowers.insert(0, cached.path().join("diff"));
             held.push(cached);
             continue;
         }
-        let staged = match store.stage(kind, chain) {
+        let staged = match store.stage(word, chain) {
             Err(error) if error.code() == Code::Exists => {
                 // Another process was as quick.
-                let cached = store.hold(kind, chain)?.ok_or(error)?;
+                let cached = store.hold(word, chain)?.ok_or(error)?;
                 lowers.insert(0, cached.path().join("diff"));
                 held.push(cached);
                 continue;
@@ -156,9 +188,9 @@ pub fn layers(
         // The kernel turns deletions into whiteouts and copies parents up: the
         // same applier serves a folder and a layer of an overlay.
         let mut applier = if lowers.is_empty() {
-            Applier::new(merged.as_fd(), options(limits))?
+            Applier::new(merged.as_fd(), kind.options(limits))?
         } else {
-            Applier::over(merged.as_fd(), options(limits))?
+            Applier::over(merged.as_fd(), kind.options(limits))?
         };
         let (these, number, of) = (&layers[range.clone()], range.start + 1, layers.len());
         unpack::layers_into(source, these, number, of, &mut applier, watch, |_, _| {})?;
@@ -166,7 +198,7 @@ pub fn layers(
         drop(merged);
         let _ = fs::remove_dir_all(&work);
         lowers.insert(0, Store::keep(staged)?.join("diff"));
-        held.extend(store.hold(kind, chain)?);
+        held.extend(store.hold(word, chain)?);
     }
     if lowers.is_empty() {
         lowers.push(folder(store.path(), "empty").or_else(|error| match error.code() {

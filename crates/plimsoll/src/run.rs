@@ -6,15 +6,14 @@ use std::path::PathBuf;
 
 use plimsoll_content::{Code, Digest, Error, Platform, Result, Source, Watch};
 use plimsoll_runtime::binfmt::{Emulator, emulator};
-use plimsoll_runtime::convert::Users;
 use plimsoll_runtime::exec::{self, Exit, NotStarted};
 use plimsoll_runtime::external;
 use plimsoll_runtime::network::{Connected, Port};
-use plimsoll_store::{StagedDir, Store, write_file_atomic};
+use plimsoll_store::{StagedDir, Store};
 
 use crate::bundle::{self, Options};
 use crate::image::Image;
-use crate::rootfs;
+use crate::rootfs::{self, Kind};
 
 /// Who runs the process.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -73,15 +72,11 @@ pub fn run(
     let options = &options;
     let outcome = match runtime {
         Runtime::Embedded => {
-            let kind = match options.overrides.users {
-                Users::Host => "layers",
-                Users::New(_) | Users::Entered(_) => "layers-user",
-            };
             let rootfs = rootfs::prepare(
                 source,
                 image,
                 store,
-                kind,
+                Kind::current()?,
                 &scratch.path(),
                 options.apply.limits,
                 watch,
@@ -103,7 +98,7 @@ pub fn run(
                 rootfs::plain(source, image, &scratch.path(), options.apply.limits, watch)?;
             let names = connected.as_ref().map(Connected::names);
             let spec = prepared(image, &rootfs, options, names, &scratch, watch)?;
-            write_file_atomic(scratch.fd(), "config.json", &spec.to_bytes()?, 0o600)?;
+            bundle::write(scratch.fd(), "config.json", &spec.to_bytes()?)?;
             let id = scratch
                 .path()
                 .file_name()

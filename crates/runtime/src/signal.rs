@@ -89,6 +89,15 @@ impl Relay {
         Ok(())
     }
 
+    /// Passes on also that the terminal here has another size, for a child that
+    /// is to look at it.
+    pub(crate) fn with_resize(mut self) -> io::Result<Self> {
+        if let Some(before) = sys::listen(libc::SIGWINCH)? {
+            self.before.push((libc::SIGWINCH, before));
+        }
+        Ok(self)
+    }
+
     /// Waits for the end of the child and gives its exit code, or 128+N if
     /// signal N ended it. After each signal that came, `gone` says whether
     /// the child is to be killed instead.
@@ -120,10 +129,8 @@ impl Relay {
             && read > 0
         {
             for note in notes[..read].chunks_exact(2) {
-                if i32::from(note[0]) == libc::SIGWINCH {
-                    if let Some(resized) = &self.resized {
-                        resized();
-                    }
+                if let (libc::SIGWINCH, Some(resized)) = (i32::from(note[0]), &self.resized) {
+                    resized();
                     continue;
                 }
                 if note[1] == 1 && keys == Keys::Shared {

@@ -57,7 +57,7 @@ impl Metrics {
     }
 
     /// Something was collected.
-    pub(crate) fn swept(&self, swept: Swept) {
+    pub(crate) fn swept(&self, swept: &Swept) {
         add(&self.collections, 1);
         add(&self.collected_blobs, swept.blobs);
         add(&self.collected_bytes, swept.bytes);

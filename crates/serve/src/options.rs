@@ -56,7 +56,7 @@ pub struct Budget {
     pub manifest: u64,
     /// How many connections are open at once; others wait to be taken.
     pub connections: usize,
-    /// How many blobs come in at once; others wait for a while.
+    /// How many blobs and manifests come in at once; others wait for a while.
     pub uploads: usize,
     /// How long a request may take to say what it wants, and a connection may
     /// be open without one: clients of docker's kind let go of it after 90 s,

@@ -326,12 +326,15 @@ impl Service {
         };
         match self.storage.collect(sweep).await {
             Ok(swept) => {
-                self.metrics.swept(swept);
+                self.metrics.swept(&swept);
                 let text = format!(
                     "{} blobs, {} bytes, {} uploads removed; {} repositories busy",
                     swept.blobs, swept.bytes, swept.uploads, swept.busy
                 );
                 self.log.event(&Event::new("collected", text));
+                for failure in swept.failures {
+                    self.log.event(&Event::new("collect-failed", failure));
+                }
             }
             Err(error) => self.log.event(&Event::new("collect-failed", told(&error))),
         }

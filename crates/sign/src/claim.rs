@@ -107,6 +107,9 @@ pub struct Claim {
     /// When it was said, by the signer's own word.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub issued: Option<Seconds>,
+    /// Since when it holds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub begins: Option<Seconds>,
     /// Until when it holds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expires: Option<Seconds>,

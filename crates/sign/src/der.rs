@@ -2,12 +2,14 @@
 //! written. Lengths are definite and shortest, integers are shortest; whatever
 //! else BER allows is refused, because one key must have one fingerprint.
 
+pub(crate) const BOOLEAN: u8 = 0x01;
 pub(crate) const INTEGER: u8 = 0x02;
 pub(crate) const BIT_STRING: u8 = 0x03;
 pub(crate) const OCTET_STRING: u8 = 0x04;
 pub(crate) const NULL: u8 = 0x05;
 pub(crate) const OID: u8 = 0x06;
 pub(crate) const SEQUENCE: u8 = 0x30;
+pub(crate) const SET: u8 = 0x31;
 
 /// What is left to read.
 #[derive(Clone, Copy, Debug)]
@@ -30,6 +32,13 @@ impl<'a> Der<'a> {
     pub(crate) fn take(&mut self, tag: u8) -> Option<&'a [u8]> {
         let (found, content) = self.any()?;
         (found == tag).then_some(content)
+    }
+
+    /// The next value with its tag and length, if it has that tag.
+    pub(crate) fn whole(&mut self, tag: u8) -> Option<&'a [u8]> {
+        let before = self.0;
+        self.take(tag)?;
+        before.get(..before.len() - self.0.len())
     }
 
     /// Whether the next value has that tag.

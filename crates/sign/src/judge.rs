@@ -290,7 +290,8 @@ impl Judge<'_> {
 
     fn in_time(&self, signed: &Signed, claim: &VerifiedClaim) -> Result<(), Reason> {
         let at = self.at;
-        let depends = (claim.expires.is_some() && !signed.expired) || signed.max_age.is_some();
+        let bounded = claim.expires.is_some() || claim.begins.is_some();
+        let depends = (bounded && !signed.expired) || signed.max_age.is_some();
         if !depends {
             return Ok(());
         }
@@ -300,6 +301,9 @@ impl Judge<'_> {
         }
         if let Some(issued) = claim.issued.filter(|issued| *issued > at.saturating_add(SKEW)) {
             return Err(Reason::new(Why::NotYet, format!("issued at {issued}, and it is {at}")));
+        }
+        if let Some(begins) = claim.begins.filter(|begins| at < *begins && !signed.expired) {
+            return Err(Reason::new(Why::NotYet, format!("begins at {begins}, and it is {at}")));
         }
         if let Some(expires) = claim.expires.filter(|expires| at > *expires && !signed.expired) {
             return Err(Reason::new(Why::Expired, format!("expired at {expires}, and it is {at}")));

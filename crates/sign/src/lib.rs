@@ -29,6 +29,7 @@
 
 pub mod asked;
 mod claim;
+mod date;
 mod der;
 pub mod format;
 pub mod judge;

@@ -14,6 +14,7 @@ use crate::format::dsse::{self, Envelope};
 use crate::format::parse;
 use crate::format::simple::{self, Payload};
 use crate::format::statement::Statement;
+use crate::format::{notary, openpgp};
 use crate::key::{Algorithm, Kind, PublicKey};
 use crate::limits::Limits;
 use crate::policy::{Trusted, TrustedKey};
@@ -65,7 +66,14 @@ pub trait Scheme: Sync {
 }
 
 /// All schemes; a candidate is for the first that reads it.
-pub static SCHEMES: [&dyn Scheme; 3] = [&SigstoreBundle, &CosignSimple, &CosignAttestation];
+pub static SCHEMES: [&dyn Scheme; 6] = [
+    &SigstoreBundle,
+    &CosignSimple,
+    &CosignAttestation,
+    &GpgSimple,
+    &Notary(Form::NotaryJws),
+    &Notary(Form::NotaryCose),
+];
 
 /// Whose signature it is. The algorithms are tried in the order in which they
 /// are common; for each kind of key there are at most two.
@@ -75,7 +83,7 @@ fn signer<'a>(
     signature: &[u8],
 ) -> Result<(&'a Trusted, &'a PublicKey, Algorithm), Reason> {
     for one in trusted {
-        let TrustedKey::Public(key) = &one.key;
+        let TrustedKey::Public(key) = &one.key else { continue };
         let algorithms: &[Algorithm] = match key.kind() {
             Kind::P256 => &[Algorithm::EcdsaP256Sha256],
             Kind::P384 => &[Algorithm::EcdsaP384Sha384, Algorithm::EcdsaP384Sha256],
@@ -111,6 +119,7 @@ fn claim(
         names,
         saying,
         issued: None,
+        begins: None,
         expires: None,
         sequence: None,
     }
@@ -252,6 +261,144 @@ impl Scheme for CosignAttestation {
         let found = signer(trusted, &envelope.signed(), &envelope.signature)?;
         envelope.is_statement()?;
         stated(found, &envelope.payload, subject, limits)
+    }
+}
+
+/// The media type under which signatures with GPG are looked at; they lie in files,
+/// which have none.
+pub const GPG: &str = "application/pgp-signature";
+
+/// Signatures with GPG.
+struct GpgSimple;
+
+impl Scheme for GpgSimple {
+    fn form(&self) -> Form {
+        Form::GpgSimple
+    }
+
+    fn reads(&self, candidate: &Candidate) -> bool {
+        candidate.media_type == GPG
+    }
+
+    fn verify(
+        &self,
+        candidate: &Candidate,
+        subject: &Subject,
+        trusted: &[Trusted],
+        limits: &Limits,
+    ) -> Result<VerifiedClaim, Reason> {
+        let mut nearest: Option<Reason> = None;
+        for one in trusted {
+            let TrustedKey::Keyring(keyring) = &one.key else { continue };
+            let signed = match openpgp::verify(&candidate.bytes, keyring, limits) {
+                Ok(signed) => signed,
+                Err(reason) => {
+                    if nearest.as_ref().is_none_or(|old| old.why <= reason.why) {
+                        nearest = Some(reason);
+                    }
+                    continue;
+                }
+            };
+            let payload = Payload::parse(&signed.content, simple::ATOMIC, limits)?;
+            if payload.digest != subject.descriptor.digest {
+                return Err(Reason::new(
+                    Why::Subject,
+                    format!("the signature is about {}", payload.digest),
+                ));
+            }
+            return Ok(VerifiedClaim::new(Claim {
+                signer: Signer {
+                    id: format!("openpgp:{}", signed.key.fingerprint),
+                    name: one.name.clone(),
+                },
+                algorithm: signed.algorithm,
+                digest: payload.digest,
+                media_type: None,
+                size: None,
+                names: vec![payload.name],
+                saying: Saying::Signature,
+                issued: Some(signed.issued),
+                begins: None,
+                expires: signed.expires,
+                sequence: None,
+            }));
+        }
+        Err(nearest.unwrap_or_else(|| Reason::new(Why::Key, "no keyring that could have made it")))
+    }
+}
+
+/// Signatures of the Notary Project, in one of their two forms.
+struct Notary(Form);
+
+impl Scheme for Notary {
+    fn form(&self) -> Form {
+        self.0
+    }
+
+    fn reads(&self, candidate: &Candidate) -> bool {
+        let kind = if self.0 == Form::NotaryCose { notary::COSE } else { notary::JWS };
+        candidate.media_type == kind
+    }
+
+    fn verify(
+        &self,
+        candidate: &Candidate,
+        subject: &Subject,
+        trusted: &[Trusted],
+        limits: &Limits,
+    ) -> Result<VerifiedClaim, Reason> {
+        let mut nearest: Option<Reason> = None;
+        for one in trusted {
+            let TrustedKey::Certificates { anchors, identities } = &one.key else { continue };
+            let read = match self.0 {
+                Form::NotaryCose => notary::verify_cose,
+                _ => notary::verify,
+            };
+            let signed = match read(&candidate.bytes, anchors, limits) {
+                Ok(signed) => signed,
+                Err(reason) => {
+                    if nearest.as_ref().is_none_or(|old| old.why <= reason.why) {
+                        nearest = Some(reason);
+                    }
+                    continue;
+                }
+            };
+            let is = |identity: &Vec<(String, String)>| {
+                identity.iter().all(|part| signed.leaf.subject.contains(part))
+            };
+            if !identities.is_empty() && !identities.iter().any(is) {
+                let name = quoted(&signed.leaf.name());
+                nearest = Some(Reason::new(Why::Key, format!("{name} is not who may sign")));
+                continue;
+            }
+            let Descriptor { digest, media_type, size, .. } = &subject.descriptor;
+            if (&signed.digest, signed.media_type.as_str(), signed.size)
+                != (digest, media_type.as_str(), *size)
+            {
+                return Err(Reason::new(
+                    Why::Subject,
+                    format!("the signature is about {} ({} bytes)", signed.digest, signed.size),
+                ));
+            }
+            return Ok(VerifiedClaim::new(Claim {
+                signer: Signer {
+                    id: signed.leaf.key.fingerprint(),
+                    name: format!("{} ({})", one.name, signed.leaf.name()),
+                },
+                algorithm: signed.algorithm,
+                digest: signed.digest,
+                media_type: Some(signed.media_type),
+                size: Some(signed.size),
+                names: Vec::new(),
+                saying: Saying::Signature,
+                issued: Some(signed.issued),
+                begins: signed.holds.0,
+                expires: signed.holds.1,
+                sequence: None,
+            }));
+        }
+        Err(nearest
+            .unwrap_or_else(|| Reason::new(Why::Key, "no certificates that could have made it")))
     }
 }
 

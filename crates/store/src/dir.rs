@@ -44,6 +44,11 @@ pub struct Dir {
 }
 
 impl Dir {
+    /// Where it lies.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Opens the folder; `limits` are the budgets for documents in it. Links
     /// in it are refused.
     pub fn open(path: &Path, limits: Limits) -> Result<Self> {

@@ -184,16 +184,14 @@ impl TemporaryFile {
         Ok(Some(Self { folder, name: Some(name), file, flush: Flush::Durable }))
     }
 
+    /// A second handle of the file.
+    pub(crate) fn reader(&self) -> io::Result<File> {
+        self.file.try_clone()
+    }
+
     /// Leaves the file where it is.
     pub(crate) fn keep(mut self) {
         self.name = None;
-    }
-
-    /// Takes over a file that has a name in `folder` already, and whose lock
-    /// the caller holds. Dropped, it is gone too.
-    pub(crate) fn adopt(folder: BorrowedFd<'_>, name: CString, file: File) -> io::Result<Self> {
-        let folder = folder.try_clone_to_owned()?;
-        Ok(Self { folder, name: Some(name), file, flush: Flush::Durable })
     }
 
     /// The same file, with that rule for it.

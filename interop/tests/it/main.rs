@@ -2,14 +2,17 @@
 
 mod bucket;
 mod compression;
+mod conversion;
 mod convert;
 mod crash;
 mod debian;
+mod isolation;
 mod kills;
 mod kit;
 mod layers;
 mod layouts;
 mod load;
+mod names;
 mod old;
 mod places;
 mod power;
@@ -17,6 +20,7 @@ mod promises;
 mod raw;
 mod referrers;
 mod registry;
+mod registry_way;
 mod repack;
 mod reproducible;
 mod rules;

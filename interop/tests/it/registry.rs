@@ -21,7 +21,7 @@ impl Registry {
     }
 
     /// The same with more in the settings of `http`, and in all.
-    fn start_with(scratch: &Scratch, http: &str, more: &str) -> Option<Self> {
+    pub(crate) fn start_with(scratch: &Scratch, http: &str, more: &str) -> Option<Self> {
         let program = peer("docker-registry")?;
         let free = TcpListener::bind("127.0.0.1:0").expect("a port");
         let host = free.local_addr().expect("an address").to_string();
@@ -50,7 +50,7 @@ impl Registry {
         panic!("the registry does not listen");
     }
 
-    fn at(&self, rest: &str) -> String {
+    pub(crate) fn at(&self, rest: &str) -> String {
         format!("docker://{}/{rest}", self.host)
     }
 }

@@ -288,3 +288,81 @@ fn the_library_of_podman_accepts_what_we_sign() {
         assert!(!both("own.pub", place), "{place}");
     }
 }
+
+/// GnuPG and skopeo: one key of each common kind, both ways, under one policy.
+#[test]
+fn skopeo_and_we_verify_what_the_other_signs_with_gpg() {
+    let (Some(gpg), Some(skopeo)) = (peer("gpg"), peer("skopeo")) else { return };
+    for kind in ["rsa3072", "ed25519"] {
+        let Some(yard) = Yard::new() else { return };
+        let home = yard.scratch.join("gnupg");
+        fs::create_dir(&home).expect("a folder");
+        fs::set_permissions(&home, std::os::unix::fs::PermissionsExt::from_mode(0o700))
+            .expect("an own folder");
+        let ask = |peer: &Peer, words: &[&str]| {
+            let mut command = peer.command();
+            command.env("GNUPGHOME", &home).env("HOME", yard.scratch.path());
+            run(command.current_dir(yard.scratch.path()).args(words))
+        };
+        let who = "interop@example.com";
+        let make = ["--batch", "--quiet", "--passphrase", "", "--quick-gen-key", who, kind, "sign"];
+        ask(&gpg, &make).good("gpg makes a key");
+        for (format, file) in [("--export", "ring.gpg"), ("--armor", "ring.asc")] {
+            ask(&gpg, &["--batch", "--output", file, format, "--export", who]).good("gpg exports");
+        }
+        let ours = yard.ours("v1");
+        let words = ["sign", &ours, "--gpg", who, "--lookaside", "lookaside"];
+        let mut command = yard.plimsoll.command();
+        command.env("GNUPGHOME", &home).args(words);
+        run(&mut command).good("plimsoll sign --gpg");
+        let verify = |key: &str, folder: &str, image: &str| {
+            yard.plimsoll(&["verify", image, "--trust-key", key, "--lookaside", folder]).code
+        };
+        assert_eq!(verify("./ring.gpg", "lookaside", &ours), 0);
+        assert_eq!(verify("./ring.asc", "lookaside", &ours), 0);
+        assert_eq!(verify("./ring.gpg", "nowhere", &ours), 7);
+        // skopeo copies one image out of the registry under a policy.
+        let policy = serde_json::json!({
+            "default": [{"type": "reject"}],
+            "transports": {"docker": {&yard.registry.host: [{
+                "type": "signedBy", "keyType": "GPGKeys", "keyPath": yard.scratch.text("ring.gpg")}]}},
+        });
+        fs::write(yard.scratch.join("policy.json"), policy.to_string()).expect("a file");
+        let place = |folder: &str| {
+            let name = format!("{folder}.d");
+            fs::create_dir_all(yard.scratch.join(&name)).expect("a folder");
+            let text = format!(
+                "docker:\n  {}:\n    lookaside: file://{}\n",
+                yard.registry.host,
+                yard.scratch.text(folder)
+            );
+            fs::write(yard.scratch.join(&format!("{name}/a.yaml")), text).expect("a file");
+            name
+        };
+        let copies = |folder: &str, image: &str| {
+            let settings = place(folder);
+            let words = ["--policy", "policy.json", "--registries.d", &settings, "copy"];
+            let more = ["--src-tls-verify=false", "--remove-signatures", image, "dir:copied"];
+            let words: Vec<_> = words.iter().chain(&more).copied().collect();
+            ask(&skopeo, &words).code == 0
+        };
+        assert!(copies("lookaside", &ours), "{kind}: skopeo refuses ours");
+        assert!(!copies("nowhere", &ours));
+        // What skopeo signs.
+        let settings = place("theirs");
+        let to = yard.ours("theirs");
+        let words = ["--insecure-policy", "--registries.d", &settings, "copy", "--sign-by", who];
+        let more = ["--dest-tls-verify=false", "oci:images:v1", &to];
+        let words: Vec<_> = words.iter().chain(&more).copied().collect();
+        ask(&skopeo, &words).good("skopeo signs");
+        assert_eq!(verify("./ring.gpg", "theirs", &to), 0);
+        // Under another name it counts for neither.
+        let moved = yard.ours("moved");
+        yard.plimsoll.good(&["copy", &to, &moved]);
+        assert!(!copies("theirs", &moved));
+        let under = ["verify", &moved, "--policy", "policy.json", "--lookaside", "theirs"];
+        let done = yard.plimsoll(&under);
+        assert_eq!((done.code, done.err.contains("E_SIGNED_NAME")), (7, true), "{}", done.err);
+        ask(&Peer { name: "gpgconf".into(), path: "gpgconf".into() }, &["--kill", "gpg-agent"]);
+    }
+}

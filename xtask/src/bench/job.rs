@@ -9,6 +9,7 @@ use std::process::Command;
 
 use super::archive::TAG;
 use super::report;
+use super::start::start;
 use super::workload::{Image, WORKLOADS, Workload};
 use crate::{Outcome, budget};
 
@@ -42,11 +43,11 @@ pub(super) struct Task {
 }
 
 /// Where the jobs of a family work.
-struct Place<'a> {
-    image: &'a Image,
+pub(super) struct Place<'a> {
+    pub(super) image: &'a Image,
     workload: &'static str,
     /// The new file system of each job.
-    out: &'a Path,
+    pub(super) out: &'a Path,
     quick: bool,
 }
 
@@ -69,7 +70,12 @@ pub(super) fn tasks() -> Vec<Task> {
     };
     let real =
         || WORKLOADS.iter().filter(|workload| matches!(workload.name, "debian" | "development"));
-    unpacks.chain(real().map(pack)).chain(real().map(repack)).collect()
+    let run = WORKLOADS.iter().filter(|workload| workload.name == "debian").map(|workload| Task {
+        name: format!("run/{}", workload.name),
+        workload,
+        jobs: start,
+    });
+    unpacks.chain(real().map(pack)).chain(real().map(repack)).chain(run).collect()
 }
 
 impl Task {
@@ -101,7 +107,7 @@ impl Job {
         }
     }
 
-    fn after(mut self, setup: impl Into<String>) -> Self {
+    pub(super) fn after(mut self, setup: impl Into<String>) -> Self {
         self.setup = Some(setup.into());
         self
     }
@@ -163,7 +169,7 @@ fn unpack(place: &Place<'_>) -> Outcome<Vec<Job>> {
 }
 
 /// `ctr image import`, which also unpacks, with a containerd of its own.
-fn containerd(place: &Place<'_>, ctr: &Path, version: &str) -> Outcome<Option<Job>> {
+pub(super) fn containerd(place: &Place<'_>, ctr: &Path, version: &str) -> Outcome<Option<Job>> {
     let Some((containerd, _)) = peers("containerd").into_iter().next() else { return Ok(None) };
     let out = place.out.display();
     let archive = place.image.archive()?;
@@ -321,7 +327,7 @@ fn repack(place: &Place<'_>) -> Outcome<Vec<Job>> {
 
 /// The tools of that name here, the newest first, with their versions:
 /// Debian's, and what `interop/setup` has built.
-fn peers(name: &str) -> Vec<(PathBuf, String)> {
+pub(super) fn peers(name: &str) -> Vec<(PathBuf, String)> {
     let home = std::env::var_os("HOME").unwrap_or_else(|| "/root".into());
     let cache = std::env::var_os("XDG_CACHE_HOME")
         .map_or_else(|| Path::new(&home).join(".cache"), PathBuf::from);

@@ -8,6 +8,7 @@ mod archive;
 mod job;
 mod measure;
 mod report;
+mod start;
 mod workload;
 
 use std::fs;

@@ -21,13 +21,13 @@ pub(crate) const DIGEST: &str =
     "sha256:b84c24594880aed88378a7bac3766b7df4bea2adebe4a3b1a157b2c444abe645";
 
 /// The name that is signed.
-const SIGNED: &str = "example.com/demo/hello:v1";
+const NAME: &str = "demo.example/hello:v1";
 
 /// See the main steps at work, with nothing installed.
 ///
 /// A tiny program for several platforms is packed from a folder, the image is
-/// checked, signed, verified and run, without root where the kernel allows it. The digest is
-/// the same on every machine.
+/// checked, signed and verified, published under a name of a domain, and run by that
+/// name, without root where the kernel allows it. The digest is the same on every machine.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
     /// Where to put it; must not exist [default: a new folder for temporary files]
@@ -59,7 +59,10 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<u8> {
         Report { directory: directory.clone(), digest: DIGEST.to_owned(), steps: Vec::new() };
     let platforms =
         hello::platforms().iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
-    let commands: [(&str, Vec<&str>); 7] = [
+    let rules = "[[site]]\nbase = \"https://demo.example/\"\nfolder = \"zone/site\"\n";
+    let path = directory.join("names.toml");
+    fs::write(&path, rules).map_err(|cause| Error::io("writing", path.display(), cause))?;
+    let commands: [(&str, Vec<&str>); 11] = [
         (
             "pack",
             vec![
@@ -76,10 +79,25 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<u8> {
         ),
         ("validate", vec!["validate", "oci:images:hello"]),
         ("key", vec!["key", "new", "demo"]),
-        ("sign", vec!["sign", "oci:images:hello", "--key", "demo", "--as", SIGNED]),
-        ("verify", vec!["verify", "oci:images:hello", "--key", "demo", "--as", SIGNED]),
+        ("sign", vec!["sign", "oci:images:hello", "--key", "demo", "--as", NAME]),
+        ("verify", vec!["verify", "oci:images:hello", "--key", "demo", "--as", NAME]),
         ("unpack", vec!["unpack", "oci:images:hello", "rootfs", "--trust-key", "demo"]),
-        ("run", vec!["run", "oci:images:hello", "--trust-key", "demo"]),
+        (
+            "name init",
+            vec![
+                "name",
+                "init",
+                "demo.example",
+                "--url",
+                "https://demo.example/",
+                "--zone",
+                "zone",
+            ],
+        ),
+        ("name add", vec!["name", "add", NAME, "oci:images:hello", "--zone", "zone"]),
+        ("name publish", vec!["name", "publish", "--zone", "zone"]),
+        ("resolve", vec!["resolve", NAME, "--names", "names.toml"]),
+        ("run", vec!["run", NAME, "--names", "names.toml"]),
     ];
     let style = context.out.style;
     let total = commands.len();
@@ -114,8 +132,10 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<u8> {
 fn folder(named: Option<PathBuf>) -> Result<PathBuf> {
     let make = |path: &Path| fs::DirBuilder::new().mode(0o700).create(path);
     if let Some(path) = named {
-        make(&path).map_err(|cause| Error::io("creating folder", path.display(), cause))?;
-        return Ok(path);
+        let failed = |cause| Error::io("creating folder", path.display(), cause);
+        make(&path).map_err(failed)?;
+        // The steps run in it, where a relative path would lead elsewhere.
+        return fs::canonicalize(&path).map_err(failed);
     }
     let temporary = std::env::temp_dir();
     for attempt in 0..1000 {
@@ -148,8 +168,19 @@ fn step(name: &'static str, words: &[&str], directory: &Path) -> Result<Step> {
     let program =
         std::env::current_exe().map_err(|cause| Error::io("finding", "this program", cause))?;
     let mut command = Command::new(program);
-    command.args(words).current_dir(directory).env("PLIMSOLL_STORE", directory.join("store"));
-    for variable in ["PLIMSOLL_JSON", "PLIMSOLL_PLATFORM", "PLIMSOLL_POLICY", "PLIMSOLL_KEYS"] {
+    // The command runs in the folder: what it is told of it must not be relative.
+    let whole = std::path::absolute(directory)
+        .map_err(|cause| Error::io("finding", directory.display(), cause))?;
+    command.args(words).current_dir(&whole).env("PLIMSOLL_STORE", whole.join("store"));
+    command.env("PLIMSOLL_NAMES_STATE", whole.join("state"));
+    for variable in [
+        "PLIMSOLL_JSON",
+        "PLIMSOLL_PLATFORM",
+        "PLIMSOLL_POLICY",
+        "PLIMSOLL_KEYS",
+        "PLIMSOLL_NAMES",
+        "PLIMSOLL_LOCKED",
+    ] {
         command.env_remove(variable);
     }
     if name == "pack" {

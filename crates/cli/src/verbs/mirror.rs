@@ -3,7 +3,7 @@
 use std::io::Read;
 use std::path::PathBuf;
 
-use plimsoll::content::{Code, Error, Result};
+use plimsoll::content::{Code, Error, Kind, Result};
 use plimsoll::mirror::{self, Mirrored, Plan, Report, State};
 
 use crate::context::Context;
@@ -54,7 +54,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<u8> {
         .filter_map(|image| image.digest.as_ref().map(ToString::to_string))
         .collect();
     context.out.report("mirror", &report, &digests.join("\n"), |style| text(&report, style))?;
-    Ok(report.failed().map_or(0, |kind| kind.exit_code()))
+    Ok(report.failed().map_or(0, Kind::exit_code))
 }
 
 fn text(report: &Report, style: Style) -> String {

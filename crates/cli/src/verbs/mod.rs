@@ -26,6 +26,7 @@ pub(crate) mod logout;
 pub(crate) mod ls;
 pub(crate) mod mirror;
 pub(crate) mod mount;
+pub(crate) mod name;
 pub(crate) mod pack;
 pub(crate) mod policy;
 pub(crate) mod process;
@@ -34,6 +35,7 @@ pub(crate) mod push;
 pub(crate) mod rebase;
 pub(crate) mod referrers;
 pub(crate) mod repack;
+pub(crate) mod resolve;
 pub(crate) mod rm;
 pub(crate) mod run;
 pub(crate) mod save;
@@ -96,6 +98,8 @@ pub(crate) fn dispatch(verb: Verb, context: &Context) -> Result<u8> {
         Verb::Umount(args) => mount::unmount(&args, context),
         Verb::Demo(args) => demo::run(&args, context),
         Verb::Kit(args) => kit::run(&args, context),
+        Verb::Resolve(args) => resolve::run(&args, context),
+        Verb::Name(args) => name::run(args, context),
         Verb::Doctor(args) => doctor::run(&args, context),
         Verb::Explain(args) => explain::run(&args, context),
         Verb::Completions(args) => completions::run(&args, context),

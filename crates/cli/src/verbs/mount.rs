@@ -29,6 +29,9 @@ pub(crate) struct Args {
 
     #[command(flatten)]
     platform: crate::args::PlatformArg,
+
+    #[command(flatten)]
+    trust: crate::verbs::trust::VerifyArgs,
 }
 
 /// Unmount an image that was mounted by `plimsoll mount`.
@@ -52,8 +55,10 @@ struct UnmountReport {
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<u8> {
-    let opened = context.home.open(&args.image)?;
-    let image = Image::open(opened.source(), &opened.root, args.platform.platform.as_ref())?;
+    let wanted = args.platform.platform.as_ref();
+    let (opened, root) =
+        context.home.admit(&args.image, args.trust.gate(context)?.as_ref(), wanted)?;
+    let image = Image::open(opened.source(), &root, wanted)?;
     let store = context.home.store()?;
     let limits = context.limits.layers;
     let directory = args.directory.clone();

@@ -6,7 +6,7 @@ use clap::Subcommand;
 use plimsoll::content::{Code, Error, Result};
 use plimsoll::reference::Reference;
 use plimsoll::sign::policy::{NameRule, Requirement, Signed, TrustedKey, trust};
-use plimsoll::trust::policy;
+use plimsoll::trust::{asked, policy};
 use serde_json::{Value, json};
 
 use crate::context::Context;
@@ -89,7 +89,7 @@ fn show(args: &TrustArgs, context: &Context) -> Result<u8> {
 fn check(image: &Reference, args: &TrustArgs, context: &Context) -> Result<u8> {
     let file = args.file()?;
     let (policy, form) = policy::read(&file)?;
-    let mut asked = context.home.asked(image)?;
+    let mut asked = asked(image, None)?;
     if let Some(name) = args.name() {
         asked.name = Some(name.clone());
     }

@@ -1,6 +1,6 @@
 //! `plimsoll pull`: an image comes from a registry.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use plimsoll::content::{Code, Error, Platform, Result};
 use plimsoll::copy::{self, Options};
@@ -19,7 +19,7 @@ use crate::verbs::unpack;
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
     /// The image: `docker://HOST/REPOSITORY[:TAG|@DIGEST]`; the scheme may be left out
-    #[arg(value_name = "REF", value_parser = Reference::parse_remote)]
+    #[arg(value_name = "REF", value_parser = Reference::parse)]
     from: Reference,
 
     /// Its name in the local store [default: as in the registry]
@@ -56,38 +56,70 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<u8> {
     let from = context.home.in_registry(&args.from)?;
-    let Reference::Registry { host, repository: Some(repository), which } = &from else {
-        return Err(Error::new(Code::Reference, format!("pulling {}", args.from))
-            .found("a place on this machine, or a registry without a repository")
-            .expected("an image in a registry: docker://HOST/REPOSITORY[:TAG|@DIGEST]")
-            .fix("plimsoll copy SRC store:NAME   copies from any place"));
+    let own = match &from {
+        Reference::Registry { host, repository: Some(repository), which } => match which {
+            Which::Name(tag) => Which::Name(format!("{host}/{repository}:{tag}")),
+            Which::Only => Which::Name(format!("{host}/{repository}:latest")),
+            // A digest is a name already.
+            _ => Which::Only,
+        },
+        Reference::Zone { name } => called(&name.parse()?),
+        _ => {
+            return Err(Error::new(Code::Reference, format!("pulling {}", args.from))
+                .found("a place on this machine, or a registry without a repository")
+                .expected("an image in a registry: docker://HOST/REPOSITORY[:TAG|@DIGEST]")
+                .fix("plimsoll copy SRC store:NAME   copies from any place"));
+        }
     };
     if let Some(directory) = &args.unpack {
-        if args.platform.len() > 1 {
-            return Err(Error::new(Code::Usage, format!("unpacking {from}"))
-                .found("several platforms")
-                .expected("one: a folder holds one root filesystem"));
-        }
-        let platform = PlatformArg { platform: args.platform.first().cloned() };
-        let (ids, sync) = (args.ids.clone(), args.sync);
-        let to = directory.clone();
-        let plain = unpack::Args::plain(from, to, platform, ids, sync, args.trust.clone());
-        return unpack::run(&plain, context);
+        return unpacked(args, &from, directory, context);
     }
-    let name = match (&args.name, which) {
-        (Some(name), _) => match Reference::parse(&format!("store:{name}"))? {
-            Reference::Store { which: which @ Which::Name(_) } => which,
-            _ => {
-                return Err(Error::new(Code::Reference, "naming a pulled image")
-                    .found(format!("{name:?}"))
-                    .expected("a name of the local store, as in app:v1"));
-            }
-        },
-        (None, Which::Name(tag)) => Which::Name(format!("{host}/{repository}:{tag}")),
-        (None, Which::Only) => Which::Name(format!("{host}/{repository}:latest")),
-        // A digest is a name already.
-        (None, _) => Which::Only,
+    let name = match &args.name {
+        Some(name) => chosen(name)?,
+        None => own,
     };
+    bring(args, &from, name, context)
+}
+
+/// What the store calls an image whose name its owner publishes.
+fn called(name: &plimsoll::name::Reference) -> Which {
+    match (&name.which, &name.digest) {
+        (_, Some(_)) => Which::Only,
+        (Some(which), None) => {
+            let tag: String = which
+                .as_str()
+                .chars()
+                .map(|letter| if "/:@+~".contains(letter) { '-' } else { letter })
+                .collect();
+            Which::Name(format!("{}:{tag}", name.name()))
+        }
+        (None, None) => Which::Name(format!("{}:latest", name.name())),
+    }
+}
+
+fn unpacked(args: &Args, from: &Reference, to: &Path, context: &Context) -> Result<u8> {
+    if args.platform.len() > 1 {
+        return Err(Error::new(Code::Usage, format!("unpacking {from}"))
+            .found("several platforms")
+            .expected("one: a folder holds one root filesystem"));
+    }
+    let platform = PlatformArg { platform: args.platform.first().cloned() };
+    let (from, to) = (from.clone(), to.to_owned());
+    let (ids, trust) = (args.ids.clone(), args.trust.clone());
+    let plain = unpack::Args::plain(from, to, platform, ids, args.sync, trust);
+    unpack::run(&plain, context)
+}
+
+fn chosen(name: &str) -> Result<Which> {
+    match Reference::parse(&format!("store:{name}"))? {
+        Reference::Store { which: which @ Which::Name(_) } => Ok(which),
+        _ => Err(Error::new(Code::Reference, "naming a pulled image")
+            .found(format!("{name:?}"))
+            .expected("a name of the local store, as in app:v1")),
+    }
+}
+
+fn bring(args: &Args, from: &Reference, name: Which, context: &Context) -> Result<u8> {
     let to = Reference::Store { which: name };
     let options = Options {
         platforms: args.platform.clone(),
@@ -95,7 +127,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<u8> {
         gate: args.trust.gate(context)?,
         ..Options::default()
     };
-    let from = std::slice::from_ref(&from);
+    let from = std::slice::from_ref(from);
     let report = copy::copy(&context.home, from, &to, &options, &context.watch)?;
     super::copy::print("pull", &report, false, context)?;
     Ok(0)

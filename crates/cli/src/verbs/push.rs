@@ -3,6 +3,7 @@
 use plimsoll::content::{Code, Error, Platform, Result};
 use plimsoll::copy::{self, Options};
 use plimsoll::reference::{Reference, Which};
+use plimsoll::{limits, registry};
 
 use crate::context::Context;
 
@@ -32,6 +33,21 @@ pub(crate) struct Args {
 
     #[command(flatten)]
     trust: crate::verbs::trust::VerifyArgs,
+
+    /// Send what is longer in chunks of this length, as in 8MiB: for registries or
+    /// proxies that do not take much at once [default: whole, and in chunks where
+    /// that is refused]
+    #[arg(long, value_name = "SIZE", value_parser = chunk)]
+    chunk: Option<usize>,
+}
+
+fn chunk(text: &str) -> Result<usize> {
+    let size = limits::bytes(text).and_then(|size| usize::try_from(size).ok());
+    size.filter(|size| (1..=1 << 30).contains(size)).ok_or_else(|| {
+        Error::new(Code::Usage, "reading the length of chunks")
+            .found(format!("{text:?}"))
+            .expected("from 1 byte to 1GiB, as in 8MiB")
+    })
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<u8> {
@@ -54,7 +70,12 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<u8> {
         ..Options::default()
     };
     let from = std::slice::from_ref(&args.from);
-    let report = copy::copy(&context.home, from, &to, &options, &context.watch)?;
+    let mut home = context.home.clone();
+    if args.chunk.is_some() {
+        let client = registry::client::Options { chunk: args.chunk, ..context.client.clone() };
+        home = home.with_registries(registry::client::Client::new(client));
+    }
+    let report = copy::copy(&home, from, &to, &options, &context.watch)?;
     super::copy::print("push", &report, false, context)?;
     Ok(0)
 }

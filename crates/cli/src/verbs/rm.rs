@@ -20,7 +20,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<u8> {
-    let opened = context.home.open(&args.image.local())?;
+    let opened = context.home.open_to_change(&args.image)?;
     opened.untag()?;
     let removed = if args.gc { opened.collect()? } else { Vec::new() };
     let digest = opened.root.digest.to_string();

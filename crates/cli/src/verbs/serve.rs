@@ -14,6 +14,7 @@ use plimsoll_serve::storage::folder::Folder;
 use plimsoll_serve::{
     Access, Budget, Event, Identity, Key, Log, Options, Request, Server, Silent, Users,
 };
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::rand::{GetRandomFlags, getrandom};
 use serde_json::json;
 
@@ -108,7 +109,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     max_uploads: Option<u16>,
 
-    /// How many connections may be open at once [default: 4096]
+    /// How many connections may be open at once [default: 4096, or what the limit
+    /// for open files allows]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     max_connections: Option<u16>,
 
@@ -237,7 +239,15 @@ fn folder(args: &Args, context: &Context) -> Result<Folder> {
         Error::new(Code::Usage, format!("serving {}", args.place)).found(found).expected(expected)
     };
     if let Some(path) = args.place.strip_prefix("oci:") {
-        return Folder::layout(Path::new(path), base, options);
+        if path.contains(':') {
+            return Err(refused("a name behind the path", "oci:PATH, which serves all of it"));
+        }
+        let path = Path::new(path);
+        if args.read_only {
+            // What is not there is not made.
+            store::Layout::open_with(path, options)?;
+        }
+        return Folder::layout(path, base, options);
     }
     if base.is_some() {
         return Err(refused("--repository", "it with oci:PATH: others name their repositories"));
@@ -245,6 +255,11 @@ fn folder(args: &Args, context: &Context) -> Result<Folder> {
     match args.place.split_once(':') {
         Some(("store", "")) => Folder::store(context.home.store_path(), options),
         Some(("store", _)) => Err(refused("a name", "store: alone, which serves all of it")),
+        _ if args.read_only && !Path::new(&args.place).is_dir() => {
+            Err(Error::new(Code::NotFound, format!("serving {}", args.place))
+                .found("no such folder")
+                .expected("one that is there: --read-only makes none"))
+        }
         _ if args.place.is_empty() => Err(refused("nothing", "a folder, oci:PATH or store:")),
         _ => Folder::tree(Path::new(&args.place), options),
     }
@@ -256,7 +271,9 @@ fn options(args: &Args) -> Result<Options> {
     let budget = Budget {
         blob: args.max_blob.unwrap_or(usual.blob),
         manifest: args.max_manifest.unwrap_or(usual.manifest),
-        connections: args.max_connections.map_or(usual.connections, usize::from),
+        connections: args
+            .max_connections
+            .map_or_else(|| usual.connections.min(room_for_connections()), usize::from),
         uploads: args.max_uploads.map_or(usual.uploads, usize::from),
         idle: args.idle.map_or(usual.idle, time),
         stop: args.grace.map_or(usual.stop, time),
@@ -310,6 +327,22 @@ fn read(path: &Path) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     File::open(path).map_err(failed)?.take(FILE).read_to_end(&mut bytes).map_err(failed)?;
     Ok(bytes)
+}
+
+/// How many connections can be open: each has a file or two besides. As many
+/// files may be open as the system allows this user, which is more than it
+/// gives to programs that do not ask.
+fn room_for_connections() -> usize {
+    /// What is open besides connections: layouts, for the most part.
+    const OTHERS: u64 = 640;
+    /// What there is in any case.
+    const LEAST: u64 = 64;
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    // Where that is refused, it stays as it is.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
+    let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    let most = (files.saturating_sub(OTHERS) / 2).max(LEAST);
+    usize::try_from(most).unwrap_or(usize::MAX)
 }
 
 /// Bytes that nobody can guess.

@@ -1,5 +1,9 @@
 //! `plimsoll sign`: somebody vouches for an image.
 
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
 use clap::ValueEnum;
 use plimsoll::content::{Code, Error, Result};
 use plimsoll::reference::Reference;
@@ -26,8 +30,17 @@ pub(crate) struct Args {
     images: Vec<Reference>,
 
     /// The key: a name of `key ls`, or the file of a private key
-    #[arg(long, short, value_name = "KEY")]
-    key: String,
+    #[arg(long, short, value_name = "KEY", required_unless_present = "gpg")]
+    key: Option<String>,
+
+    /// Sign with this key of GnuPG instead: a fingerprint or an address. gpg is asked
+    /// for it, and the signature is a file of its own
+    #[arg(long, value_name = "KEY", conflicts_with_all = ["key", "forms", "expires", "sequence"])]
+    gpg: Option<String>,
+
+    /// Where signatures with GPG are kept [default: as registries.d says]
+    #[arg(long, value_name = "DIR", requires = "gpg")]
+    lookaside: Option<PathBuf>,
 
     /// The name to sign, as in example.com/org/app:v1
     #[arg(long = "as", value_name = "NAME")]
@@ -62,9 +75,8 @@ enum FormArg {
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<u8> {
-    let pair = key::private(context, &args.key)?;
     let random = SystemRandom::new();
-    let local = Local { pair: &pair, random: &random };
+    let pair = args.key.as_deref().map(|name| key::private(context, name)).transpose()?;
     let issued = context::now();
     let expires = args.expires.as_deref().map(|text| end(text, issued)).transpose()?;
     let makes = |form| args.forms.is_empty() || args.forms.contains(&form);
@@ -77,10 +89,16 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<u8> {
     };
     let mut reports = Vec::new();
     for image in &args.images {
-        let report = context
-            .home
-            .sign(image, &local, &options)
-            .map_err(|error| error.context(format!("signing {image}")))?;
+        let signed = match (&pair, &args.gpg) {
+            (Some(pair), _) => context.home.sign(image, &Local { pair, random: &random }, &options),
+            (None, gpg) => {
+                let key = gpg.as_deref().unwrap_or_default();
+                let place = context::lookaside(args.lookaside.clone());
+                let make = |payload: &[u8]| gpg_message(key, payload);
+                context.home.sign_with_gpg(image, &options, key, &place, &make)
+            }
+        };
+        let report = signed.map_err(|error| error.context(format!("signing {image}")))?;
         for warning in &report.warnings {
             use plimsoll::content::Watch as _;
             context.watch.warn(warning);
@@ -100,6 +118,28 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<u8> {
         text
     })?;
     Ok(0)
+}
+
+/// The message that gpg makes of a payload. The key is a value of an option, never
+/// an option itself.
+fn gpg_message(key: &str, payload: &[u8]) -> Result<Vec<u8>> {
+    let failed = |cause: io::Error| Error::io("running", "gpg", cause);
+    let mut child = Command::new("gpg")
+        .args(["--batch", "--no-armor", "--local-user", key, "--output", "-", "--sign"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .map_err(failed)?;
+    if let Some(mut input) = child.stdin.take() {
+        input.write_all(payload).map_err(failed)?;
+    }
+    let output = child.wait_with_output().map_err(failed)?;
+    if output.status.success() {
+        return Ok(output.stdout);
+    }
+    Err(Error::new(Code::Failed, format!("signing with the GnuPG key {key:?}"))
+        .found(format!("gpg ended with {}", output.status))
+        .expected("a signature"))
 }
 
 fn end(text: &str, issued: i64) -> Result<i64> {

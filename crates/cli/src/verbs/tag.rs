@@ -19,7 +19,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<u8> {
-    let opened = context.home.open(&args.image.local())?;
+    let opened = context.home.open_to_change(&args.image)?;
     let name = opened.tag(&args.name)?;
     let report = json!({"reference": opened.place(), "name": name, "digest": opened.root.digest});
     context.out.report("tag", &report, &opened.root.digest.to_string(), |_| {

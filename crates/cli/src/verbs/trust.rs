@@ -1,10 +1,12 @@
 //! The flags that say whom to trust; all verbs that move, unpack or run images
 //! share them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use plimsoll::content::{Code, Error, Result};
 use plimsoll::sign::ImageName;
+use plimsoll::sign::format::openpgp::Keyring;
 use plimsoll::sign::policy::{NameRule, Policy, Trusted, TrustedKey};
 use plimsoll::trust::{Gate, policy, time};
 
@@ -13,7 +15,8 @@ use crate::context::{self, Context};
 /// Whom to trust.
 #[derive(clap::Args, Clone, Debug, Default)]
 pub(crate) struct TrustArgs {
-    /// Trust these keys: a name of `key ls`, or a file with a public key
+    /// Trust these keys: a name of `key ls`, or a file with a public key or an OpenPGP
+    /// keyring
     #[arg(long = "trust-key", alias = "key", value_name = "KEY", help_heading = "Trust")]
     trust_keys: Vec<String>,
 
@@ -27,6 +30,11 @@ pub(crate) struct TrustArgs {
         conflicts_with = "trust_keys"
     )]
     policy: Option<PathBuf>,
+
+    /// Signatures with GPG lie in this folder, as skopeo lays them out
+    /// [default: as registries.d says]
+    #[arg(long, value_name = "DIR", help_heading = "Trust")]
+    lookaside: Option<PathBuf>,
 
     /// The name that must be signed, where the image lies under another one
     #[arg(long = "as", value_name = "NAME", value_parser = name, help_heading = "Trust")]
@@ -73,6 +81,7 @@ impl TrustArgs {
             at: context::now(),
             name: self.signed_name.clone(),
             seen: context.seen.clone(),
+            lookaside: context::lookaside(self.lookaside.clone()),
             limits: context.limits.signatures,
         })
     }
@@ -82,7 +91,10 @@ impl TrustArgs {
         self.trust_keys
             .iter()
             .map(|name| {
-                let key = TrustedKey::Public(context.keys.public(name)?);
+                let key = match keyring(name)? {
+                    Some(keyring) => TrustedKey::Keyring(Arc::new(keyring)),
+                    None => TrustedKey::Public(context.keys.public(name)?),
+                };
                 Ok(Trusted { name: name.clone(), key })
             })
             .collect()
@@ -103,6 +115,24 @@ impl TrustArgs {
         self.signed_name.as_ref()
     }
 }
+
+/// The OpenPGP keyring of that file, if it is one.
+fn keyring(path: &str) -> Result<Option<Keyring>> {
+    let path = Path::new(path);
+    if !path.is_file() {
+        return Ok(None);
+    }
+    let bytes = policy::bytes(path)?;
+    let armored = bytes.windows(BLOCK.len()).any(|part| part == BLOCK);
+    if !armored && bytes.first().is_none_or(|first| first & 0x80 == 0) {
+        return Ok(None);
+    }
+    Keyring::parse(&bytes)
+        .map(Some)
+        .map_err(|error| error.context(format!("reading {}", path.display())))
+}
+
+const BLOCK: &[u8] = b"-----BEGIN PGP PUBLIC KEY BLOCK-----";
 
 fn name(text: &str) -> Result<ImageName> {
     ImageName::parse(text).ok_or_else(|| {

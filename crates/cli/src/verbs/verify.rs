@@ -6,7 +6,7 @@ use plimsoll::sign::format::statement::predicate_type;
 use plimsoll::sign::judge::Outcome;
 use plimsoll::sign::policy::{NameRule, Policy, Requirement, Signed};
 use plimsoll::sign::{Saying, Why};
-use plimsoll::trust::{Gate, Judged, Part, shown};
+use plimsoll::trust::{Gate, Judged, Part, asked, shown};
 use serde_json::{Value, json};
 
 use crate::context::Context;
@@ -72,7 +72,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<u8> {
 
 fn one(args: &Args, context: &Context, gate: &Gate, image: &Reference) -> Result<Judged> {
     let opened = context.home.open(image)?;
-    gate.open(&opened, &context.home.asked(image)?, Part::of(args.platform.as_ref()))
+    gate.open(&opened, &asked(image, Some(opened.held()))?, Part::of(args.platform.as_ref()))
 }
 
 fn attested(args: &Args, context: &Context, threshold: usize) -> Result<Policy> {

@@ -29,7 +29,10 @@ fn files() -> Tar {
 fn programs(tar: Tar) -> Option<Tar> {
     let shell = fs::read(busybox::path()?).expect("read");
     let mut tar = tar.dir("bin").mode(0o755).file("bin/busybox", shell);
-    for name in ["sh", "id", "cat", "ls", "mkdir", "mount", "pwd", "touch", "grep", "echo", "ln"] {
+    for name in [
+        "sh", "id", "cat", "ls", "mkdir", "mount", "pwd", "touch", "grep", "echo", "ln", "tr",
+        "cut",
+    ] {
         tar = tar.link(format!("bin/{name}"), "busybox");
     }
     Some(tar)
@@ -472,6 +475,29 @@ fn rt20_masked_paths_and_targets_behind_links() {
         programs(tar).expect("a shell")
     };
     harmless(tar, &shell("cat /proc/kcore; echo x > /proc/sys/new; true"));
+}
+
+/// Who has no ids but his own sees all files as his, and the owners that the
+/// image names are recorded as other tools do.
+#[test]
+fn owners_that_do_not_exist_are_recorded() {
+    let Some(_) = busybox::path() else { return };
+    let tar = |_: &Yard| {
+        let tar = files().owner(1000, 70_000).file("theirs", "x").dir("folder");
+        programs(tar.owner(0, 0)).expect("a shell")
+    };
+    each(tar, &shell("ls -ln /theirs | tr -s ' ' | cut -d' ' -f3,4; cat /theirs"), |yard, done| {
+        let owner = if yard.who == As::Root { "1000 70000" } else { "0 0" };
+        assert_eq!((done.out, done.code), (format!("{owner}\nx"), 0), "{}", done.err);
+        if yard.who == As::Ordinary {
+            let cache = yard.path("home/store/cache/layers-single");
+            let words = ["-R", "-n", "user.rootlesscontainers", "--absolute-names"];
+            let found = std::process::Command::new("getfattr").args(words).arg(&cache).output();
+            let Ok(found) = found else { return eprintln!("SKIP recorded owners: no getfattr") };
+            let text = String::from_utf8_lossy(&found.stdout);
+            assert!(text.contains("diff/theirs"), "{text}");
+        }
+    });
 }
 
 #[test]

@@ -33,5 +33,6 @@ mod support;
 mod survive;
 mod trust;
 mod validate;
+mod zones;
 
 use plimsoll::content;

@@ -54,6 +54,14 @@ fn a_name_is_one_of_the_store_and_then_one_of_its_registry() {
     assert_eq!(listed["images"][0]["digest"], digest);
     let repository = format!("{}/org/app", server.host);
     assert_eq!(sandbox.ok(&["ls", "-q", &repository]), "v1\n");
+    // No tag is latest, and told too.
+    let latest = format!("docker://{repository}:latest");
+    sandbox.ok(&["push", "oci:images:v1", &latest]);
+    let report = sandbox.json(&["inspect", &repository]);
+    assert_eq!(
+        (&report["resolved"][0]["name"], &report["resolved"][0]["place"]),
+        (&repository.clone().into(), &latest.into())
+    );
     // By its digest, and then from the store.
     sandbox.ok(&["inspect", &format!("{repository}@{digest}")]);
     sandbox.ok(&["pull", &name]);
@@ -141,8 +149,12 @@ fn mirrors_are_read_and_what_is_blocked_is_not() {
     let done = sandbox.run(&["unpack", "docker://name.test/org/app:v1", "out"]);
     assert_eq!(done.code, 0, "{}", done.stderr);
     assert!(done.stderr.contains("mirror: docker://"), "{}", done.stderr);
+    // What is changed is what is at the location.
+    sandbox.fails(3, &["tag", "docker://name.test/org/app:v1", "v2"]);
     // Pushes go to the location alone.
     sandbox.ok(&["push", "name.test/org/app:v1"]);
+    sandbox.ok(&["tag", "docker://name.test/org/app:v1", "v2"]);
+    assert!(server.content().tags.contains_key(&("other/app".into(), "v2".into())));
     assert!(server.content().tags.contains_key(&("other/app".into(), "v1".into())));
     for words in [
         &["pull", "a.evil.test/app:v1"][..],

@@ -7,6 +7,7 @@ use plimsoll::layer::codec::Encoder;
 use serde_json::{Value, json};
 
 use crate::old::{Content, file, tar};
+use crate::server::Server;
 use crate::support::{Sandbox, sha256};
 
 pub(crate) fn gzip(bytes: &[u8]) -> Vec<u8> {
@@ -299,4 +300,44 @@ fn what_is_wrong_in_a_schema_1_image_is_told() {
     fs::remove_file(blob(0)).expect("removed");
     sandbox.ok(&["inspect", &place]);
     sandbox.fails(3, &["unpack", &place, "out"]);
+}
+
+#[test]
+fn a_registry_has_it_by_the_digest_of_what_is_signed() {
+    let (sandbox, old) = (Sandbox::new(), old());
+    let signed = signed(&old.manifest);
+    let digest = sha256(old.manifest.as_bytes());
+    for (says, digest_said) in [(true, digest.clone()), (false, digest.clone())] {
+        let server = Server::spoilt(move |_, _, mut reply| {
+            if !says {
+                reply.headers.retain(|(name, _)| name != "Docker-Content-Digest");
+            }
+            reply
+        });
+        for (_, blob) in &old.blobs {
+            server.add_blob(blob);
+        }
+        let kind = "application/vnd.docker.distribution.manifest.v1+prettyjws";
+        {
+            let mut content = server.content();
+            content.manifests.insert(digest_said.clone(), (kind.into(), signed.clone().into()));
+            content.tags.insert(("org/old".into(), "v1".into()), digest_said);
+        }
+        let name = format!("docker://{}/org/old:v1", server.host);
+        assert_eq!(sandbox.ok(&["inspect", "-q", &name]).trim(), digest);
+        assert_eq!(sandbox.ok(&["show", &name]), signed, "the bytes as they came");
+        let by_digest = format!("docker://{}/org/old@{digest}", server.host);
+        assert_eq!(sandbox.ok(&["inspect", "-q", &by_digest]).trim(), digest);
+        let out = format!("out-{says}");
+        sandbox.ok(&["unpack", &name, &out]);
+        assert_eq!(fs::read(sandbox.path(&out).join("bin/tool")).expect("read"), b"tool");
+        sandbox.ok(&["convert", &name, &format!("oci:new-{says}:v1")]);
+        sandbox.ok(&["fsck", &format!("oci:new-{says}")]);
+        let refused = sandbox.fails(1, &["copy", &name, "oci:copied:v1"]);
+        assert!(refused.contains("plimsoll convert"), "{refused}");
+        // Something else is not what was asked for.
+        let other = old.manifest.replace("library/old", "library/new");
+        server.content().manifests.insert(digest.clone(), (kind.into(), other.into()));
+        sandbox.fails(6, &["inspect", &by_digest]);
+    }
 }

@@ -40,12 +40,17 @@ impl Sandbox {
             "PLIMSOLL_JOBS",
             "PLIMSOLL_COLOR",
             "PLIMSOLL_LIMITS",
+            "PLIMSOLL_NAMES",
+            "PLIMSOLL_NAMES_STATE",
+            "PLIMSOLL_LOCKED",
+            "PLIMSOLL_NOW",
         ] {
             command.env_remove(variable);
         }
         command.env_remove("CONTAINERS_REGISTRIES_CONF");
         command.env("XDG_CONFIG_HOME", self.path("config"));
         command.env("XDG_CACHE_HOME", self.path("cache"));
+        command.env("XDG_STATE_HOME", self.path("state"));
         command.env("PLIMSOLL_STORE", self.path("store"));
         command
     }

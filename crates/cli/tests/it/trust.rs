@@ -116,6 +116,9 @@ fn each_way_not_to_be_trusted_has_its_code() {
     let good = report(&sandbox, &verify(&["--as", NAME]));
     assert_eq!((&good["trusted"], &good["images"][0]["trusted"]), (&true.into(), &true.into()));
     assert_eq!(good["images"][0]["results"][0]["signed"]["names"][0], NAME);
+    // What was not looked at is never claimed (t03).
+    let unchecked = good["images"][0]["notChecked"].to_string();
+    assert!(unchecked.contains("transparency logs") && unchecked.contains("revocation"));
     fails(&sandbox, 7, "E_UNTRUSTED", &["verify", "oci:images:v1", "--key", "b"]);
     fails(&sandbox, 7, "E_SIGNED_NAME", &verify(&["--as", "example.com/org/other:v1"]));
     fails(&sandbox, 7, "E_UNTRUSTED", &verify(&["--trust-key", "b", "--threshold", "2"]));

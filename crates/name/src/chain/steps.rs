@@ -48,7 +48,8 @@ impl Chain<'_> {
                         let ground = match (&pinned, &record.root, security) {
                             (Some((_, digest, _)), _, _) => Ground::Anchor(digest),
                             (None, Some(root), Security::Secure) => Ground::Anchor(root),
-                            _ => Ground::First,
+                            (None, Some(root), Security::Insecure) => Ground::Hint(root),
+                            (None, None, _) => Ground::First,
                         };
                         let step = self.zone(&place, &ground, Way::Dns, notes)?;
                         self.check_contradiction(&whole, record)?;
@@ -67,12 +68,13 @@ impl Chain<'_> {
             if let Some(place) = zone {
                 let prefix = place.prefix()?;
                 if prefix.rest(host, self.name.path.as_str()).is_some() {
-                    let secure =
-                        record.as_ref().filter(|(_, security)| *security == Security::Secure);
-                    let root = secure.and_then(|(record, _)| record.root.as_ref());
+                    let root = record
+                        .as_ref()
+                        .and_then(|(record, security)| Some((record.root.as_ref()?, *security)));
                     let ground = match (&pinned, root) {
                         (Some((_, digest, _)), _) => Ground::Anchor(digest),
-                        (None, Some(root)) => Ground::Anchor(root),
+                        (None, Some((root, Security::Secure))) => Ground::Anchor(root),
+                        (None, Some((root, Security::Insecure))) => Ground::Hint(root),
                         (None, None) => Ground::First,
                     };
                     let mut step = self.zone(&place, &ground, Way::Announcement, notes)?;

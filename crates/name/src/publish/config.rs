@@ -39,8 +39,7 @@ pub struct Config {
     pub roles: BTreeMap<String, RoleKeys>,
     /// The keys, by their ids.
     pub keys: BTreeMap<String, Key>,
-    /// Further forms of the tree: `v2` for clients of registries, `appc` for
-    /// those of app containers.
+    /// Further forms of the tree: `v2`, for clients of registries.
     #[serde(default)]
     pub formats: Vec<String>,
     /// Whether the root says where the zone is, for those who come by an
@@ -145,8 +144,8 @@ impl View for Config {
         {
             return wrong(format!("{days:?}"), "from 1 day to 10 years");
         }
-        if let Some(format) = self.formats.iter().find(|f| !["v2", "appc"].contains(&f.as_str())) {
-            return wrong(format!("format {format:?}"), "v2 or appc");
+        if let Some(format) = self.formats.iter().find(|f| f.as_str() != "v2") {
+            return wrong(format!("format {format:?}"), "v2");
         }
         Ok(())
     }

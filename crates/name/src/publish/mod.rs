@@ -11,7 +11,7 @@ mod site;
 
 pub use config::{Config, Days, Profile, RoleKeys};
 pub use plan::{Missing, Pending, Plan, Wanted};
-pub use site::{announcement, appc_page, cas_path, index_path, ref_engines, target_paths};
+pub use site::{announcement, cas_path, index_path, ref_engines, target_paths};
 
 /// From how many repositories on their lists are spread over hash bins.
 pub const BINS_FROM: usize = 1_000;

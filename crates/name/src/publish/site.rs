@@ -57,18 +57,3 @@ pub fn ref_engines(config: &Config) -> Result<Option<Vec<u8>>> {
     };
     Ok(Some(Document::new(said)?.bytes().to_vec()))
 }
-
-/// The page by which clients of app containers find images of a name: nothing
-/// in it comes from others.
-pub fn appc_page(name: &str, template: &str) -> Option<String> {
-    let plain =
-        |text: &str| text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~/:{}".contains(&b));
-    if !plain(name) || !plain(template) {
-        return None;
-    }
-    Some(format!(
-        "<!DOCTYPE html>\n<html lang=\"en\"><head><title>{name}</title>\n\
-         <meta name=\"ac-discovery\" content=\"{name} {template}\">\n\
-         </head><body>{name}</body></html>\n"
-    ))
-}

@@ -69,7 +69,7 @@ pub(super) fn copy(
         let platform = options.platforms.first();
         let mut entries = chosen(&held, &which, options.all)?;
         if let Some(gate) = &options.gate {
-            entries = super::admit(home, gate, &held, from, entries, &options.platforms)?;
+            entries = super::admit(gate, &held, from, entries, &options.platforms)?;
         }
         for entry in entries {
             let image = only(source, &entry.descriptor, platform, 0)?;

@@ -7,6 +7,7 @@ use plimsoll_registry::client::Remote;
 use plimsoll_store::{About, Archive, Catalog, Dir, Entry, Form, Layout, Reading, Referrers};
 
 use super::{Home, bug, registry};
+use crate::naming::NamedPlace;
 use crate::reference::{At, Reference, Which};
 
 /// A place that is open.
@@ -21,6 +22,8 @@ pub enum Held {
     Dir(Box<Dir>),
     /// A repository of a registry.
     Registry(Box<Remote>),
+    /// What a name means, with its content from wherever its owner says.
+    Named(Box<NamedPlace>),
 }
 
 impl Held {
@@ -31,6 +34,7 @@ impl Held {
             Self::Archive(archive) => &**archive,
             Self::Dir(dir) => &**dir,
             Self::Registry(remote) => &**remote,
+            Self::Named(place) => &**place,
         }
     }
 
@@ -66,6 +70,7 @@ impl Held {
             Self::Archive(archive) => Ok(archive.catalog()),
             Self::Dir(dir) => Ok(dir.catalog()),
             Self::Registry(remote) => registry::catalog(remote),
+            Self::Named(place) => Ok(place.catalog()),
         }
     }
 
@@ -73,7 +78,7 @@ impl Held {
     pub fn findings(&self) -> &[String] {
         match self {
             Self::Archive(archive) => archive.findings(),
-            Self::Layout(_) | Self::Dir(_) | Self::Registry(_) => &[],
+            Self::Layout(_) | Self::Dir(_) | Self::Registry(_) | Self::Named(_) => &[],
         }
     }
 
@@ -82,7 +87,9 @@ impl Held {
     pub(crate) fn layout(&self, place: &str) -> Result<&Layout> {
         match self {
             Self::Layout(layout) => Ok(layout),
-            Self::Archive(_) | Self::Dir(_) | Self::Registry(_) => Err(only_read(place)),
+            Self::Archive(_) | Self::Dir(_) | Self::Registry(_) | Self::Named(_) => {
+                Err(only_read(place))
+            }
         }
     }
 }
@@ -125,6 +132,10 @@ impl Home {
                 let place = remote.to_string();
                 (Some(Held::Registry(Box::new(remote))), which, place)
             }
+            Reference::Zone { name } => {
+                let place = self.by_name(&name)?;
+                (Some(Held::Named(Box::new(place))), Which::Only, name)
+            }
             // What is nowhere is looked for in the local store.
             Reference::Store { which } | Reference::Name { which, .. } => {
                 (self.existing()?.map(Held::Layout), which, "store".to_owned())
@@ -153,7 +164,7 @@ impl Home {
             }
             Reference::Archive { at: At::Stream, .. } => Ok("-".to_owned()),
             Reference::Dir(path) => absolute("dir:", &path),
-            registry @ Reference::Registry { .. } => Ok(registry.to_string()),
+            other @ (Reference::Registry { .. } | Reference::Zone { .. }) => Ok(other.to_string()),
             Reference::Store { .. } | Reference::Name { .. } => Ok("store".to_owned()),
             Reference::Path(path) => Err(bug(&path)),
         }
@@ -194,8 +205,10 @@ impl Home {
             Some(Reference::Layout { path, .. }) => Ok(path),
             Some(Reference::Path(path)) => Err(bug(&path)),
             Some(
-                other
-                @ (Reference::Archive { .. } | Reference::Dir(_) | Reference::Registry { .. }),
+                other @ (Reference::Archive { .. }
+                | Reference::Dir(_)
+                | Reference::Registry { .. }
+                | Reference::Zone { .. }),
             ) => Err(only_read(&other.to_string())),
         }
     }

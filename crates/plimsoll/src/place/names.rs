@@ -4,12 +4,13 @@
 
 use std::sync::{Arc, PoisonError};
 
-use plimsoll_content::{Code, Error, Kind, Resolve, Result};
+use plimsoll_content::{Code, Error, Kind, Platform, Resolve, Result};
 use plimsoll_registry::client::{By, Called, Resolution, Tried};
 use plimsoll_registry::conf::{Conf, How};
 use plimsoll_registry::protocol::Image;
 
 use super::{Home, find};
+use crate::naming::NamedPlace;
 use crate::reference::{Reference, Which, has_registry};
 
 impl Home {
@@ -35,6 +36,9 @@ impl Home {
     /// none has it.
     pub fn locate(&self, reference: &Reference) -> Result<Reference> {
         let Reference::Name { name, which } = reference else { return Ok(reference.clone()) };
+        if let Some(reference) = self.locked(name)? {
+            return Ok(reference);
+        }
         if let Some(layout) = self.existing()? {
             match find(&layout.catalog()?, &layout, which) {
                 Ok(entry) => {
@@ -52,6 +56,22 @@ impl Home {
             }
         }
         Ok(self.elsewhere(name)?.unwrap_or_else(|| reference.clone()))
+    }
+
+    /// What the lock file says of a name, whatever the local store calls so.
+    fn locked(&self, name: &str) -> Result<Option<Reference>> {
+        let Some(naming) = self.naming.as_ref().filter(|naming| naming.locked.is_some()) else {
+            return Ok(None);
+        };
+        let Ok(reference) = name.parse::<plimsoll_name::Reference>() else { return Ok(None) };
+        let Some(entry) = naming.lock_entry(&reference)? else { return Ok(None) };
+        let which = Which::Digest(entry.descriptor.digest);
+        if let Some(layout) = self.existing()?
+            && find(&layout.catalog()?, &layout, &which).is_ok()
+        {
+            return Ok(Some(Reference::Store { which }));
+        }
+        self.by_owner(name)
     }
 
     /// What a name stands for in a registry, whatever the local store has.
@@ -74,6 +94,9 @@ impl Home {
             return Ok(None);
         }
         if has_registry(name) {
+            if let Some(found) = self.by_owner(name)? {
+                return Ok(Some(found));
+            }
             // What is no name of a registry may be one of the store.
             let Ok(image) = name.parse::<Image>() else { return Ok(None) };
             return Ok(Some(self.meant(name, image, Vec::new(), Vec::new())));
@@ -113,6 +136,58 @@ impl Home {
         }))
     }
 
+    /// What the owner of a domain says of a name, if he says anything: not if
+    /// the settings of registries say where it is.
+    fn by_owner(&self, name: &str) -> Result<Option<Reference>> {
+        let Some(naming) = &self.naming else { return Ok(None) };
+        let Ok(reference) = name.parse::<plimsoll_name::Reference>() else { return Ok(None) };
+        if let Ok(image) = name.parse::<Image>() {
+            let route = self.conf()?.route(&image.host, image.repository.as_ref(), None)?;
+            if route.moved {
+                return Ok(None);
+            }
+        }
+        let canonical = reference.to_string();
+        let known =
+            self.resolved.lock().unwrap_or_else(PoisonError::into_inner).get(&canonical).cloned();
+        if known.is_some() {
+            return Ok(Some(Reference::Zone { name: canonical }));
+        }
+        let host = Platform::host();
+        let Some(found) = naming.meaning(self, &reference, Some(&host))? else { return Ok(None) };
+        self.trail.add(Resolution {
+            name: name.to_owned(),
+            digest: found.descriptor.digest.clone(),
+            by: vec![By::Owner],
+            place: format!("{}, {}", found.way.as_str(), found.assurance),
+            tried: Vec::new(),
+        });
+        self.resolved
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(canonical.clone(), Arc::new(found));
+        Ok(Some(Reference::Zone { name: canonical }))
+    }
+
+    /// The content of a name that was resolved.
+    pub(super) fn by_name(&self, name: &str) -> Result<NamedPlace> {
+        let lost = || {
+            Error::new(Code::Bug, format!("opening {name}")).found("a name that was not resolved")
+        };
+        let resolved = self.resolved.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = resolved.get(name).cloned();
+        drop(resolved);
+        let found = match found {
+            Some(found) => found,
+            None => {
+                self.by_owner(name)?;
+                let resolved = self.resolved.lock().unwrap_or_else(PoisonError::into_inner);
+                resolved.get(name).cloned().ok_or_else(lost)?
+            }
+        };
+        self.naming()?.place(self, &found)
+    }
+
     fn has(&self, image: &Image) -> Result<()> {
         let Reference::Registry { host, repository, which } = Reference::from(image.clone()) else {
             return Ok(());
@@ -129,14 +204,26 @@ impl Home {
     /// Remembers how a name came to mean an image, for those who open that.
     fn meant(&self, name: &str, image: Image, by: Vec<By>, tried: Vec<Tried>) -> Reference {
         let reference = Reference::from(image);
+        let key = key(&reference);
         let mut meant = self.meant.lock().unwrap_or_else(PoisonError::into_inner);
-        meant.insert(reference.to_string(), Called { name: name.to_owned(), by, tried });
+        meant.insert(key, Called { name: name.to_owned(), by, tried });
         reference
     }
 
     /// How something came to be asked for, if it was by a name.
     pub(super) fn called(&self, reference: &Reference) -> Option<Called> {
         let meant = self.meant.lock().unwrap_or_else(PoisonError::into_inner);
-        meant.get(&reference.to_string()).cloned()
+        meant.get(&key(reference)).cloned()
+    }
+}
+
+/// A reference as it is kept: no tag is `latest`.
+fn key(reference: &Reference) -> String {
+    match reference {
+        Reference::Registry { host, repository, which } => {
+            let (host, repository) = (host.clone(), repository.clone());
+            Reference::Registry { host, repository, which: which.or_latest() }.to_string()
+        }
+        other => other.to_string(),
     }
 }

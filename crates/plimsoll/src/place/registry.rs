@@ -1,7 +1,8 @@
 //! Repositories of registries as places: what is asked of them, and how tags
 //! stand for the names of other places.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use plimsoll_content::{Code, Descriptor, Digest, Error, Resolve, Result, Source, Tag};
 use plimsoll_registry::client::{Asked, Client, Remote, fallback_tag};
@@ -12,6 +13,9 @@ use plimsoll_store::{About, Catalog, Entry};
 
 use super::Home;
 use crate::reference::{Reference, Which};
+
+/// How many tags are asked for at once.
+const ASKED_AT_ONCE: usize = 8;
 
 /// What a registry lists by names alone: each fact more is one more question.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -44,7 +48,8 @@ impl Home {
             Which::Digest(digest) => Some(Address::Digest(digest.clone())),
             Which::Only | Which::Prefix(_) | Which::Position(_) => None,
         };
-        let route = self.conf()?.route(host, Some(repository), address.as_ref())?;
+        let asked = address.as_ref().filter(|_| self.mirrors);
+        let route = self.conf()?.route(host, Some(repository), asked)?;
         let written = Reference::Registry {
             host: host.clone(),
             repository: Some(repository.clone()),
@@ -103,13 +108,36 @@ fn entry(remote: &Remote, position: usize, tag: &str) -> Result<Entry> {
 
 /// All tags, and what they stand for.
 pub(super) fn catalog(remote: &Remote) -> Result<Catalog> {
+    let tags = remote.tags()?;
+    let next = AtomicUsize::new(0);
+    let failed = AtomicBool::new(false);
+    let found: Vec<Mutex<Option<Result<Entry>>>> = tags.iter().map(|_| Mutex::default()).collect();
+    let work = || {
+        while !failed.load(Ordering::Relaxed)
+            && let Some(at) = Some(next.fetch_add(1, Ordering::Relaxed))
+            && let Some(tag) = tags.get(at)
+        {
+            let answer = entry(remote, at, tag.as_str());
+            if answer.as_ref().is_err_and(|error| error.code() != Code::NotFound) {
+                failed.store(true, Ordering::Relaxed);
+            }
+            *found[at].lock().unwrap_or_else(PoisonError::into_inner) = Some(answer);
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 1..ASKED_AT_ONCE.min(tags.len()) {
+            scope.spawn(work);
+        }
+        work();
+    });
     let mut list = Vec::new();
-    for tag in remote.tags()? {
-        match entry(remote, list.len(), tag.as_str()) {
-            Ok(entry) => list.push(entry.descriptor),
+    for answer in found {
+        match answer.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            Some(Ok(entry)) => list.push(entry.descriptor),
             // It was removed since the list was made.
-            Err(error) if error.code() == Code::NotFound => {}
-            Err(error) => return Err(error),
+            Some(Err(error)) if error.code() == Code::NotFound => {}
+            Some(Err(error)) => return Err(error),
+            None => {}
         }
     }
     Ok(Catalog::new("docker://", format!("{}/{}", remote.host(), remote.name()), list))

@@ -67,6 +67,11 @@ impl Home {
                 let remote = self.remote(&host, repository.as_ref(), &Which::Only)?;
                 (Sort::Registry(Box::new(remote)), which)
             }
+            Reference::Zone { name } => {
+                return Err(Error::new(Code::Usage, format!("writing to {name}"))
+                    .found("a name that its owner publishes")
+                    .expected("a place: docker://, oci:, store: or an archive"));
+            }
             Reference::Path(path) => return Err(bug(&path)),
         };
         let name = match &which {

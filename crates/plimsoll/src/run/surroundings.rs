@@ -9,12 +9,12 @@ use plimsoll_layer::Root;
 use plimsoll_runtime::convert::Network;
 use plimsoll_runtime::network::{self, Connected, Helper};
 use plimsoll_runtime::spec::Mount;
-use plimsoll_store::{StagedDir, write_file_atomic};
+use plimsoll_store::StagedDir;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, openat, statat, unlinkat};
 use rustix::io::Errno;
 
 use super::{Connection, More};
-use crate::bundle::Options;
+use crate::bundle::{self, Options};
 use crate::image::Image;
 
 /// How many digits of the image's digest are the name of the host.
@@ -103,7 +103,8 @@ pub(super) fn files(
     for (name, text) in files {
         mount_point(root, name)?;
         let source = format!("etc.{name}");
-        write_file_atomic(scratch.fd(), &source, &text, 0o644)?;
+        // Nothing of a run outlives it, so nothing waits for the disk.
+        bundle::write(scratch.fd(), &source, &text)?;
         let source = scratch.path().join(source).to_string_lossy().into_owned();
         mounts.push(plimsoll_runtime::convert::volume(&format!("/etc/{name}"), &source));
     }

@@ -5,6 +5,7 @@
 //! makes that one bad; a place that does not answer is an error.
 
 use std::io::Read as _;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -36,6 +37,8 @@ pub(crate) struct Shelf<'a> {
     pub(crate) tag: &'a dyn Fn(&str) -> Result<Option<Descriptor>>,
     /// What the place lists, where it lists little.
     pub(crate) entries: &'a [Entry],
+    /// The folder of a `dir:`, which holds signatures too.
+    pub(crate) folder: Option<&'a Path>,
 }
 
 /// Who knows the referrers of a place, within reason.

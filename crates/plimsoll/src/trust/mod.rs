@@ -7,6 +7,7 @@
 
 pub(crate) mod gather;
 pub mod keys;
+pub mod lookaside;
 pub mod policy;
 pub(crate) mod seen;
 pub mod sign;
@@ -15,7 +16,7 @@ use std::path::PathBuf;
 
 use plimsoll_content::{Code, Descriptor, Error, Platform, Result};
 use plimsoll_sign::judge::{Judgement, judge};
-use plimsoll_sign::policy::Policy;
+use plimsoll_sign::policy::{Policy, Requirement, TrustedKey};
 use plimsoll_sign::scheme::Subject;
 use plimsoll_sign::{Asked, ImageName, Limits, Seconds};
 use plimsoll_spec::graph::Node;
@@ -25,6 +26,7 @@ use crate::image::{self, Image};
 use crate::place::{Held, Home, Opened};
 use crate::reference::{At, Reference, Which};
 use gather::Shelf;
+use lookaside::Lookaside;
 
 /// Lets images pass, or not: a policy, and all else that a verdict depends on.
 #[derive(Clone, Debug)]
@@ -37,6 +39,8 @@ pub struct Gate {
     pub name: Option<ImageName>,
     /// The file of what was seen before.
     pub seen: PathBuf,
+    /// Where signatures with GPG lie.
+    pub lookaside: Lookaside,
     /// The budgets.
     pub limits: Limits,
 }
@@ -83,8 +87,15 @@ impl Gate {
         let asked = Asked { name: self.name.clone().or(asked.name.clone()), ..asked.clone() };
         let doing = || format!("looking for signatures of {}", descriptor.digest);
         let bytes = document::read(shelf.source, descriptor)?;
-        let evidence = gather::gather(shelf, descriptor, &self.limits)
+        let mut evidence = gather::gather(shelf, descriptor, &self.limits)
             .map_err(|error| error.context(doing()))?;
+        if self.wants_gpg(&asked) {
+            let files = match shelf.folder {
+                Some(folder) => lookaside::of_folder(folder, "signature-", &self.limits),
+                None => self.lookaside.find(&asked, &descriptor.digest, &self.limits),
+            };
+            evidence.candidates.extend(files.map_err(|error| error.context(doing()))?);
+        }
         let subject =
             Subject { descriptor: descriptor.clone(), bytes: bytes.into(), asked: asked.clone() };
         let seen = seen::read(&self.seen)?;
@@ -95,6 +106,16 @@ impl Gate {
             seen::note(&self.seen, name, *sequence)?;
         }
         Ok(Judged { descriptor: descriptor.clone(), asked, judgement })
+    }
+
+    /// Whether signatures with GPG could count.
+    fn wants_gpg(&self, asked: &Asked) -> bool {
+        self.policy.rule(asked).1.iter().any(|requirement| match requirement {
+            Requirement::Signed(signed) => {
+                signed.of.iter().any(|one| matches!(one.key, TrustedKey::Keyring(_)))
+            }
+            _ => false,
+        })
     }
 
     /// The same of an image that was opened: of the whole, or, if that is not
@@ -155,21 +176,15 @@ impl Home {
             let root = opened.root.clone();
             return Ok((opened, root));
         };
-        let trusted =
-            gate.open(&opened, &self.asked(reference)?, Part::Of(platform))?.into_trusted()?;
+        let asked = asked(reference, Some(opened.held()))?;
+        let trusted = gate.open(&opened, &asked, Part::Of(platform))?.into_trusted()?;
         Ok((opened, trusted))
     }
 }
 
-impl Home {
-    /// How policies see what a reference asks for, after names have become
-    /// places. Files have absolute paths there.
-    pub fn asked(&self, reference: &Reference) -> Result<Asked> {
-        asked(&self.locate(reference)?)
-    }
-}
-
-fn asked(reference: &Reference) -> Result<Asked> {
+/// How policies see what a reference asks for, in the place where it was found.
+/// Files have absolute paths there.
+pub fn asked(reference: &Reference, held: Option<&Held>) -> Result<Asked> {
     let named = |which: &Which| match which {
         Which::Name(name) => ImageName::parse(name),
         _ => None,
@@ -195,8 +210,51 @@ fn asked(reference: &Reference) -> Result<Asked> {
             });
             Asked { transport: "docker".to_owned(), path: None, name }
         }
-        // A name that is still one is in no registry.
-        Reference::Store { which } | Reference::Name { which, .. } => {
+        Reference::Name { name, which } => {
+            let whole = ImageName::parse(&name);
+            let remote = match held {
+                Some(Held::Registry(remote)) => Some(remote),
+                _ => None,
+            };
+            // A short name means what the settings of this machine say.
+            let meant = || {
+                let remote = remote?;
+                let (tag, digest) = match which {
+                    Which::Digest(digest) => (None, Some(digest)),
+                    Which::Name(name) => {
+                        let last = name.rsplit('/').next().unwrap_or(&name).to_owned();
+                        (last.split_once(':').map(|(_, tag)| tag.to_owned()), None)
+                    }
+                    _ => (None, None),
+                };
+                let host = remote.host().to_string().to_ascii_lowercase();
+                Some(ImageName { host, repository: remote.name().to_string(), tag, digest })
+            };
+            // What the owner of a domain says comes from outside as well.
+            let owned = matches!(held, Some(Held::Named(_)));
+            let remote = remote.is_some() || owned || (held.is_none() && whole.is_some());
+            let transport = if remote { "docker" } else { "store" };
+            Asked { transport: transport.to_owned(), path: None, name: whole.or_else(meant) }
+        }
+        Reference::Zone { name } => {
+            let name: plimsoll_name::Reference = name.parse()?;
+            let tag = name.which.as_ref().map(ToString::to_string);
+            Asked {
+                transport: "docker".to_owned(),
+                path: None,
+                name: Some(ImageName {
+                    host: name.host.to_string(),
+                    repository: name.path.to_string(),
+                    tag: if name.digest.is_some() {
+                        tag
+                    } else {
+                        tag.or(Some("latest".to_owned()))
+                    },
+                    digest: name.digest,
+                }),
+            }
+        }
+        Reference::Store { which } => {
             Asked { transport: "store".to_owned(), path: None, name: named(&which) }
         }
         Reference::Layout { path: at, which } => Asked {
@@ -250,5 +308,9 @@ pub(crate) fn shelf_of<'a>(
     tag: &'a dyn Fn(&str) -> Result<Option<Descriptor>>,
     entries: &'a [plimsoll_store::Entry],
 ) -> Shelf<'a> {
-    Shelf { source: held.source(), about, tag, entries }
+    let folder = match held {
+        Held::Dir(dir) => Some(dir.path()),
+        _ => None,
+    };
+    Shelf { source: held.source(), about, tag, entries, folder }
 }

@@ -67,7 +67,7 @@ pub fn text(path: &Path) -> Result<Zeroizing<String>> {
 }
 
 /// A small file.
-pub(crate) fn bytes(path: &Path) -> Result<Vec<u8>> {
+pub fn bytes(path: &Path) -> Result<Vec<u8>> {
     let failed = |cause| Error::io("reading", path.display(), cause);
     let mut bytes = Vec::new();
     File::open(path)

@@ -14,6 +14,7 @@ use plimsoll_spec::{Manifest, media_type};
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::lookaside::Lookaside;
 use super::{gather, shown};
 use crate::attach::{self, About};
 use crate::image;
@@ -66,9 +67,9 @@ pub struct Made {
     pub subject: Digest,
     /// Its form.
     pub form: String,
-    /// Where it is: the digest of a manifest.
+    /// Where it is: the digest of a manifest, or of a signature in a file.
     pub digest: Digest,
-    /// The tag under which it is listed, for the old form.
+    /// The tag under which it is listed, for the old form; the file of one with GPG.
     pub tag: Option<String>,
 }
 
@@ -81,7 +82,7 @@ impl Home {
         options: &Options,
     ) -> Result<Signed> {
         let opened = self.open(reference)?;
-        let asked = self.asked(reference)?;
+        let asked = super::asked(reference, Some(opened.held()))?;
         let name = match &options.name {
             Some(name) => Some(checked(name)?),
             None => asked.name.filter(|name| name.digest.is_none()).map(|name| name.to_string()),
@@ -144,6 +145,54 @@ impl Home {
             }
         }
         Ok(report)
+    }
+
+    /// Signs an image with GPG: `make` gives the signed message of a payload. Such
+    /// signatures lie in files, not with the image.
+    pub fn sign_with_gpg(
+        &self,
+        reference: &Reference,
+        options: &Options,
+        key: &str,
+        lookaside: &Lookaside,
+        make: &dyn Fn(&[u8]) -> Result<Vec<u8>>,
+    ) -> Result<Signed> {
+        let opened = self.open(reference)?;
+        let asked = super::asked(reference, Some(opened.held()))?.name;
+        let name = match &options.name {
+            Some(name) => plimsoll_sign::ImageName::parse(&checked(name)?),
+            None => asked.filter(|name| name.digest.is_none()),
+        };
+        let name = name.ok_or_else(|| {
+            Error::new(Code::Usage, format!("signing {reference}"))
+                .found("no name that it could be signed under")
+                .expected("--as NAME")
+        })?;
+        let mut signatures = Vec::new();
+        for content in all(opened.source(), &opened.root, options.recursive)? {
+            let payload = simple::Payload {
+                digest: content.digest.clone(),
+                name: name.to_string(),
+                issued: Some(options.term.issued),
+            };
+            let payload = payload
+                .to_bytes(simple::ATOMIC, Some(concat!("plimsoll ", env!("CARGO_PKG_VERSION"))));
+            let signature = make(&payload)?;
+            let file = lookaside.keep(&name, &content.digest, &signature)?;
+            signatures.push(Made {
+                subject: content.digest,
+                form: "gpg-simple".to_owned(),
+                digest: Digest::of(Algorithm::Sha256, &signature),
+                tag: Some(file.display().to_string()),
+            });
+        }
+        Ok(Signed {
+            digest: opened.root.digest.clone(),
+            name: Some(name.to_string()),
+            key: key.to_owned(),
+            signatures,
+            warnings: Vec::new(),
+        })
     }
 
     /// Attests something of an image, in its place.

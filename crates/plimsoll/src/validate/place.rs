@@ -40,7 +40,8 @@ impl Home {
             Reference::Store { .. }
             | Reference::Name { .. }
             | Reference::Path(_)
-            | Reference::Registry { .. } => false,
+            | Reference::Registry { .. }
+            | Reference::Zone { .. } => false,
         };
         if !whole {
             return self.named(&reference, limits, watch);
@@ -70,7 +71,7 @@ impl Home {
                 }
                 None => check.list(&held)?,
             },
-            Held::Dir(_) | Held::Registry(_) => check.list(&held)?,
+            Held::Dir(_) | Held::Registry(_) | Held::Named(_) => check.list(&held)?,
         }
         Ok(check.finish())
     }
@@ -128,7 +129,7 @@ fn frame(held: &Held) -> Option<Frame> {
     match held {
         Held::Layout(layout) => Some(layout.frame()),
         Held::Archive(archive) => archive.frame(),
-        Held::Dir(_) | Held::Registry(_) => None,
+        Held::Dir(_) | Held::Registry(_) | Held::Named(_) => None,
     }
 }
 

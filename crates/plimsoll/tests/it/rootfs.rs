@@ -16,10 +16,11 @@ use plimsoll::image::Image;
 use plimsoll::layer::apply::{Devices, Ids, Options};
 use plimsoll::layer::tar::{Entries, Writer};
 use plimsoll::layer::{Entry, EntryKind, Limits, RelPath, Root, Timestamp};
+use plimsoll::rootfs::{self, Kind};
 use plimsoll::runtime::{exec, overlay};
 use plimsoll::spec::{Config, Manifest, media_type};
 use plimsoll::store::{Flush, Store};
-use plimsoll::{rootfs, unpack};
+use plimsoll::unpack;
 use proptest::prelude::*;
 use tempfile::TempDir;
 
@@ -119,7 +120,7 @@ fn both_ways(layers: &[Vec<u8>]) -> Option<(BTreeMap<PathBuf, String>, BTreeMap<
     let plain = Root::open(&plain).expect("opened");
     let options = Options { ids: Ids::Keep, devices: Devices::Omit, ..Options::default() };
     let unpacked = unpack::into(source, &image, plain.as_fd(), &options, &Quiet);
-    let stacked = rootfs::layers(source, &image, &store, "layers", Limits::default(), &Quiet);
+    let stacked = rootfs::layers(source, &image, &store, Kind::Root, Limits::default(), &Quiet);
     match (unpacked, stacked) {
         (Ok(_), Ok(stacked)) => {
             let merged = rootfs::merged(&stacked.0).expect("mounted");
@@ -282,7 +283,7 @@ fn of_more_layers_than_the_kernel_stacks_the_lowest_are_one_folder() {
     let prepare = |name: &str| {
         let scratch = folder.path().join(name);
         fs::create_dir(&scratch).expect("made");
-        rootfs::prepare(source, &image, &store, "layers", &scratch, limits, &Quiet)
+        rootfs::prepare(source, &image, &store, Kind::Root, &scratch, limits, &Quiet)
             .expect("prepared")
     };
     let prepared = prepare("first");

@@ -75,10 +75,12 @@ impl Client {
         let mut tried = 0;
         loop {
             self.check()?;
-            let again = request.body.is_lasting() && tried < retries;
+            let more = tried < retries;
             let pause = patience.pause.saturating_mul(1 << tried.min(8));
             tried += 1;
-            match self.follow(request, secret) {
+            let answer = self.follow(request, secret);
+            let again = more && request.body.is_lasting();
+            match answer {
                 Ok(answer) if again && PASSING.contains(&answer.status) => {
                     let asked = answer.retry_after();
                     let pause =
@@ -134,7 +136,7 @@ impl Client {
             let body = match &request.body {
                 Body::None => Body::None,
                 Body::Bytes(bytes) => Body::Bytes(bytes),
-                Body::Stream(..) => {
+                Body::Stream(_) => {
                     return Err(Error::new(Code::Registry, format!("sending content to {start}"))
                         .found(format!("a redirect to {at}"))
                         .expected("an answer")

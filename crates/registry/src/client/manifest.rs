@@ -8,7 +8,7 @@ use plimsoll_content::{
     Algorithm, Code, Descriptor, Digest, Error, Ingest, MediaType, Resolve, Result, Source,
     Verified,
 };
-use plimsoll_spec::docker::schema1::is_schema1;
+use plimsoll_spec::docker::schema1::{is_schema1, payload};
 use plimsoll_spec::{Index, graph, media_type};
 use serde_json::Value;
 
@@ -91,19 +91,23 @@ impl Remote {
             }
         };
         // The digest of a signed one is that of a part of it.
-        if is_schema1(&media_type) {
-            return Err(Error::new(Code::MediaType, doing)
-                .found("Docker image manifest version 2, schema 1")
-                .expected("an OCI or Docker schema 2 manifest: ask its publisher for one")
-                .tried(&from));
-        }
+        let payload = if is_schema1(&media_type) {
+            payload(&bytes, &limits).map_err(|error| error.context(&doing))?
+        } else {
+            None
+        };
+        let named = payload.as_deref().unwrap_or(&bytes);
         let digest = match (address, &said) {
             (Address::Digest(digest), _) => digest.clone(),
             (Address::Tag(_), Some(digest)) if digest.algorithm().is_some() => digest.clone(),
-            (Address::Tag(_), _) => Digest::of(Algorithm::Sha256, &bytes),
+            (Address::Tag(_), _) => Digest::of(Algorithm::Sha256, named),
         };
-        let found = Digest::of(digest.computable("manifest")?, &bytes);
-        if found != digest {
+        let algorithm = digest.computable("manifest")?;
+        let found = Digest::of(algorithm, named);
+        // That of all its bytes proves it too.
+        let proved =
+            found == digest || payload.is_some() && Digest::of(algorithm, &bytes) == digest;
+        if !proved {
             let who = if known.is_some() || matches!(address, Address::Digest(_)) {
                 "as was asked for"
             } else {

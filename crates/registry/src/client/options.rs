@@ -29,7 +29,10 @@ pub struct Options {
     pub proxies: Proxies,
     /// Budgets of time.
     pub patience: Patience,
-    /// How large blobs travel.
+    /// Sends blobs that are longer than this in chunks of this length, which
+    /// is not 0; without it, whole.
+    pub chunk: Option<usize>,
+    /// How large blobs travel to here.
     pub lanes: Lanes,
     /// The budgets for documents.
     pub limits: Limits,
@@ -52,6 +55,7 @@ impl Default for Options {
             trust: Arc::new(WebTrust),
             proxies: Proxies::default(),
             patience: Patience::default(),
+            chunk: None,
             lanes: Lanes::default(),
             limits: Limits::default(),
             interrupted: None,

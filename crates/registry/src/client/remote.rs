@@ -257,6 +257,27 @@ impl Source for Remote {
         Ok(json && self.there(&Endpoint::Manifest(&self.name, &address), blob)?)
     }
 
+    fn length(&self, digest: &Digest) -> Result<Option<u64>> {
+        if let Some(mirror) = self.chosen()
+            && let Ok(Some(length)) = mirror.length(digest)
+        {
+            return Ok(Some(length));
+        }
+        let doing = format!("looking for {digest} in {self}");
+        let url = self.url(&Endpoint::Blob(&self.name, digest))?;
+        let answer = self.ask(&self.pull, Request::new(Method::HEAD, url))?;
+        if answer.status == 404 {
+            return Ok(None);
+        }
+        let answer = self.expect(answer, &[200], &self.pull, &doing)?;
+        answer.length().map(Some).ok_or_else(|| {
+            Error::new(Code::Registry, doing)
+                .found("no Content-Length")
+                .expected("how long it is")
+                .tried(&answer.url)
+        })
+    }
+
     fn address(&self) -> Option<String> {
         // Where it is: the registry knows no other name of it.
         Some(format!("docker://{}/{}", self.host, self.name))

@@ -29,6 +29,8 @@ pub enum By {
     Alias,
     /// It was found in a registry that is searched.
     Search,
+    /// The owner of the domain says what it means.
+    Owner,
 }
 
 impl By {
@@ -41,6 +43,7 @@ impl By {
             Self::Mirror => "mirror",
             Self::Alias => "alias",
             Self::Search => "search",
+            Self::Owner => "owner",
         }
     }
 }

@@ -19,7 +19,7 @@ use plimsoll_content::{
 use super::Client;
 use super::auth::Scope;
 use super::remote::Remote;
-use super::wire::{Answer, Body, Method, Request};
+use super::wire::{Answer, Body, Method, Request, Stream};
 use crate::protocol::{Endpoint, Host, Repository, UploadRange, Url, header};
 
 /// What is at most this long is sent whole.
@@ -47,14 +47,17 @@ pub(super) fn begin<'a>(remote: &'a Remote, blob: Option<&Descriptor>) -> Box<dy
         scope: remote.push.clone(),
     };
     let size = blob.map(|blob| blob.size);
-    let whole =
-        size.is_some_and(|size| size > SMALL as u64) && !remote.in_chunks.load(Ordering::Relaxed);
+    let chunk = remote.client.wire.options().chunk;
+    let whole = size.is_some_and(|size| size > SMALL as u64)
+        && chunk.is_none()
+        && !remote.in_chunks.load(Ordering::Relaxed);
     Box::new(Upload {
         remote,
         session,
         blob: blob.cloned(),
         written: 0,
         pending: Vec::new(),
+        chunk: chunk.unwrap_or(CHUNK),
         way: if whole { Way::Whole } else { Way::Held },
     })
 }
@@ -149,6 +152,8 @@ struct Upload<'a> {
     written: u64,
     /// What was not sent yet.
     pending: Vec<u8>,
+    /// The length of chunks, if it goes in such.
+    chunk: usize,
     way: Way,
 }
 
@@ -252,9 +257,9 @@ impl Upload<'_> {
             Way::Failed => {
                 return Err(Error::new(Code::Bug, self.doing()).found("more, after it went wrong"));
             }
-            Way::Held if self.pending.len() + bytes.len() > SMALL => {
+            Way::Held if self.pending.len() + bytes.len() > SMALL.min(self.chunk) => {
                 let (at, least) = self.open(self.algorithm())?;
-                let chunk = CHUNK.max(least.min(MOST) as usize);
+                let chunk = self.chunk.max(least.min(MOST) as usize);
                 self.way = Way::Chunks { at, sent: 0, chunk };
             }
             Way::Whole => self.start()?,
@@ -303,7 +308,7 @@ impl Upload<'_> {
 
 impl Write for Upload<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        for piece in bytes.chunks(PIECE) {
+        for piece in bytes.chunks(PIECE.min(self.chunk)) {
             self.take(piece)?;
         }
         self.written += bytes.len() as u64;
@@ -399,7 +404,7 @@ fn send(
     doing: &str,
 ) -> Result<()> {
     let mut reader = Pieces { pieces, piece: Vec::new(), at: 0, left: blob.size };
-    let request = finishing(at, blob, Body::Stream(blob.size, &mut reader));
+    let request = finishing(at, blob, Body::Stream(Stream::new(blob.size, &mut reader)));
     let answer = session.ask(request)?;
     let status = answer.status;
     let answer = session.expect(answer, &[201], doing).map_err(|error| match status {

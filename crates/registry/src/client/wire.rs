@@ -28,14 +28,36 @@ const SHOWN: usize = 120;
 pub(super) enum Body<'a> {
     None,
     Bytes(&'a [u8]),
-    /// That many bytes, which can be read once.
-    Stream(u64, &'a mut dyn Read),
+    /// Bytes that can be read once.
+    Stream(Stream<'a>),
+}
+
+/// Content that is sent as it comes.
+pub(super) struct Stream<'a> {
+    length: u64,
+    reader: &'a mut dyn Read,
+    /// Whether some of it was read.
+    begun: bool,
+}
+
+impl<'a> Stream<'a> {
+    /// So many bytes.
+    pub(super) fn new(length: u64, reader: &'a mut dyn Read) -> Self {
+        Self { length, reader, begun: false }
+    }
+}
+
+impl Read for Stream<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.begun = true;
+        self.reader.read(buffer)
+    }
 }
 
 impl Body<'_> {
     /// Whether it can be sent again.
     pub(super) fn is_lasting(&self) -> bool {
-        !matches!(self, Self::Stream(..))
+        !matches!(self, Self::Stream(Stream { begun: true, .. }))
     }
 }
 
@@ -255,9 +277,11 @@ impl Wire {
         let response = match &mut request.body {
             Body::None => run!(()),
             Body::Bytes(bytes) => run!(*bytes),
-            Body::Stream(length, reader) => {
-                built = built.header("content-length", *length);
-                run!(SendBody::from_reader(*reader))
+            Body::Stream(stream) => {
+                // Who refuses it may say so before all of it was sent.
+                built = built.header("content-length", stream.length);
+                built = built.header("expect", "100-continue");
+                run!(SendBody::from_reader(stream))
             }
         };
         let response = response.map_err(|cause| failure(&doing, cause))?;

@@ -109,6 +109,7 @@ impl Exchange for Dns {
         };
         Err(Error::new(Code::Network, format!("asking the server {server} of the DNS"))
             .found(cause)
-            .expected("an answer"))
+            .expected("an answer")
+            .fix("dns = false   in names.toml, where the DNS can not be asked"))
     }
 }

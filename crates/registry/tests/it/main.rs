@@ -1,8 +1,10 @@
 //! The client against a registry whose answers are spoilt.
 
+mod documents;
 mod lanes;
 mod login;
 mod mirrors;
+mod proxy;
 mod pull;
 mod push;
 mod server;

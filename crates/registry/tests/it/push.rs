@@ -2,15 +2,16 @@
 //! goes in chunks.
 
 use std::io::Write;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use plimsoll_content::{
     Algorithm, Code, Delete, Descriptor, MediaType, Resolve, Result, Sink, Source, Tag, Unverified,
 };
-use plimsoll_registry::client::{Client, Remote, fallback_tag};
+use plimsoll_registry::client::{Client, Options, Remote, fallback_tag};
 use plimsoll_spec::media_type;
 
 use crate::server::{Reply, Server};
-use crate::{at, blob, bytes, options, remote};
+use crate::{at, blob, bytes, options, remote, remote_with};
 
 fn write(remote: &Remote, blob: &Descriptor, bytes: &[u8]) -> Result<()> {
     (remote as &dyn Sink).write(blob, bytes).map(|_| ())
@@ -189,4 +190,52 @@ fn referrers_are_listed_by_tag_where_the_registry_does_not() {
         let key = ("org/app".to_owned(), fallback_tag(&subject));
         assert!(server.content().tags.contains_key(&key));
     }
+}
+
+#[test]
+fn who_wants_chunks_sends_chunks() {
+    let server = Server::new();
+    let content = bytes(2_500_000);
+    let blob = octets(&content);
+    let remote = remote_with(&server, Options { chunk: Some(1_000_000), ..options() });
+    write(&remote, &blob, &content).expect("written");
+    assert_eq!(server.content().blobs[&blob.digest.to_string()], content);
+    assert_eq!(server.count("PATCH", "/uploads/"), 3);
+    // What is shorter than one goes whole.
+    let small = octets(b"small");
+    write(&remote, &small, b"small").expect("written");
+    assert_eq!(server.count("PATCH", "/uploads/"), 3);
+}
+
+#[test]
+fn large_content_is_refused_before_it_is_sent() {
+    let server = Server::refusing(
+        |seen, _| seen.is("PUT", "/uploads/").then(|| Reply::new(413, b"")),
+        |_, _, reply| reply,
+    );
+    let content = bytes(6 << 20);
+    let blob = octets(&content);
+    let remote = remote(&server);
+    let error = write(&remote, &blob, &content).expect_err("too large");
+    assert!(remote.again(&error), "{error:?}");
+    let seen = server.seen();
+    let put = seen.iter().find(|seen| seen.method == "PUT").expect("asked");
+    assert_eq!((put.header("expect"), put.body.len()), (Some("100-continue"), 0));
+    // The next time in chunks, which are small enough.
+    write(&remote, &blob, &content).expect("in chunks");
+    assert_eq!(server.content().blobs[&blob.digest.to_string()], content);
+}
+
+#[test]
+fn what_was_not_sent_yet_is_asked_for_again() {
+    let refused = AtomicBool::new(false);
+    let server = Server::refusing(
+        move |_, _| (!refused.swap(true, Ordering::SeqCst)).then(|| Reply::new(503, b"")),
+        |_, _, reply| reply,
+    );
+    let content = bytes(6 << 20);
+    let blob = octets(&content);
+    write(&remote(&server), &blob, &content).expect("written");
+    assert_eq!(server.content().blobs[&blob.digest.to_string()], content);
+    assert_eq!(server.count("PUT", "/uploads/"), 2);
 }

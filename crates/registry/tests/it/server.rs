@@ -73,6 +73,8 @@ impl Reply {
     }
 }
 
+/// Sees what is asked before its content, and may refuse that.
+type Refuse = dyn Fn(&Seen, usize) -> Option<Reply> + Send + Sync;
 type Spoil = dyn Fn(&Seen, usize, Reply) -> Reply + Send + Sync;
 
 #[derive(Default)]
@@ -89,6 +91,7 @@ struct Shared {
     content: Mutex<Content>,
     seen: Mutex<Vec<Seen>>,
     spoil: Box<Spoil>,
+    refuse: Box<Refuse>,
     stop: AtomicBool,
 }
 
@@ -106,12 +109,22 @@ impl Server {
     pub(crate) fn spoilt(
         spoil: impl Fn(&Seen, usize, Reply) -> Reply + Send + Sync + 'static,
     ) -> Self {
+        Self::refusing(|_, _| None, spoil)
+    }
+
+    /// The same; what asks first whether it may send its content
+    /// (`Expect: 100-continue`) may be refused at once.
+    pub(crate) fn refusing(
+        refuse: impl Fn(&Seen, usize) -> Option<Reply> + Send + Sync + 'static,
+        spoil: impl Fn(&Seen, usize, Reply) -> Reply + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let host = listener.local_addr().expect("an address").to_string();
         let shared = Arc::new(Shared {
             content: Mutex::default(),
             seen: Mutex::default(),
             spoil: Box::new(spoil),
+            refuse: Box::new(refuse),
             stop: AtomicBool::new(false),
         });
         let of_thread = Arc::clone(&shared);
@@ -165,8 +178,20 @@ impl Drop for Server {
 impl Shared {
     fn serve(&self, stream: TcpStream) {
         let _ = stream.set_read_timeout(Some(Duration::from_secs(10)));
-        let Ok(writer) = stream.try_clone() else { return };
-        let Some(seen) = read(&mut BufReader::new(stream)) else { return };
+        let Ok(mut writer) = stream.try_clone() else { return };
+        let mut reader = BufReader::new(stream);
+        let Some(mut seen) = head(&mut reader) else { return };
+        if seen.header("expect").is_some() {
+            let before = self.seen.lock().expect("no panic").len();
+            if let Some(reply) = (self.refuse)(&seen, before) {
+                self.seen.lock().expect("no panic").push(seen.clone());
+                return write(writer, &seen, &reply);
+            }
+            let _ = writer.write_all(b"HTTP/1.1 100 Continue\r\n\r\n");
+        }
+        if body(&mut reader, &mut seen).is_none() {
+            return;
+        }
         let before = {
             let mut all = self.seen.lock().expect("no panic");
             let same = |other: &&Seen| other.method == seen.method && other.path == seen.path;
@@ -180,7 +205,7 @@ impl Shared {
     }
 }
 
-fn read(reader: &mut impl BufRead) -> Option<Seen> {
+fn head(reader: &mut impl BufRead) -> Option<Seen> {
     let mut line = String::new();
     reader.read_line(&mut line).ok()?;
     let mut words = line.split_whitespace();
@@ -192,7 +217,10 @@ fn read(reader: &mut impl BufRead) -> Option<Seen> {
         let Some((name, value)) = line.split_once(':') else { break };
         headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
     }
-    let mut seen = Seen { method, path, headers, body: Vec::new() };
+    Some(Seen { method, path, headers, body: Vec::new() })
+}
+
+fn body(reader: &mut impl BufRead, seen: &mut Seen) -> Option<()> {
     let length: u64 = seen.header("content-length").and_then(|l| l.parse().ok()).unwrap_or(0);
     let mut body = Vec::new();
     reader.take(length).read_to_end(&mut body).ok()?;
@@ -201,7 +229,7 @@ fn read(reader: &mut impl BufRead) -> Option<Seen> {
         return None;
     }
     seen.body = body;
-    Some(seen)
+    Some(())
 }
 
 fn write(mut stream: TcpStream, seen: &Seen, reply: &Reply) {

@@ -46,7 +46,12 @@ pub(super) fn mounts(overrides: &Overrides) -> Vec<Mount> {
     let quiet = ["nosuid", "noexec", "nodev"];
     let mut mounts = vec![
         mount("/proc", "proc", "proc", &quiet),
-        mount("/dev", "tmpfs", "tmpfs", &["nosuid", "strictatime", "mode=755", "size=65536k"]),
+        mount(
+            "/dev",
+            "tmpfs",
+            "tmpfs",
+            &["nosuid", "noexec", "strictatime", "mode=755", "size=65536k"],
+        ),
         mount("/dev/pts", "devpts", "devpts", &pts),
         mount(
             "/dev/shm",

@@ -128,7 +128,7 @@ fn split(ranges: Option<&Ranges>) -> std::result::Result<Entered, Failure> {
         let _ = waitpid(Some(child), WaitOptions::empty());
         error
     };
-    let relay = Relay::start().map_err(failed).map_err(reap)?;
+    let relay = Relay::start().and_then(Relay::with_resize).map_err(failed).map_err(reap)?;
     let mut told = [0u8; 1];
     match rustix::io::retry_on_intr(|| rustix::io::read(&made, &mut told)) {
         Ok(1) if told[0] == MADE => {}

@@ -66,6 +66,8 @@ impl Asked<'_> {
         if body.announced().is_some_and(|length| length > most) {
             return Err(too_large());
         }
+        // All of it is in memory, and of so many at once only.
+        let _turn = Self::turn(self.service, &self.parts.headers).await?;
         let bytes = body.at_most(most).whole().await.map_err(|error| match error.code() {
             Code::Limit => too_large(),
             _ => error.into(),

@@ -152,8 +152,8 @@ impl Asked<'_> {
         }
     }
 
-    /// Waits until not too many blobs come in at once.
-    async fn turn<'s>(
+    /// Waits until not too much comes in at once.
+    pub(super) async fn turn<'s>(
         service: &'s Service,
         headers: &HeaderMap,
     ) -> Result<Option<SemaphorePermit<'s>>, Refusal> {
@@ -164,7 +164,7 @@ impl Asked<'_> {
         match timeout(TURN, service.uploads.acquire()).await {
             Ok(Ok(permit)) => Ok(Some(permit)),
             _ => {
-                let text = "too many blobs come in at the moment";
+                let text = "too much comes in at the moment";
                 let status = StatusCode::TOO_MANY_REQUESTS;
                 let refusal = Refusal::new(status, ErrorCode::TooManyRequests, text);
                 Err(refusal.header("Retry-After", "5"))

@@ -127,7 +127,7 @@ pub struct Sweep {
 }
 
 /// What was collected.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Swept {
     /// How many blobs.
     pub blobs: u64,
@@ -138,6 +138,9 @@ pub struct Swept {
     /// How many repositories could not be swept because somebody else wrote
     /// there; the next time will do.
     pub busy: u64,
+    /// Why others could not: a broken document, as a rule, for then nobody can
+    /// tell what it needs. Nothing was removed there.
+    pub failures: Vec<String>,
 }
 
 /// Where a registry keeps what it serves.

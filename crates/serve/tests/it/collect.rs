@@ -71,6 +71,23 @@ fn what_nothing_leads_to_goes_when_it_is_old_and_nobody_was_promised_it() {
 }
 
 #[test]
+fn what_is_broken_in_one_repository_stops_no_other() {
+    let registry = Registry::with(collecting(Duration::from_hours(1)));
+    let (manifest, digest) = registry.image("a", Some("v1"), b"layer");
+    for name in ["a", "b"] {
+        registry.blob(name, b"old");
+        age(&registry, name, b"old");
+    }
+    let place = registry.root().join("a/blobs/sha256").join(digest.encoded());
+    std::fs::write(place, vec![b'x'; manifest.len()]).expect("spoilt");
+    registry.collected();
+    registry.collected();
+    registry.get(&format!("/v2/b/blobs/{}", sha256(b"old"))).is(404);
+    let events = registry.log.events.lock().expect("lock");
+    assert!(events.iter().any(|event| event.event == "collect-failed"), "{events:?}");
+}
+
+#[test]
 fn manifests_that_lost_their_tags_stay_and_removed_ones_let_their_layers_go() {
     let registry = Registry::with(collecting(Duration::from_hours(1)));
     let (_, first) = registry.image("a", Some("v1"), b"first");

@@ -5,7 +5,11 @@
 //! verifiers let it pass.
 
 pub mod bundle;
+mod cbor;
 pub mod dsse;
+pub mod notary;
+pub mod openpgp;
 pub(crate) mod parse;
 pub mod simple;
 pub mod statement;
+pub mod x509;

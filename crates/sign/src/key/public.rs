@@ -151,6 +151,22 @@ impl PublicKey {
         Ok(Self { kind, spki, raw: raw.to_vec() })
     }
 
+    /// What `ring` knows it by.
+    pub(crate) fn raw(&self) -> &[u8] {
+        &self.raw
+    }
+
+    /// How long it is: of RSA its modulus, in bits.
+    pub fn bits(&self) -> usize {
+        match self.kind {
+            Kind::P256 | Kind::Ed25519 => 256,
+            Kind::P384 => 384,
+            Kind::Rsa => Der::only(&self.raw, der::SEQUENCE)
+                .and_then(|mut key| key.unsigned())
+                .map_or(0, |modulus| modulus.len() * 8),
+        }
+    }
+
     /// What kind of key it is.
     pub fn kind(&self) -> Kind {
         self.kind

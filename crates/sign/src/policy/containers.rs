@@ -2,6 +2,7 @@
 //! the meaning that it has there.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use plimsoll_content::{Code, Error, Result};
 
@@ -9,6 +10,7 @@ use super::members::{Members, parse as members};
 use super::{Load, NameRule, Policy, Requirement, Rule, Scope, Signed, Trusted, TrustedKey, trust};
 use crate::asked::ImageName;
 use crate::claim::Form;
+use crate::format::openpgp::Keyring;
 use crate::text;
 
 const DOING: &str = "reading policy.json";
@@ -69,21 +71,41 @@ fn requirement(one: &mut Members<'_>, load: &dyn Load) -> Result<Requirement> {
     match one.needs("type", kind)? {
         0 => Ok(Requirement::Accept),
         1 => Ok(Requirement::Reject),
-        2 => signed_by(one),
+        2 => signed_by(one, load),
         _ => sigstore_signed(one, load),
     }
 }
 
-/// Signatures with GPG. They are read and told, and refused: nothing here
-/// verifies OpenPGP.
-fn signed_by(one: &mut Members<'_>) -> Result<Requirement> {
-    one.word("keyType", &[("GPGKeys", ())])?;
-    let ways = [one.take("keyPath"), one.take("keyPaths"), one.take("keyData")];
-    if ways.iter().flatten().count() != 1 {
+/// Signatures with GPG.
+fn signed_by(one: &mut Members<'_>, load: &dyn Load) -> Result<Requirement> {
+    let kind = one.word("keyType", &[("GPGKeys", ())])?;
+    one.needs("keyType", kind)?;
+    let mut rings = Vec::new();
+    let mut ways = 0;
+    if let Some(path) = one.text("keyPath")? {
+        (ways, rings) = (ways + 1, vec![load.file(&path)?]);
+    }
+    if let Some(paths) = one.texts("keyPaths")? {
+        ways += 1;
+        rings = paths.iter().map(|path| load.file(path)).collect::<Result<_>>()?;
+    }
+    if let Some(data) = one.text("keyData")? {
+        (ways, rings) = (ways + 1, vec![decoded(one, &data)?]);
+    }
+    if ways != 1 {
         return Err(one.error("", "no key, or several ways to one").expected(KEYS));
     }
-    name(one)?;
-    Ok(Requirement::Unsupported("signatures with GPG (signedBy)".to_owned()))
+    let name = name(one)?;
+    let mut of = Vec::new();
+    for ring in rings {
+        let keyring =
+            Keyring::parse(&ring).map_err(|error| error.recode(Code::Policy).context(DOING))?;
+        let called = keyring.keys.iter().map(|key| key.fingerprint.clone());
+        let called = called.collect::<Vec<_>>().join(" ");
+        of.push(Trusted { name: called, key: TrustedKey::Keyring(Arc::new(keyring)) });
+    }
+    let forms = BTreeSet::from([Form::GpgSimple]);
+    Ok(Requirement::Signed(Signed { forms, name, ..Signed::by(of) }))
 }
 
 fn sigstore_signed(one: &mut Members<'_>, load: &dyn Load) -> Result<Requirement> {

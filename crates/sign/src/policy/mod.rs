@@ -11,12 +11,15 @@ mod scope;
 pub mod trust;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use plimsoll_content::Result;
 use serde::Serialize;
 
 use crate::asked::{Asked, ImageName};
 use crate::claim::{Form, Seconds};
+use crate::format::openpgp::Keyring;
+use crate::format::x509::Certificate;
 use crate::key::PublicKey;
 
 pub use scope::Scope;
@@ -99,6 +102,16 @@ pub struct Trusted {
 pub enum TrustedKey {
     /// One of cosign's kind.
     Public(PublicKey),
+    /// Those of an OpenPGP keyring, each a signer of its own.
+    Keyring(Arc<Keyring>),
+    /// Those of certificates that lead to one of these.
+    Certificates {
+        /// What chains must lead to.
+        anchors: Vec<Certificate>,
+        /// Parts of the subject that the signer must have, in one of these
+        /// combinations; none is any.
+        identities: Vec<Vec<(String, String)>>,
+    },
 }
 
 /// What must stand at one place of an attestation.

@@ -1,13 +1,16 @@
 //! `trust.json`, our own form of a policy. `docs/reference/trust.md` describes it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use plimsoll_content::{Code, Error, Result};
 
 use super::members::{Members, parse as members};
 use super::{Check, Load, NameRule, Policy, Requirement, Rule, Scope, Signed, Trusted, TrustedKey};
 use crate::claim::{Form, Seconds};
+use crate::format::openpgp::Keyring;
 use crate::format::statement;
+use crate::format::x509::Certificate;
 use crate::key::PublicKey;
 use crate::text;
 
@@ -15,6 +18,9 @@ use crate::text;
 const VERSION: u64 = 1;
 
 const DOING: &str = "reading trust.json";
+
+/// Who may be named in `of`, by how that is written.
+type Known = BTreeMap<String, Trusted>;
 
 /// How many signers a rule may name.
 const SIGNERS: usize = 64;
@@ -32,11 +38,30 @@ impl Policy {
         }
         let default =
             policy.word("default", &[("reject", false), ("accept", true)])?.unwrap_or_default();
-        let mut keys = BTreeMap::new();
+        let mut keys = Known::new();
         if let Some(all) = policy.object("keys")? {
             for (name, mut key) in all.rest()? {
-                keys.insert(name, one_key(&mut key, load)?);
+                let read = TrustedKey::Public(one_key(&mut key, load)?);
+                keys.insert(format!("key:{name}"), Trusted { name, key: read });
                 key.end()?;
+            }
+        }
+        if let Some(all) = policy.object("keyrings")? {
+            for (name, mut keyring) in all.rest()? {
+                let path = keyring.text("path")?;
+                let bytes = load.file(&keyring.needs("path", path)?)?;
+                let read = Keyring::parse(&bytes)
+                    .map_err(|error| error.recode(Code::Policy).context(DOING))?;
+                let read = TrustedKey::Keyring(Arc::new(read));
+                keys.insert(format!("keyring:{name}"), Trusted { name, key: read });
+                keyring.end()?;
+            }
+        }
+        if let Some(all) = policy.object("stores")? {
+            for (name, mut store) in all.rest()? {
+                let key = one_store(&mut store, load)?;
+                keys.insert(format!("store:{name}"), Trusted { name, key });
+                store.end()?;
             }
         }
         let mut rules: Vec<Rule> = Vec::new();
@@ -68,7 +93,46 @@ fn one_key(key: &mut Members<'_>, load: &dyn Load) -> Result<PublicKey> {
     PublicKey::from_pem(&pem).map_err(|error| error.recode(Code::Policy).context(DOING))
 }
 
-fn one_rule(rule: &mut Members<'_>, keys: &BTreeMap<String, PublicKey>) -> Result<Rule> {
+/// Certificates that are trusted, and whom they vouch for.
+fn one_store(store: &mut Members<'_>, load: &dyn Load) -> Result<TrustedKey> {
+    let path = store.text("path")?;
+    let bytes = load.file(&store.needs("path", path)?)?;
+    let text = String::from_utf8(bytes).map_err(|_| store.error("path", "no text"))?;
+    let anchors = text::pem_blocks("certificates", &text)
+        .map_err(|error| error.recode(Code::Policy).context(DOING))?
+        .iter()
+        .map(|(label, der)| match Certificate::parse(der) {
+            Ok(certificate) if label == "CERTIFICATE" => Ok(certificate),
+            Ok(_) => Err(store.error("path", format!("a block {label:?}"))),
+            Err(reason) => Err(store.error("path", reason)),
+        })
+        .collect::<Result<Vec<_>>>()?;
+    let identities = store.texts("identities")?;
+    let mut read = Vec::new();
+    let identities = store.needs("identities", identities)?;
+    if identities == ["*"] {
+        return Ok(TrustedKey::Certificates { anchors, identities: read });
+    }
+    for identity in identities {
+        let parts: Option<Vec<_>> = identity
+            .split(',')
+            .map(|part| {
+                let (kind, value) = part.split_once('=')?;
+                let (kind, value) = (kind.trim(), value.trim());
+                let plain = !value.is_empty() && !value.contains(['\\', '"', '#', '+', ';']);
+                plain.then(|| (kind.to_owned(), value.to_owned()))
+            })
+            .collect();
+        read.push(parts.ok_or_else(|| {
+            store
+                .error("identities", format!("{identity:?}"))
+                .expected("\"C=US, ST=WA, O=Example\" or *")
+        })?);
+    }
+    Ok(TrustedKey::Certificates { anchors, identities: read })
+}
+
+fn one_rule(rule: &mut Members<'_>, keys: &Known) -> Result<Rule> {
     let written = rule.text("scope")?;
     let written = rule.needs("scope", written)?;
     let scope = Scope::parse(&written).ok_or_else(|| {
@@ -98,7 +162,7 @@ enum Sort {
     Attestation,
 }
 
-fn requirement(one: &mut Members<'_>, keys: &BTreeMap<String, PublicKey>) -> Result<Requirement> {
+fn requirement(one: &mut Members<'_>, keys: &Known) -> Result<Requirement> {
     let kinds = [
         ("signature", Sort::Signature),
         ("attestation", Sort::Attestation),
@@ -160,8 +224,15 @@ fn threshold(one: &mut Members<'_>, of: &[Trusted]) -> Result<usize> {
     let threshold = one.number("threshold")?.unwrap_or(1);
     let different: BTreeSet<_> = of
         .iter()
-        .map(|trusted| match &trusted.key {
-            TrustedKey::Public(key) => key.fingerprint(),
+        .flat_map(|trusted| match &trusted.key {
+            TrustedKey::Public(key) => vec![key.fingerprint()],
+            TrustedKey::Keyring(keyring) => {
+                keyring.keys.iter().map(|key| key.fingerprint.clone()).collect()
+            }
+            // Authorities vouch for any number of signers.
+            TrustedKey::Certificates { .. } => {
+                (0..SIGNERS).map(|at| format!("{}/{at}", trusted.name)).collect()
+            }
         })
         .collect();
     match usize::try_from(threshold) {
@@ -172,20 +243,17 @@ fn threshold(one: &mut Members<'_>, of: &[Trusted]) -> Result<usize> {
     }
 }
 
-fn trusted(one: &Members<'_>, text: &str, keys: &BTreeMap<String, PublicKey>) -> Result<Trusted> {
+fn trusted(one: &Members<'_>, text: &str, keys: &Known) -> Result<Trusted> {
+    if let Some(known) = keys.get(text) {
+        return Ok(known.clone());
+    }
     match text.split_once(':') {
-        Some(("key", name)) => match keys.get(name) {
-            Some(key) => {
-                Ok(Trusted { name: name.to_owned(), key: TrustedKey::Public(key.clone()) })
-            }
-            None => Err(one.error("of", format!("{text:?}")).expected("a key of \"keys\"")),
-        },
-        Some((kind @ ("keyless" | "ns" | "store" | "keyring"), _)) => {
-            Err(Error::new(Code::Policy, DOING)
-                .found(format!("{kind}: at \"of\", which is not verified here"))
-                .expected("key:NAME"))
-        }
-        _ => Err(one.error("of", format!("{text:?}")).expected("key:NAME")),
+        Some((kind @ ("keyless" | "ns"), _)) => Err(Error::new(Code::Policy, DOING)
+            .found(format!("{kind}: at \"of\", which is not verified here"))
+            .expected("key:NAME, keyring:NAME or store:NAME")),
+        _ => Err(one.error("of", format!("{text:?}")).expected(
+            "key:NAME of \"keys\", keyring:NAME of \"keyrings\", store:NAME of \"stores\"",
+        )),
     }
 }
 
@@ -285,7 +353,9 @@ fn said(
     };
     let mut of = Vec::new();
     for trusted in &signed.of {
-        let TrustedKey::Public(key) = &trusted.key;
+        let TrustedKey::Public(key) = &trusted.key else {
+            return can_not("keys that lie in a file of their own".to_owned());
+        };
         let known = keys.iter().find(|(_, value)| value["pem"] == key.to_pem().as_str());
         let called = match known {
             Some((called, _)) => called.clone(),

@@ -14,10 +14,23 @@ impl Load for One {
     fn file(&self, path: &str) -> Result<Vec<u8>> {
         match path {
             "k.pub" | "/etc/k.pub" => Ok(self.0.clone().into_bytes()),
+            "/etc/k.gpg" => Ok(RING.as_bytes().to_vec()),
             other => Err(Error::new(Code::NotFound, format!("reading {other}"))),
         }
     }
 }
+
+/// A public key of GnuPG, whose private part nobody has.
+const RING: &str = "-----BEGIN PGP PUBLIC KEY BLOCK-----
+
+mDMEawex/BYJKwYBBAHaRw8BAQdAGRSdQ0zvzjbSoVpcMgmtCQRWDuGibl5/yoJF
+L/e3itu0IFBsaW1zb2xsIHRlc3QgPHRlc3RAZXhhbXBsZS5jb20+iJAEExYIADgW
+IQRETf3RWvcQwBUYEr7wAMOiWdaK+AUCawex/AIbAwULCQgHAgYVCgkICwIEFgID
+AQIeAQIXgAAKCRDwAMOiWdaK+DJtAQD0Rz6bDx8IKJM7f3AyXjDozMJ2YvnsD8sW
+jKuZlEmAlAEA75k2NeFWYjD/ENuPTpXg6Wp/o6Caz51XQch0ym9RRwc=
+=5oJN
+-----END PGP PUBLIC KEY BLOCK-----
+";
 
 fn load() -> One {
     One(pair(Kind::P256).public().to_pem())
@@ -136,7 +149,8 @@ fn policy_json_means_what_it_means_to_skopeo() {
     let at = |name: &str| policy.rule(&asked(name)).1.to_vec();
     assert_eq!(signed(&at("example.com/org/app:v1")[0]).name, NameRule::Exact);
     assert_eq!(signed(&at("example.com/repo:v1")[0]).name, NameRule::Repository);
-    assert!(matches!(at("example.com/gpg:v1")[..], [Requirement::Unsupported(_)]));
+    let gpg = at("example.com/gpg:v1");
+    assert_eq!(signed(&gpg[0]).of[0].name, "444DFDD15AF710C0151812BEF000C3A259D68AF8");
     assert!(matches!(at("example.com/any:v1")[..], [Requirement::Accept]));
     assert!(matches!(at("example.com/both:v1")[..], [_, Requirement::Reject]));
     assert!(matches!(at("example.com/other:v1")[..], [Requirement::Reject]));

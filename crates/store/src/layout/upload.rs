@@ -6,17 +6,13 @@
 //! is removed when it is given up ([`Upload::give_up`]) or has not grown for
 //! long ([`Layout::expire_uploads`]).
 
-use std::ffi::CString;
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom, Write};
 use std::os::fd::AsFd;
 use std::sync::Arc;
 
 use plimsoll_content::{Code, Descriptor, Error, Ingest, Result, Unverified, Verified};
-use rustix::fs::{
-    AtFlags, FileType, FlockOperation, Mode, OFlags, flock, fstat, openat, statat, unlinkat,
-};
-use rustix::io::Errno;
+use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, OFlags, flock, fstat, openat, unlinkat};
 
 use super::Layout;
 use crate::folder::Folder;
@@ -32,9 +28,8 @@ const NAME: usize = 64;
 #[derive(Debug)]
 pub struct Upload {
     layout: Arc<Layout>,
-    folder: Folder,
-    name: CString,
-    file: File,
+    /// Away when it has become a blob, or was given up.
+    file: Option<TemporaryFile>,
     length: u64,
 }
 
@@ -44,18 +39,20 @@ impl Layout {
     /// Errors with [`Code::Exists`] if there is one of that name.
     pub fn begin_upload(self: &Arc<Self>, name: &str) -> Result<Upload> {
         let failed = |cause| Error::io("beginning upload", name, cause);
-        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-        let own_name = checked(name)?;
-        let folder = self.uploads(true).map_err(failed)?.ok_or_else(|| {
-            Error::new(Code::Bug, "beginning upload").found("no folder after it was made")
-        })?;
-        let mode = Mode::RUSR | Mode::WUSR;
-        let fd = openat(&folder, &own_name, flags, mode).map_err(|errno| failed(errno.into()))?;
-        // Its name is new: whoever wants it first waits for nobody.
-        flock(&fd, FlockOperation::NonBlockingLockExclusive)
-            .map_err(|errno| failed(errno.into()))?;
-        let (layout, file) = (Arc::clone(self), File::from(fd));
-        Ok(Upload { layout, folder, name: own_name, file, length: 0 })
+        check(name)?;
+        let folder = self.uploads(true).map_err(failed)?;
+        let file = match folder {
+            Some(folder) if folder.stat(name).map_err(failed)?.is_none() => {
+                TemporaryFile::resume(folder.as_fd(), name).map_err(failed)?
+            }
+            _ => None,
+        };
+        let Some(file) = file.map(|file| file.flushed(self.root.flush())) else {
+            return Err(Error::new(Code::Exists, format!("beginning upload {name}"))
+                .found("an upload of that name")
+                .expected("a new name"));
+        };
+        Ok(Upload { layout: Arc::clone(self), file: Some(file), length: 0 })
     }
 
     /// Opens an upload to go on with it; `None` if there is none of that name.
@@ -63,36 +60,20 @@ impl Layout {
     /// Errors with [`Code::Locked`] if somebody else works on it.
     pub fn resume_upload(self: &Arc<Self>, name: &str) -> Result<Option<Upload>> {
         let failed = |cause| Error::io("going on with upload", name, cause);
-        let own_name = checked(name)?;
+        check(name)?;
         let Some(folder) = self.uploads(false).map_err(failed)? else { return Ok(None) };
-        let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let fd = match openat(&folder, &own_name, flags, Mode::empty()) {
-            Ok(fd) => fd,
-            Err(Errno::NOENT | Errno::LOOP | Errno::ISDIR | Errno::NXIO) => return Ok(None),
-            Err(errno) => return Err(failed(errno.into())),
-        };
-        match flock(&fd, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {}
-            Err(Errno::WOULDBLOCK) => {
-                return Err(Error::new(Code::Locked, format!("going on with upload {name}"))
-                    .found("somebody else who works on it")
-                    .expected("one writer at a time"));
-            }
-            Err(errno) => return Err(failed(errno.into())),
-        }
-        let stat = fstat(&fd).map_err(|errno| failed(errno.into()))?;
-        // Finished or given up between opening and locking.
-        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile || stat.st_nlink == 0 {
+        let there = folder.stat(name).map_err(failed)?;
+        if there.is_none_or(|stat| FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile) {
             return Ok(None);
         }
-        match statat(&folder, &own_name, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(now) if (now.st_dev, now.st_ino) == (stat.st_dev, stat.st_ino) => {}
-            _ => return Ok(None),
-        }
-        let mut file = File::from(fd);
-        let length = file.seek(SeekFrom::End(0)).map_err(failed)?;
-        let layout = Arc::clone(self);
-        Ok(Some(Upload { layout, folder, name: own_name, file, length }))
+        let file = TemporaryFile::resume(folder.as_fd(), name).map_err(failed)?;
+        let Some(mut file) = file.map(|file| file.flushed(self.root.flush())) else {
+            return Err(Error::new(Code::Locked, format!("going on with upload {name}"))
+                .found("somebody else who works on it")
+                .expected("one writer at a time"));
+        };
+        let length = file.file().seek(SeekFrom::End(0)).map_err(failed)?;
+        Ok(Some(Upload { layout: Arc::clone(self), file: Some(file), length }))
     }
 
     /// Removes the uploads to which nothing was written since `before`
@@ -141,38 +122,36 @@ impl Upload {
     /// What has come so far, from the beginning; what is written next goes
     /// behind it all the same.
     pub fn content(&self) -> Result<Unverified<'static>> {
-        let file = self.file.try_clone();
-        let file =
-            file.map_err(|cause| Error::io("reading upload", self.name.to_string_lossy(), cause))?;
+        let file = self.file.as_ref().map_or_else(gone, TemporaryFile::reader);
+        let file = file.map_err(|cause| Error::io("reading", "an upload", cause))?;
         Ok(Unverified::new(Positioned { file, at: 0 }))
     }
 
     /// Takes away what was written behind `length`: the part of a chunk that
     /// did not come whole.
     pub fn cut(&mut self, length: u64) -> Result<()> {
-        let failed = |cause| Error::io("cutting upload", self.name.to_string_lossy(), cause);
-        if length < self.length {
-            self.file.set_len(length).map_err(failed)?;
-            self.file.seek(SeekFrom::Start(length)).map_err(failed)?;
-            self.length = length;
+        if length >= self.length {
+            return Ok(());
         }
+        let cut = |file: &mut File| {
+            file.set_len(length)?;
+            file.seek(SeekFrom::Start(length))
+        };
+        let cut = self.file.as_mut().map_or_else(gone, |file| cut(file.file()));
+        cut.map_err(|cause| Error::io("cutting", "an upload", cause))?;
+        self.length = length;
         Ok(())
     }
 
     /// Removes it.
-    pub fn give_up(self) -> Result<()> {
-        match unlinkat(&self.folder, &self.name, AtFlags::empty()) {
-            Ok(()) | Err(Errno::NOENT) => Ok(()),
-            Err(errno) => {
-                Err(Error::io("removing upload", self.name.to_string_lossy(), errno.into()))
-            }
-        }
+    pub fn give_up(mut self) {
+        self.file = None;
     }
 }
 
 impl Write for Upload {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let length = self.file.write(bytes)?;
+        let length = self.file.as_mut().map_or_else(gone, |file| file.file().write(bytes))?;
         self.length += length as u64;
         Ok(length)
     }
@@ -184,17 +163,28 @@ impl Write for Upload {
 
 impl Ingest for Upload {
     /// The upload becomes the blob, without being copied.
-    fn commit(self: Box<Self>, proof: Verified) -> Result<Descriptor> {
-        let Self { layout, folder, name, file, length } = *self;
+    fn commit(mut self: Box<Self>, proof: Verified) -> Result<Descriptor> {
         let blob = proof.descriptor();
-        proof.covers(length)?;
-        let _writing = layout.ingesting()?;
-        let failed = |cause| Error::io("finishing upload of", &blob.digest, cause);
-        let mut file = TemporaryFile::adopt(folder.as_fd(), name, file).map_err(failed)?;
-        file = file.flushed(layout.root.flush());
-        layout.place(&mut file, length, blob)?;
+        proof.covers(self.length)?;
+        let _writing = self.layout.ingesting()?;
+        let mut file = self.file.take().ok_or_else(|| {
+            Error::new(Code::Bug, format!("finishing upload of {}", blob.digest)).found("no file")
+        })?;
+        self.layout.place(&mut file, self.length, blob)?;
         Ok(blob.clone())
     }
+}
+
+impl Drop for Upload {
+    fn drop(&mut self) {
+        if let Some(file) = self.file.take() {
+            file.keep();
+        }
+    }
+}
+
+fn gone<T>() -> io::Result<T> {
+    Err(io::Error::other("the upload is over"))
 }
 
 /// Reads a file from where it says, not from where others have left it.
@@ -211,13 +201,13 @@ impl io::Read for Positioned {
     }
 }
 
-fn checked(name: &str) -> Result<CString> {
+fn check(name: &str) -> Result<()> {
     let good = (1..=NAME).contains(&name.len())
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
-    let name = good.then(|| CString::new(name).ok()).flatten();
-    name.ok_or_else(|| {
-        Error::new(Code::Usage, "naming an upload")
-            .found("a name of other characters, or too long")
-            .expected("up to 64 letters, digits and -")
-    })
+    if good {
+        return Ok(());
+    }
+    Err(Error::new(Code::Usage, "naming an upload")
+        .found("a name of other characters, or too long")
+        .expected("up to 64 letters, digits and -"))
 }

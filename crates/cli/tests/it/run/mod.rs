@@ -3,7 +3,9 @@
 #[path = "../../common/busybox.rs"]
 mod busybox;
 mod flags;
+mod leaks;
 mod mount;
+mod network;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -15,7 +17,7 @@ use crate::support::{Done, Sandbox};
 const TOOLS: &[&str] = &[
     "sh", "id", "env", "pwd", "cat", "ls", "sleep", "true", "kill", "touch", "stat", "grep",
     "echo", "mkdir", "head", "tail", "tty", "stty", "hostname", "wc", "mknod", "mount", "readlink",
-    "wget", "route", "dd", "find", "cp", "ln", "rm", "chown", "umount",
+    "wget", "route", "dd", "nc", "tr", "cut", "find", "cp", "ln", "rm", "chown", "umount",
 ];
 
 /// A small root filesystem with a user, groups and a shell; `None` with the
@@ -209,6 +211,7 @@ fn whiteouts_of_upper_layers_count_when_running() {
     for _ in 0..2 {
         let done = sandbox.run(&[
             "run",
+            "--network=none",
             "oci:images:app",
             "--",
             "sh",

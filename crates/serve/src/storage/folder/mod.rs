@@ -454,7 +454,11 @@ impl Storage for Folder {
         self.work(move |inner| {
             let mut swept = Swept::default();
             for room in inner.rooms()? {
-                room.collect(sweep, &mut swept)?;
+                // What is broken in one stops none of the others.
+                if let Err(error) = room.collect(sweep, &mut swept) {
+                    let place = room.layout.path().display();
+                    swept.failures.push(format!("{place}: {}: {error}", error.code()));
+                }
             }
             Ok(swept)
         })

@@ -158,7 +158,7 @@ impl Work {
         match proved {
             Ok(proof) => Ok(Box::new(upload).commit(proof)?.size),
             Err(error) => {
-                upload.give_up()?;
+                upload.give_up();
                 Err(error)
             }
         }
@@ -167,7 +167,8 @@ impl Work {
     /// Gives the upload up.
     pub(super) fn cancel(mut self) -> Result<()> {
         let session = self.session.take().ok_or_else(lost)?;
-        session.sealing.finish(octets()).1.give_up()
+        session.sealing.finish(octets()).1.give_up();
+        Ok(())
     }
 }
 

@@ -1,0 +1,267 @@
+//! Names, from the zone of an owner to a process, through folders that stand
+//! for web servers.
+
+use std::fs;
+
+use serde_json::Value;
+
+use crate::schemas::check;
+use crate::support::Sandbox;
+
+const RULES: &str = r#"
+dns = false
+[[site]]
+base = "https://example.com/"
+folder = "owner/site"
+[[site]]
+base = "https://oci.example.com/"
+folder = "owner/site"
+[[site]]
+base = "https://images.team.example/"
+folder = "team/site"
+"#;
+
+/// `example.com`, published, with one image, and its delegatee.
+fn owner() -> Sandbox {
+    let sandbox = Sandbox::new();
+    sandbox.tree("tree");
+    sandbox.ok(&["pack", "tree", "oci:images:v1", "--entrypoint", "/bin/tool"]);
+    sandbox.ok(&[
+        "name",
+        "init",
+        "example.com",
+        "--url",
+        "https://oci.example.com/",
+        "--zone",
+        "owner",
+    ]);
+    sandbox.ok(&["name", "add", "example.com/org/app:v1", "oci:images:v1", "--zone", "owner"]);
+    sandbox.ok(&["name", "publish", "--zone", "owner"]);
+    fs::create_dir_all(sandbox.path("config/plimsoll")).expect("a folder");
+    let rules =
+        RULES.replace("folder = \"", &format!("folder = \"{}/", sandbox.path("").display()));
+    fs::write(sandbox.path("config/plimsoll/names.toml"), rules).expect("rules");
+    sandbox
+}
+
+fn digest(sandbox: &Sandbox, reference: &str) -> String {
+    sandbox.ok(&["inspect", reference, "-q"]).trim().to_owned()
+}
+
+#[test]
+fn each_spelling_resolves_and_is_pulled() {
+    let sandbox = owner();
+    let image = digest(&sandbox, "oci:images:v1");
+    let by_digest = format!("example.com/org/app@{image}");
+    for name in [
+        "example.com/org/app:v1",
+        &by_digest,
+        "example.com/org/app,version=v1,os=linux,arch=amd64",
+        "EXAMPLE.com./org/app#v1",
+    ] {
+        let report = sandbox.json(&["resolve", name]);
+        check(&report);
+        assert_eq!(report["names"][0]["descriptor"]["digest"], *image, "{name}");
+        let target = format!("oci:out:{}", name.len());
+        sandbox.ok(&["copy", name, &target]);
+        assert_eq!(digest(&sandbox, &target), image, "{name}");
+    }
+    sandbox.ok(&["pull", "example.com/org/app:v1"]);
+    assert_eq!(digest(&sandbox, "store:example.com/org/app:v1"), image);
+    let report = sandbox.json(&["resolve", "--all", "example.com/org/app"]);
+    check(&report);
+    assert_eq!(report["names"][0]["images"][0]["which"], "v1");
+    let text = sandbox.ok(&["resolve", "example.com/org/app:v1"]);
+    assert!(
+        text.contains("assurance  zone-tofu") && text.contains("whoever answered first"),
+        "{text}"
+    );
+    let done = sandbox.run(&["resolve", "example.com/org/nothing:v1"]);
+    assert_eq!((done.code, done.stdout.as_str()), (3, ""), "{}", done.stderr);
+    let done = sandbox.run(&["resolve", "org/app"]);
+    assert_eq!(done.code, 2, "{}", done.stderr);
+}
+
+#[test]
+fn a_delegatee_publishes_alone_until_it_is_taken_back() {
+    let sandbox = owner();
+    let owner = |words: &[&str]| sandbox.ok(&[words, &["--zone", "owner"]].concat());
+    let team = |words: &[&str]| sandbox.ok(&[words, &["--zone", "team"]].concat());
+    team(&["name", "init", "example.com/team", "--url", "https://images.team.example/"]);
+    team(&["name", "add", "example.com/team/app:v2", "oci:images:v1"]);
+    team(&["name", "publish"]);
+    owner(&[
+        "name",
+        "delegate",
+        "example.com/team",
+        "--root",
+        "team/site/zone/metadata/1.root.json",
+        "--url",
+        "https://images.team.example/",
+    ]);
+    owner(&["name", "publish"]);
+    let name = "example.com/team/app:v2";
+    let report = sandbox.json(&["resolve", name]);
+    assert_eq!(report["names"][0]["zones"][1]["prefix"], "example.com/team");
+    // All keys at once, the root's among them.
+    team(&["name", "rotate", "all"]);
+    fs::write(sandbox.path("tree/new"), "x").expect("a file");
+    sandbox.ok(&["pack", "tree", "oci:images:v3", "--entrypoint", "/bin/tool"]);
+    team(&["name", "add", name, "oci:images:v3"]);
+    team(&["name", "publish"]);
+    check(&sandbox.json(&["name", "check", "--zone", "team"]));
+    let report = sandbox.json(&["resolve", name]);
+    assert_eq!(report["names"][0]["descriptor"]["digest"], *digest(&sandbox, "oci:images:v3"));
+    assert_eq!(report["names"][0]["zones"][1]["rootVersion"], 2);
+    sandbox.ok(&["unpack", name, "rootfs"]);
+    assert!(sandbox.path("rootfs/new").exists());
+    owner(&["name", "revoke", "example.com/team"]);
+    owner(&["name", "publish"]);
+    let done = sandbox.run(&["resolve", name]);
+    assert_eq!(done.code, 3, "{}", done.stderr);
+}
+
+#[test]
+fn what_is_changed_on_the_way_is_refused() {
+    let sandbox = owner();
+    let name = "example.com/org/app:v1";
+    sandbox.ok(&["resolve", name]);
+    // A list that was changed after it was signed,
+    let site = sandbox.path("owner/site/zone/targets/oci-index/org");
+    let list = fs::read_dir(&site).expect("a folder").flatten().next().expect("a list").path();
+    let good = fs::read(&list).expect("a list");
+    fs::write(&list, String::from_utf8(good.clone()).expect("text").replace("v1", "v9"))
+        .expect("changed");
+    let fresh = sandbox
+        .command(&["resolve", name])
+        .env("PLIMSOLL_NAMES_STATE", sandbox.path("fresh"))
+        .output()
+        .expect("run");
+    assert_eq!(fresh.status.code(), Some(8), "{}", String::from_utf8_lossy(&fresh.stderr));
+    fs::write(&list, good).expect("restored");
+    // content that is another,
+    let image = digest(&sandbox, "oci:images:v1");
+    let hex = image.strip_prefix("sha256:").expect("sha256");
+    let blob = sandbox.path(&format!("owner/site/oci-cas/sha256/{}/{hex}", &hex[..2]));
+    let content = fs::read(&blob).expect("a blob");
+    fs::write(&blob, vec![b' '; content.len()]).expect("changed");
+    let done = sandbox.run(&["copy", name, "oci:bad"]);
+    assert_eq!(done.code, 6, "{}", done.stderr);
+    let report = sandbox.run(&["name", "check", "--zone", "owner"]);
+    assert_eq!(report.code, 1, "{}", report.stdout);
+    fs::write(&blob, content).expect("restored");
+    // a zone that is gone, and one that is another.
+    let announced = sandbox.path("owner/site/.well-known/image-names");
+    let said = fs::read(&announced).expect("said");
+    fs::remove_file(&announced).expect("gone");
+    let later = |seconds: &str| {
+        let output =
+            sandbox.command(&["resolve", name]).env("PLIMSOLL_NOW", seconds).output().expect("run");
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let now: u64 =
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("time").as_secs();
+    let (code, error) = later(&(now + 3600).to_string());
+    assert_eq!(code, Some(8), "{error}");
+    fs::write(&announced, said).expect("restored");
+    let (code, error) = later(&(now + 100 * 86_400).to_string());
+    assert!(code == Some(8) && error.contains("expired"), "{error}");
+    // Who knows better says so.
+    let report = sandbox.json(&["name", "forget", "example.com"]);
+    check(&report);
+    assert_eq!(report["lines"][0], "forgot example.com");
+}
+
+#[test]
+fn locks_and_exports_need_no_owner() {
+    let sandbox = owner();
+    let name = "example.com/org/app:v1";
+    let image = digest(&sandbox, "oci:images:v1");
+    sandbox.ok(&["resolve", name, "--lock"]);
+    let first = fs::read(sandbox.path("names.lock")).expect("a lock");
+    check(&sandbox.json(&["name", "export", "exported", name]));
+    // The owner says something else by now.
+    sandbox.ok(&["name", "add", name, "oci:images:v1", "--zone", "owner"]);
+    fs::remove_dir_all(sandbox.path("owner/site/zone")).expect("gone");
+    fs::remove_dir_all(sandbox.path("owner/site/.well-known")).expect("gone");
+    let report = sandbox.json(&["resolve", name, "--locked"]);
+    check(&report);
+    let entry = &report["names"][0];
+    assert_eq!(
+        (&entry["descriptor"]["digest"], &entry["way"], &entry["requests"]),
+        (&Value::from(image.clone()), &Value::from("lock"), &Value::from(0))
+    );
+    sandbox.ok(&["copy", name, "oci:locked:v1", "--locked"]);
+    assert_eq!(digest(&sandbox, "oci:locked:v1"), image);
+    let done = sandbox.run(&["resolve", "example.com/org/other:v1", "--locked"]);
+    assert_eq!(done.code, 3, "{}", done.stderr);
+    let report = sandbox.json(&["resolve", name, "--names", "exported/names.toml"]);
+    assert_eq!(report["names"][0]["descriptor"]["digest"], *image);
+    // Offline, what is remembered counts as long as it is good.
+    sandbox.ok(&["resolve", name, "--offline"]);
+    assert_eq!(fs::read(sandbox.path("names.lock")).expect("a lock"), first);
+}
+
+#[test]
+fn several_keys_sign_in_rounds() {
+    let sandbox = Sandbox::new();
+    sandbox.tree("tree");
+    sandbox.ok(&["pack", "tree", "oci:images:v1", "--entrypoint", "/bin/tool"]);
+    let zone = |words: &[&str]| sandbox.run(&[words, &["--zone", "zone"]].concat());
+    assert_eq!(
+        zone(&[
+            "name",
+            "init",
+            "example.com",
+            "--url",
+            "https://oci.example.com/",
+            "--profile",
+            "team"
+        ])
+        .code,
+        0
+    );
+    assert_eq!(zone(&["name", "add", "example.com/app:v1", "oci:images:v1"]).code, 0);
+    // Two of the keys of the root are elsewhere.
+    for key in ["root-2.pem", "root-3.pem"] {
+        fs::rename(sandbox.path("zone/keys").join(key), sandbox.path(key)).expect("moved");
+    }
+    let first = zone(&["name", "publish"]);
+    assert_eq!(first.code, 1, "{}", first.stdout);
+    assert!(first.stdout.contains("1.root.json: 1 more of role root"), "{}", first.stdout);
+    assert!(!sandbox.path("zone/site/zone").exists() && sandbox.path("zone/pending.json").exists());
+    let second = zone(&["name", "publish", "--key", "root-3.pem"]);
+    assert_eq!(second.code, 0, "{}{}", second.stdout, second.stderr);
+    assert!(sandbox.path("zone/site/zone/metadata/timestamp.json").exists());
+    assert!(!sandbox.path("zone/pending.json").exists());
+    check(&sandbox.json(&["name", "publish", "--zone", "zone"]));
+    let done = zone(&["name", "init", "example.com", "--url", "https://oci.example.com/"]);
+    assert_eq!(done.code, 1, "{}", done.stderr);
+}
+
+#[test]
+fn rules_are_kept() {
+    let sandbox = owner();
+    let rules = fs::read_to_string(sandbox.path("config/plimsoll/names.toml")).expect("rules");
+    let name = "example.com/org/app:v1";
+    let with = |more: &str| {
+        fs::write(sandbox.path("rules.toml"), format!("{rules}{more}")).expect("rules");
+        sandbox.run(&["resolve", name, "--names", "rules.toml"])
+    };
+    let done = with("[[prefix]]\nmatch = \"example.com\"\nmin = \"zone-anchored\"\n");
+    assert!(done.code == 7 && done.stderr.contains("E_ASSURANCE"), "{}", done.stderr);
+    let done = with("[[prefix]]\nmatch = \"example.com\"\nblocked = true\n");
+    assert!(done.code == 7 && done.stderr.contains("blocked"), "{}", done.stderr);
+    let done = with("[[prefix]]\nmatch = \"example.com\"\nunknown = true\n");
+    assert!(done.stderr.contains("E_MALFORMED"), "{}", done.stderr);
+    let done = sandbox.run(&["resolve", name, "--names", "missing.toml"]);
+    assert_eq!(done.code, 3, "{}", done.stderr);
+    let root = fs::read(sandbox.path("owner/site/zone/metadata/1.root.json")).expect("a root");
+    let root = plimsoll::content::Digest::of(plimsoll::content::Algorithm::Sha256, &root);
+    fs::remove_dir_all(sandbox.path("state")).expect("forgotten");
+    let done = with(&format!(
+        "[[prefix]]\nmatch = \"example.com\"\nroot = \"{root}\"\nmin = \"zone-anchored\"\n"
+    ));
+    assert_eq!(done.code, 0, "{}", done.stderr);
+    assert!(done.stdout.contains("zone-anchored"), "{}", done.stdout);
+}

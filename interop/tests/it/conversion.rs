@@ -1,0 +1,282 @@
+//! The image configs in which engines differ, run by each of them: what every
+//! process says of itself, and why where it is not the same.
+//!
+//! The configs are those of the table that `crates/runtime` holds its
+//! conversion to (`convert.golden`).
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::process::{Child, Stdio};
+use std::time::Duration;
+
+use plimsoll_interop::{Peer, Program, Scratch, busybox_rootfs, is_root, peer, run, shell, skip};
+use serde_json::{Value, json};
+
+const TABLE: &str = include_str!("../../../crates/runtime/tests/it/convert.golden");
+
+/// The program of all images: what it was started with.
+const PROGRAM: &str = r#"#!/bin/sh
+echo "words ${0##*/} $*"
+echo "ids $(id -u):$(id -g) $(id -G)"
+echo "env $(env | grep -E '^(A|B|HOME|PATH)=' | sort | tr '\n' ' ')"
+echo "in $(pwd)"
+grep -E '^(CapInh|CapEff)' /proc/self/status
+ls -ld /data /cache 2>/dev/null | cut -c1-10
+ls /data /cache 2>/dev/null
+exit 0
+"#;
+
+const PASSWD: &str = "root:x:0:0::/root:/bin/sh\napp:x:1000:1000::/home/app:/bin/sh\n";
+const GROUP: &str = "root:x:0:\napp:x:1000:\nextra:x:2000:app\nextra2:x:2001:app,root\n";
+
+/// Differences that are known: words of the config, the engine, what differs,
+/// and the reason. An empty word fits every config. They are told in
+/// `docs/reference/engines.md`.
+const KNOWN: &[(&str, &str, &str, &str)] = &[
+    ("", "umoci", "CapInh", "hands three capabilities on to every program (CVE-2022-24769)"),
+    ("", "umoci", "CapEff", "three capabilities, which ordinary users get too"),
+    ("", "umoci", "rest", "root without CAP_DAC_OVERRIDE; volumes are empty and in memory"),
+    ("HOME=", "umoci", "env", "HOME of the image is overwritten by that of /etc/passwd"),
+    ("NOEQUALS", "podman", "refused", "an entry without = is dropped"),
+    ("\"app:\"", "podman", "ids", "a user with an empty group has no further groups"),
+    ("\"app:\"", "containerd", "ids", "an empty group is group 0"),
+    (":extra", "containerd", "ids", "the groups of the user beside the one that is named"),
+    ("", "containerd", "CapEff", "CAP_MKNOD, CAP_NET_RAW and CAP_AUDIT_WRITE more"),
+    ("\"Env\"", "containerd", "refused", "no PATH where there are other variables"),
+    ("Volumes", "containerd", "rest", "volumes are not made"),
+];
+
+/// What two outcomes differ in.
+fn differences(ours: &str, theirs: &str) -> Vec<String> {
+    if ours == "refused" || theirs == "refused" {
+        return if ours == theirs { Vec::new() } else { vec!["refused".to_owned()] };
+    }
+    let parts = |text: &str| -> std::collections::BTreeMap<String, String> {
+        let mut parts = std::collections::BTreeMap::new();
+        for part in text.split(" | ") {
+            let name = part.split([' ', ':']).next().unwrap_or_default();
+            let known = ["words", "ids", "env", "in", "CapInh", "CapEff"].contains(&name);
+            let name = if known { name } else { "rest" };
+            let whole: &mut String = parts.entry(name.to_owned()).or_default();
+            whole.push_str(part);
+        }
+        parts
+    };
+    let (ours, theirs) = (parts(ours), parts(theirs));
+    let names: std::collections::BTreeSet<_> = ours.keys().chain(theirs.keys()).collect();
+    names.into_iter().filter(|name| ours.get(*name) != theirs.get(*name)).cloned().collect()
+}
+
+/// What came of a config: `refused`, or what the process said.
+fn outcome(code: i32, out: &str) -> String {
+    let said: Vec<_> = out.lines().map(|line| line.trim_end().trim_end_matches('\r')).collect();
+    if code == 0 && !said.is_empty() { said.join(" | ") } else { "refused".to_owned() }
+}
+
+/// Adds an image to a layout for each config, under the number of the config.
+fn images(scratch: &Scratch, plimsoll: &Program) -> Option<Vec<Value>> {
+    let root = scratch.join("tree");
+    fs::create_dir(&root).expect("a new folder");
+    busybox_rootfs(&root)?;
+    for tool in ["tr", "cut"] {
+        std::os::unix::fs::symlink("busybox", root.join("bin").join(tool)).expect("a link");
+    }
+    for path in ["bin/x", "e"] {
+        fs::write(root.join(path), PROGRAM).expect("written");
+        fs::set_permissions(root.join(path), fs::Permissions::from_mode(0o755)).expect("own");
+    }
+    fs::write(root.join("etc/passwd"), PASSWD).expect("written");
+    fs::write(root.join("etc/group"), GROUP).expect("written");
+    fs::create_dir(root.join("data")).expect("made");
+    fs::write(root.join("data/seed"), "").expect("written");
+    shell(&root, "chown 1000:1000 data; chmod 750 data");
+    plimsoll.good(&["pack", "tree", "oci:images:base"]);
+    let read = |path: &str| -> Value {
+        serde_json::from_slice(&fs::read(scratch.join(path)).expect("there")).expect("JSON")
+    };
+    let blob = |digest: &Value| {
+        format!("images/blobs/{}", digest.as_str().expect("a digest").replace(':', "/"))
+    };
+    let add = |value: &Value| -> Value {
+        let text = value.to_string();
+        fs::write(scratch.join("blob"), &text).expect("written");
+        let sum = shell(scratch.path(), "sha256sum blob | cut -d' ' -f1");
+        let sum = sum.trim();
+        fs::rename(scratch.join("blob"), scratch.join(&format!("images/blobs/sha256/{sum}")))
+            .expect("moved");
+        json!({"digest": format!("sha256:{sum}"), "size": text.len()})
+    };
+    let mut index = read("images/index.json");
+    let base = index["manifests"][0].clone();
+    let manifest = read(&blob(&base["digest"]));
+    let config = read(&blob(&manifest["config"]["digest"]));
+    let cases: Vec<Value> = TABLE
+        .lines()
+        .filter(|line| line.starts_with('{'))
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .collect();
+    for (number, case) in cases.iter().enumerate() {
+        let mut config = config.clone();
+        config["config"] = case.clone();
+        let mut manifest = manifest.clone();
+        let added = add(&config);
+        manifest["config"]["digest"] = added["digest"].clone();
+        manifest["config"]["size"] = added["size"].clone();
+        let added = add(&manifest);
+        let mut entry = base.clone();
+        entry["digest"] = added["digest"].clone();
+        entry["size"] = added["size"].clone();
+        entry["annotations"]["org.opencontainers.image.ref.name"] = json!(format!("c{number}"));
+        index["manifests"].as_array_mut().expect("a list").push(entry);
+    }
+    fs::write(scratch.join("images/index.json"), index.to_string()).expect("written");
+    Some(cases)
+}
+
+/// umoci's bundle, started by runc.
+fn umoci(scratch: &Scratch, umoci: &Peer, runc: &Peer, number: usize) -> String {
+    let bundle = scratch.text(&format!("umoci-{number}"));
+    let image = format!("{}:c{number}", scratch.text("images"));
+    let unpacked = run(umoci.command().args(["unpack", "--image", &image, &bundle]));
+    if unpacked.code != 0 {
+        return "refused".to_owned();
+    }
+    let path = format!("{bundle}/config.json");
+    let mut config: Value =
+        serde_json::from_slice(&fs::read(&path).expect("a config")).expect("JSON");
+    // It asks for a terminal in any case, and there is none.
+    config["process"]["terminal"] = json!(false);
+    fs::write(&path, config.to_string()).expect("written");
+    let mut command = runc.command();
+    command.arg("--root").arg(scratch.join("runc")).args(["run", "--bundle", &bundle]);
+    let done = run(command.arg(format!("conversion-{number}-{}", std::process::id())));
+    outcome(done.code, &done.out)
+}
+
+fn podman(scratch: &Scratch, podman: &Peer, number: usize) -> String {
+    let mut command = podman.command();
+    command.arg("--root").arg(scratch.join("p-root")).arg("--runroot").arg(scratch.join("p-run"));
+    command.args(["--storage-driver", "vfs", "--runtime", "runc", "--cgroup-manager=cgroupfs"]);
+    command.args(["run", "-q", "--rm", "--network=none", "--ulimit", "nofile=1024:1024"]);
+    let image = format!("oci:{}:c{number}", scratch.text("images"));
+    let done = run(command.args(["--ulimit", "nproc=1000:1000", &image]));
+    outcome(done.code, &done.out)
+}
+
+/// containerd with all images, and what it was told.
+struct Containerd {
+    daemon: Child,
+    ctr: Peer,
+    socket: String,
+}
+
+impl Containerd {
+    fn start(scratch: &Scratch, plimsoll: &Program) -> Option<Self> {
+        let (containerd, ctr) = (peer("containerd")?, peer("ctr")?);
+        let socket = scratch.text("s.sock");
+        let config = format!(
+            "version = 2\nroot = {:?}\nstate = {:?}\ndisabled_plugins = [\"io.containerd.grpc.v1.cri\"]\n\
+             [grpc]\naddress = {socket:?}\n",
+            scratch.text("c-root"),
+            scratch.text("c-state")
+        );
+        fs::write(scratch.join("c.toml"), config).expect("a file");
+        let mut daemon = containerd.command();
+        daemon.arg("-c").arg(scratch.join("c.toml")).stdin(Stdio::null());
+        let daemon = daemon.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("started");
+        let there = Self { daemon, ctr, socket };
+        let up = (0..200).any(|_| {
+            std::thread::sleep(Duration::from_millis(50));
+            there.ctr(&["version"]).code == 0
+        });
+        plimsoll.good(&["copy", "--all", "oci:images", "oci-archive:all.tar"]);
+        let imported = up.then(|| {
+            there.ctr(&[
+                "image",
+                "import",
+                "--base-name",
+                "conversion",
+                "--snapshotter",
+                "native",
+                &scratch.text("all.tar"),
+            ])
+        });
+        match imported {
+            Some(done) if done.code == 0 => Some(there),
+            other => {
+                skip(&format!("containerd here: {}", other.map_or(String::new(), |done| done.err)));
+                None
+            }
+        }
+    }
+
+    fn ctr(&self, words: &[&str]) -> plimsoll_interop::Output {
+        let mut command = self.ctr.command();
+        command.args(["-a", &self.socket]).args(words);
+        run(&mut command)
+    }
+
+    fn run(&self, number: usize) -> String {
+        let (image, id) = (format!("conversion:c{number}"), format!("c{number}"));
+        let done = self.ctr(&["run", "--rm", "--snapshotter", "native", &image, &id]);
+        outcome(done.code, &done.out)
+    }
+}
+
+impl Drop for Containerd {
+    fn drop(&mut self) {
+        // By the signal that lets it end its own children.
+        let _ = rustix::process::kill_process(
+            rustix::process::Pid::from_child(&self.daemon),
+            rustix::process::Signal::TERM,
+        );
+        let _ = self.daemon.wait();
+    }
+}
+
+#[test]
+fn each_difference_between_engines_has_a_reason() {
+    if !is_root("users of the image") {
+        return;
+    }
+    let scratch = Scratch::new();
+    let plimsoll = Program::copied(scratch.path());
+    let Some(cases) = images(&scratch, &plimsoll) else { return };
+    let tools = (peer("umoci"), peer("runc"), peer("podman"));
+    let containerd = Containerd::start(&scratch, &plimsoll);
+    let (mut wrong, mut used) = (Vec::new(), vec![false; KNOWN.len()]);
+    for (number, case) in cases.iter().enumerate() {
+        let text = case.to_string();
+        let image = format!("oci:images:c{number}");
+        let done = plimsoll.run(&["run", "--network=none", &image]);
+        let ours = outcome(done.code, &done.out);
+        let mut theirs = Vec::new();
+        if let (Some(tool), Some(runc)) = (&tools.0, &tools.1) {
+            theirs.push(("umoci", umoci(&scratch, tool, runc, number)));
+        }
+        if let Some(tool) = &tools.2 {
+            theirs.push(("podman", podman(&scratch, tool, number)));
+        }
+        if let Some(containerd) = &containerd {
+            theirs.push(("containerd", containerd.run(number)));
+        }
+        for (engine, said) in theirs {
+            for part in differences(&ours, &said) {
+                let known = KNOWN.iter().position(|(word, of, what, _)| {
+                    text.contains(word) && *of == engine && *what == part
+                });
+                match known {
+                    Some(known) => used[known] = true,
+                    None => wrong
+                        .push(format!("{text}: {part}\n  plimsoll   {ours}\n  {engine:10} {said}")),
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "differences without a reason:\n{}", wrong.join("\n"));
+    for ((word, engine, _, reason), used) in KNOWN.iter().zip(used) {
+        if !used {
+            skip(&format!("{engine} here no longer differs in {word:?}: {reason}"));
+        }
+    }
+}
