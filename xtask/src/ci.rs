@@ -24,6 +24,7 @@ const STEPS: &[Step] = &[
     },
     Step { name: "budget", run: || budget::run(&["--build".into()]) },
     Step { name: "test", run: test },
+    Step { name: "s3", run: object_store },
     Step { name: "hostile", run: || hostile::run(&[]) },
     Step { name: "docs", run: || docs::run(&["--bin".into(), program()]) },
     Step { name: "doc", run: doc },
@@ -98,6 +99,22 @@ fn test() -> Outcome {
         command.env("PLIMSOLL_BIN", program());
     }
     finish(&mut command)
+}
+
+/// What is built only by the feature `s3`: its lints and its tests, and the
+/// program with it against a server that speaks S3.
+fn object_store() -> Outcome {
+    const SERVE: &str = "--package=plimsoll-serve";
+    const S3: &str = "--features=s3";
+    cargo(&["clippy", SERVE, S3, "--all-targets", "--locked", "--", "-Dwarnings"])?;
+    cargo(&["test", SERVE, S3, "--locked"])?;
+    let own = workspace().join("target/s3");
+    let mut build = Command::new(env!("CARGO"));
+    build.args(["build", "--package=plimsoll-cli", S3, "--locked"]).arg("--target-dir").arg(&own);
+    finish(&mut build)?;
+    let mut command = Command::new(env!("CARGO"));
+    command.args(["test", "--package=plimsoll-interop", "--locked", "bucket"]);
+    finish(command.env("PLIMSOLL_BIN", own.join("debug/plimsoll")))
 }
 
 fn program() -> String {

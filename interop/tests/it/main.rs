@@ -1,19 +1,23 @@
 //! The program against other people's tools.
 
+mod bucket;
 mod compression;
 mod conversion;
 mod convert;
 mod crash;
 mod debian;
 mod isolation;
+mod kills;
 mod kit;
 mod layers;
 mod layouts;
+mod load;
 mod names;
 mod old;
 mod places;
 mod power;
 mod promises;
+mod raw;
 mod referrers;
 mod registry;
 mod registry_way;

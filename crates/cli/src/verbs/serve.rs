@@ -21,19 +21,27 @@ use serde_json::json;
 use crate::context::Context;
 use crate::verbs::gc::seconds;
 
+/// The least time, in seconds, for which several servers of a bucket keep what
+/// nothing leads to yet.
+#[cfg(feature = "s3")]
+const SAFE: i64 = 60;
+
 /// The largest file of users, certificates or keys.
 const FILE: u64 = 4 << 20;
 
 /// Serve images as a registry (distribution-spec 1.1).
 ///
 /// PLACE is a folder in which each repository gets a layout of its own
-/// (DIR/org/app), one layout as it lies (oci:PATH), or the local store (store:).
+/// (DIR/org/app), one layout as it lies (oci:PATH), the local store (store:), or
+/// a bucket of an object store (s3://BUCKET[/PREFIX]), before which any number of
+/// servers run; how it is reached, the variables AWS_* say.
 /// It goes on until it gets a signal; then requests come to their end.
 ///
 /// Standard error gets one JSON document for each request.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
-    /// What is served: a folder, oci:PATH or store: [default: store:]
+    /// What is served: a folder, oci:PATH, s3://BUCKET[/PREFIX] or store:
+    /// [default: store:]
     #[arg(value_name = "PLACE", default_value = "store:")]
     place: String,
 
@@ -123,6 +131,11 @@ pub(crate) struct Args {
     #[arg(long, value_name = "TIME", default_value = "1h", value_parser = seconds)]
     gc_after: i64,
 
+    /// Let blobs of a bucket go through this server: else clients are sent to
+    /// the store, which they have to reach
+    #[arg(long)]
+    no_redirect: bool,
+
     /// No page /metrics
     #[arg(long)]
     no_metrics: bool,
@@ -155,7 +168,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<u8> {
                 "--tls-cert FILE --tls-key FILE   or, if you trust all on the way, --plain-http",
             ));
     }
-    let storage: Arc<dyn Storage> = Arc::new(storage(args, context)?);
+    let storage = storage(args, context)?;
     let log: Arc<dyn Log> = if context.out.quiet { Arc::new(Silent) } else { Arc::new(Lines) };
     let server = Server::bind(address, identity, storage, options(args)?, log, random()?)?;
     let address = server.address()?;
@@ -170,7 +183,48 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<u8> {
 }
 
 /// What is served.
-fn storage(args: &Args, context: &Context) -> Result<Folder> {
+fn storage(args: &Args, context: &Context) -> Result<Arc<dyn Storage>> {
+    match args.place.strip_prefix("s3://") {
+        Some(place) => bucket(args, place),
+        None => Ok(Arc::new(folder(args, context)?)),
+    }
+}
+
+/// A bucket. What the environment says of it is for the object store alone.
+#[cfg(feature = "s3")]
+fn bucket(args: &Args, place: &str) -> Result<Arc<dyn Storage>> {
+    use plimsoll_serve::storage::object::{Bucket, Settings};
+    let refused = |found: &str, expected: &str| {
+        Error::new(Code::Usage, format!("serving {}", args.place)).found(found).expected(expected)
+    };
+    if args.repository.is_some() {
+        return Err(refused("--repository", "it with oci:PATH: others name their repositories"));
+    }
+    if args.gc_every.is_some() && args.gc_after < SAFE {
+        // Else what one server is about to use, another one may remove.
+        let found = format!("--gc-after {}s", args.gc_after);
+        return Err(refused(&found, "1m at least: longer than any push of a manifest takes"));
+    }
+    let mut settings = Settings::at(place)?;
+    let variables = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    settings.variables = variables.filter(|(name, _)| name.starts_with("AWS_")).collect();
+    let roots = settings.variables.iter().find(|(name, _)| name == "AWS_CA_BUNDLE");
+    settings.roots = roots.map(|(_, path)| read(Path::new(path))).transpose()?;
+    settings.redirect = !args.no_redirect;
+    Ok(Arc::new(Bucket::s3(&settings)?))
+}
+
+#[cfg(not(feature = "s3"))]
+fn bucket(args: &Args, _place: &str) -> Result<Arc<dyn Storage>> {
+    Err(Error::new(Code::Usage, format!("serving {}", args.place))
+        .found("a program without object stores")
+        .expected("one that was built with them")
+        .fix("cargo build --release --features s3"))
+}
+
+/// A place on this machine.
+fn folder(args: &Args, context: &Context) -> Result<Folder> {
     // Manifests are documents of the layout too.
     let mut options = store::Options {
         flush: context.home.flush(),

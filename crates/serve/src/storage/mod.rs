@@ -23,6 +23,8 @@
 //!   an upload may go on in another process.
 
 pub mod folder;
+#[cfg(feature = "s3")]
+pub mod object;
 
 use std::pin::Pin;
 use std::task::{Context, Poll};

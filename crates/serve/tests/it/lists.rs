@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::{INDEX, MANIFEST, Registry, descriptor, sha256};
 
 #[test]
-fn tags_come_in_order_and_in_pages() {
+pub(crate) fn tags_come_in_order_and_in_pages() {
     let registry = Registry::new();
     registry.get("/v2/a/tags/list").refused(404, "NAME_UNKNOWN");
     let (manifest, _) = registry.image("a", None, b"layer");
@@ -42,7 +42,7 @@ fn tags_come_in_order_and_in_pages() {
 }
 
 #[test]
-fn the_catalogue_has_the_repositories_that_hold_manifests() {
+pub(crate) fn the_catalogue_has_the_repositories_that_hold_manifests() {
     let registry = Registry::new();
     for name in ["org", "org/app", "org/app/blobs", "b"] {
         registry.image(name, Some("v1"), b"layer");
@@ -57,6 +57,9 @@ fn the_catalogue_has_the_repositories_that_hold_manifests() {
     assert_eq!(page.json()["repositories"], json!(["b", "org"]));
     assert_eq!(page.header("link"), "</v2/_catalog?n=2&last=org>; rel=\"next\"");
     assert_eq!(listed("?last=org/app").json()["repositories"], json!(["org/app/blobs"]));
+    if !registry.in_folder() {
+        return;
+    }
     // Each of them is a layout of its own.
     for layout in ["org", "org/app", "org/app/_blobs"] {
         plimsoll_store::Layout::open(&registry.root().join(layout)).expect("a layout");
@@ -64,7 +67,7 @@ fn the_catalogue_has_the_repositories_that_hold_manifests() {
 }
 
 #[test]
-fn referrers_are_listed_before_and_after_their_subject() {
+pub(crate) fn referrers_are_listed_before_and_after_their_subject() {
     let registry = Registry::new();
     let subject = registry.parts("a", b"layer").to_string().into_bytes();
     let digest = sha256(&subject);

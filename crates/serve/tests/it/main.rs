@@ -6,13 +6,15 @@ mod client;
 mod collect;
 mod lists;
 mod manifests;
+#[cfg(feature = "s3")]
+mod object;
 mod places;
 mod pull;
 mod push;
 mod survive;
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
@@ -60,24 +62,36 @@ impl Registry {
     }
 
     fn with(options: Options) -> Self {
+        #[cfg(feature = "s3")]
+        if let Some(bucket) = object::chosen() {
+            return Self::over(options, |_| bucket);
+        }
         Self::over(options, |folder| {
             Folder::tree(&folder.join("root"), plimsoll_store::Options::default()).expect("folder")
         })
     }
 
-    fn over(options: Options, storage: impl FnOnce(&Path) -> Folder) -> Self {
+    fn over<S: Storage + 'static>(options: Options, storage: impl FnOnce(&Path) -> S) -> Self {
         let folder = TempDir::new().expect("folder");
         let storage = storage(folder.path());
         Self::of(options, None, storage, folder)
     }
 
-    fn of(options: Options, identity: Option<Identity>, storage: Folder, folder: TempDir) -> Self {
+    fn of(
+        options: Options,
+        identity: Option<Identity>,
+        storage: impl Storage + 'static,
+        folder: TempDir,
+    ) -> Self {
+        static NUMBER: AtomicU8 = AtomicU8::new(0);
         let log = Arc::new(Kept::default());
         let listen = "127.0.0.1:0".parse().expect("address");
         let storage: Arc<dyn Storage> = Arc::new(storage);
         let told: Arc<dyn Log> = Arc::<Kept>::clone(&log);
+        // Each server has its own, as several may be before one storage.
+        let secret = [NUMBER.fetch_add(1, Ordering::Relaxed); 32];
         let server =
-            Server::bind(listen, identity, storage, options, told, [7; 32]).expect("listening");
+            Server::bind(listen, identity, storage, options, told, secret).expect("listening");
         let client = Client::new(server.address().expect("address"));
         let stop = Arc::new(AtomicBool::new(false));
         let flag = Arc::clone(&stop);
@@ -97,6 +111,11 @@ impl Registry {
         if let Some(thread) = self.thread.take() {
             thread.join().expect("ended");
         }
+    }
+
+    /// Whether it lies in a folder, which a test may look into.
+    fn in_folder(&self) -> bool {
+        self.root().is_dir()
     }
 
     fn root(&self) -> PathBuf {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::{INDEX, MANIFEST, Registry, descriptor, sha256};
 
 #[test]
-fn a_manifest_is_given_back_as_it_came_whatever_stands_in_it() {
+pub(crate) fn a_manifest_is_given_back_as_it_came_whatever_stands_in_it() {
     let registry = Registry::new();
     let mut manifest = registry.parts("a", b"layer");
     manifest["x-unknown"] = json!({"n": 1.50, "deep": [null]});
@@ -21,7 +21,7 @@ fn a_manifest_is_given_back_as_it_came_whatever_stands_in_it() {
 }
 
 #[test]
-fn a_manifest_may_come_by_any_digest_and_with_tags() {
+pub(crate) fn a_manifest_may_come_by_any_digest_and_with_tags() {
     let registry = Registry::new();
     let manifest = registry.parts("a", b"layer").to_string().into_bytes();
     for (number, algorithm) in
@@ -46,7 +46,7 @@ fn a_manifest_may_come_by_any_digest_and_with_tags() {
 }
 
 #[test]
-fn what_it_leads_to_must_be_there() {
+pub(crate) fn what_it_leads_to_must_be_there() {
     let registry = Registry::new();
     let manifest = registry.parts("a", b"layer");
     let put = |name: &str, manifest: &Value| {
@@ -79,7 +79,7 @@ fn what_it_leads_to_must_be_there() {
 }
 
 #[test]
-fn what_nobody_could_use_is_refused() {
+pub(crate) fn what_nobody_could_use_is_refused() {
     let registry = Registry::new();
     let manifest = registry.parts("a", b"layer");
     let text = manifest.to_string();
@@ -122,7 +122,7 @@ fn what_nobody_could_use_is_refused() {
 }
 
 #[test]
-fn manifests_of_four_megabytes_and_more_are_taken() {
+pub(crate) fn manifests_of_four_megabytes_and_more_are_taken() {
     let registry = Registry::new();
     let mut manifest = registry.parts("a", b"layer");
     manifest["annotations"] = json!({"com.example.long": "x".repeat(5 << 20)});
@@ -135,7 +135,7 @@ fn manifests_of_four_megabytes_and_more_are_taken() {
 }
 
 #[test]
-fn a_tag_moves_and_what_it_stood_for_stays() {
+pub(crate) fn a_tag_moves_and_what_it_stood_for_stays() {
     let registry = Registry::new();
     let (_, first) = registry.image("a", Some("v1"), b"first");
     let (_, second) = registry.image("a", Some("v1"), b"second");
@@ -151,7 +151,7 @@ fn a_tag_moves_and_what_it_stood_for_stays() {
 }
 
 #[test]
-fn a_manifest_is_removed_with_its_tags_and_blobs_by_themselves() {
+pub(crate) fn a_manifest_is_removed_with_its_tags_and_blobs_by_themselves() {
     let registry = Registry::new();
     let (manifest, digest) = registry.image("a", Some("v1"), b"layer");
     registry.put("a", "v2", MANIFEST, &manifest).is(201);

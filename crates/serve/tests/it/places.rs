@@ -107,7 +107,7 @@ fn a_folder_that_is_a_layout_is_not_taken_for_many() {
 }
 
 #[test]
-fn concurrent_pushes_lose_no_tag() {
+pub(crate) fn concurrent_pushes_lose_no_tag() {
     let registry = Registry::new();
     let client = &registry.client;
     std::thread::scope(|scope| {

@@ -6,7 +6,7 @@ use crate::client::Answer;
 use crate::{MANIFEST, Registry, bytes, sha256};
 
 #[test]
-fn the_base_says_what_this_is() {
+pub(crate) fn the_base_says_what_this_is() {
     let registry = Registry::new();
     for path in ["/v2/", "/v2", "/v2/?ns=docker.io"] {
         let answer = registry.get(path);
@@ -18,7 +18,7 @@ fn the_base_says_what_this_is() {
 }
 
 #[test]
-fn blobs_come_whole_and_in_ranges() {
+pub(crate) fn blobs_come_whole_and_in_ranges() {
     let registry = Registry::new();
     let content = bytes(200_000);
     let digest = registry.blob("org/app", &content);
@@ -59,7 +59,7 @@ fn blobs_come_whole_and_in_ranges() {
 }
 
 #[test]
-fn manifests_come_byte_for_byte_by_tag_and_by_digest() {
+pub(crate) fn manifests_come_byte_for_byte_by_tag_and_by_digest() {
     let registry = Registry::new();
     let (manifest, digest) = registry.image("org/app", Some("v1"), b"layer");
     for reference in ["v1".to_owned(), digest.to_string()] {

@@ -26,7 +26,7 @@ impl Registry {
 }
 
 #[test]
-fn a_blob_comes_in_one_request_or_in_two() {
+pub(crate) fn a_blob_comes_in_one_request_or_in_two() {
     let registry = Registry::new();
     for (algorithm, content) in [
         (Algorithm::Sha256, &b""[..]),
@@ -53,7 +53,7 @@ fn a_blob_comes_in_one_request_or_in_two() {
 }
 
 #[test]
-fn chunks_go_behind_each_other_and_gaps_are_refused() {
+pub(crate) fn chunks_go_behind_each_other_and_gaps_are_refused() {
     let registry = Registry::new();
     let content = bytes(3000);
     let digest = sha256(&content);
@@ -84,7 +84,7 @@ fn chunks_go_behind_each_other_and_gaps_are_refused() {
 }
 
 #[test]
-fn a_chunk_of_the_wrong_length_leaves_the_upload_as_it_was() {
+pub(crate) fn a_chunk_of_the_wrong_length_leaves_the_upload_as_it_was() {
     let registry = Registry::new();
     let begun = registry.begin("a", "");
     let place = begun.is(202).header("location");
@@ -104,7 +104,7 @@ fn a_chunk_of_the_wrong_length_leaves_the_upload_as_it_was() {
 }
 
 #[test]
-fn what_is_not_its_digest_is_never_seen() {
+pub(crate) fn what_is_not_its_digest_is_never_seen() {
     let registry = Registry::new();
     let (good, bad) = (sha256(b"hello"), b"jello");
     let path = format!("/v2/a/blobs/uploads/?digest={good}");
@@ -127,12 +127,14 @@ fn what_is_not_its_digest_is_never_seen() {
     for digest in [good, other] {
         registry.get(&format!("/v2/a/blobs/{digest}")).is(404);
     }
-    let uploads = registry.root().join("a/.plimsoll/uploads");
-    assert_eq!(std::fs::read_dir(uploads).expect("folder").count(), 1, "the last one can go on");
+    if registry.in_folder() {
+        let uploads = registry.root().join("a/.plimsoll/uploads");
+        assert_eq!(std::fs::read_dir(uploads).expect("folder").count(), 1, "the last can go on");
+    }
 }
 
 #[test]
-fn uploads_are_cancelled_and_belong_to_their_repository() {
+pub(crate) fn uploads_are_cancelled_and_belong_to_their_repository() {
     let registry = Registry::new();
     let begun = registry.begin("a", "");
     let place = begun.is(202).header("location");
@@ -146,7 +148,7 @@ fn uploads_are_cancelled_and_belong_to_their_repository() {
 }
 
 #[test]
-fn blobs_are_mounted_from_where_they_are() {
+pub(crate) fn blobs_are_mounted_from_where_they_are() {
     let registry = Registry::new();
     let digest = registry.blob("base", b"hello");
     let mounted = registry.begin("app", &format!("?mount={digest}&from=base"));
@@ -162,17 +164,19 @@ fn blobs_are_mounted_from_where_they_are() {
     registry.send("PUT", &place, b"none").is(201);
     registry.begin("app", &format!("?mount={none}&from=nowhere")).is(202);
     // What has gone bad is not handed on: it has to come anew.
-    let bad = registry.blob("base", b"soon bad");
-    let place = registry.root().join("base/blobs/sha256").join(bad.encoded());
-    std::fs::write(place, b"very bad").expect("spoilt");
-    registry.begin("app", &format!("?mount={bad}&from=base")).is(202);
+    if registry.in_folder() {
+        let bad = registry.blob("base", b"soon bad");
+        let place = registry.root().join("base/blobs/sha256").join(bad.encoded());
+        std::fs::write(place, b"very bad").expect("spoilt");
+        registry.begin("app", &format!("?mount={bad}&from=base")).is(202);
+    }
     // Removed in one, it stays in the other.
     registry.delete(&format!("/v2/base/blobs/{digest}")).is(202);
     registry.holds("app", &digest, b"hello");
 }
 
 #[test]
-fn what_is_too_much_is_refused_before_it_is_kept() {
+pub(crate) fn what_is_too_much_is_refused_before_it_is_kept() {
     let budget = Budget { blob: 1000, ..Budget::default() };
     let registry = Registry::with(Options { budget, ..Options::default() });
     let content = bytes(1001);
@@ -192,7 +196,7 @@ fn what_is_too_much_is_refused_before_it_is_kept() {
 }
 
 #[test]
-fn an_upload_that_breaks_off_goes_on_behind_what_came() {
+pub(crate) fn an_upload_that_breaks_off_goes_on_behind_what_came() {
     let registry = Registry::new();
     let content = bytes(900_000);
     let begun = registry.begin("a", "");
@@ -246,7 +250,7 @@ fn who_sends_nothing_is_given_up() {
 }
 
 #[test]
-fn too_many_at_once_wait_for_their_turn() {
+pub(crate) fn too_many_at_once_wait_for_their_turn() {
     let budget = Budget { uploads: 1, connections: 3, ..Budget::default() };
     let registry = Registry::with(Options { budget, ..Options::default() });
     let client = &registry.client;
