@@ -1,9 +1,9 @@
 //! Who vouches for content, and when that is enough.
 //!
-//! Signatures come in several encodings ([`format`]). A [`scheme`] turns the
+//! Signatures come in several encodings ([`mod@format`]). A [`scheme`] turns the
 //! bytes of one into a [`VerifiedClaim`], or says why not. A [`Policy`] says which
 //! claims an image needs, and [`judge`](fn@judge::judge) gives the verdict with
-//! all of its reasons. [`write`] makes signatures, with keys of [`key`].
+//! all of its reasons. [`mod@write`] makes signatures, with keys of [`key`].
 //!
 //! What does not live here: where signatures and keys lie, and how they are
 //! fetched. The crate touches no files and opens no sockets; the time and random

@@ -16,7 +16,7 @@ const LIMIT: u64 = 4 << 20;
 ///
 /// What is there already is left alone, so that it may be done again at any
 /// time. What fails does not stop the others; it is in the report, and the exit
-/// code says so. The file is TOML or JSON: [[image]] with from, to, tags,
+/// code says so. The file is TOML or JSON: tables `image` with from, to, tags,
 /// exclude, versions, newest, platforms, referrers.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {

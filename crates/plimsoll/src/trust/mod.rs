@@ -1,7 +1,7 @@
 //! Trust: whether a policy lets an image pass, and signing.
 //!
 //! What a signature says, and when that is enough, is for `plimsoll-sign`, which
-//! is pure. Here signatures are found where images lie ([`gather`]), policies and
+//! is pure. Here signatures are found where images lie (`gather`), policies and
 //! keys are read from files ([`policy`], [`keys`]), signatures are stored
 //! ([`sign`]), and verbs are kept from what is not trusted ([`Gate`]).
 

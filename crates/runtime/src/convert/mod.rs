@@ -110,7 +110,7 @@ impl Default for Overrides {
 /// Which system calls are filtered. The list is complete.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum SystemCalls {
-    /// Those that [`seccomp_profile`](crate::seccomp_profile) does not allow.
+    /// Those that [`seccomp_profile`] does not allow.
     #[default]
     Default,
     /// None.
