@@ -104,7 +104,8 @@ fn auth_file(path: &Path) -> Result<Option<AuthFile>> {
     AuthFile::parse(&bytes).map(Some).map_err(|error| reading(error, path))
 }
 
-fn bytes(path: &Path, limit: u64) -> Result<Option<Vec<u8>>> {
+/// A file of at most so many bytes, if it is there.
+pub(crate) fn bytes(path: &Path, limit: u64) -> Result<Option<Vec<u8>>> {
     let failed = |cause| Error::io("reading", path.display(), cause);
     let file = match File::open(path) {
         Ok(file) => file,

@@ -6,11 +6,11 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::process::{Child, Stdio};
-use std::time::Duration;
 
 use plimsoll_interop::{Peer, Program, Scratch, busybox_rootfs, is_root, peer, run, shell, skip};
 use serde_json::{Value, json};
+
+use crate::containerd::Containerd;
 
 const TABLE: &str = include_str!("../../../crates/runtime/tests/it/convert.golden");
 
@@ -163,75 +163,25 @@ fn podman(scratch: &Scratch, podman: &Peer, number: usize) -> String {
     outcome(done.code, &done.out)
 }
 
-/// containerd with all images, and what it was told.
-struct Containerd {
-    daemon: Child,
-    ctr: Peer,
-    socket: String,
-}
-
-impl Containerd {
-    fn start(scratch: &Scratch, plimsoll: &Program) -> Option<Self> {
-        let (containerd, ctr) = (peer("containerd")?, peer("ctr")?);
-        let socket = scratch.text("s.sock");
-        let config = format!(
-            "version = 2\nroot = {:?}\nstate = {:?}\ndisabled_plugins = [\"io.containerd.grpc.v1.cri\"]\n\
-             [grpc]\naddress = {socket:?}\n",
-            scratch.text("c-root"),
-            scratch.text("c-state")
-        );
-        fs::write(scratch.join("c.toml"), config).expect("a file");
-        let mut daemon = containerd.command();
-        daemon.arg("-c").arg(scratch.join("c.toml")).stdin(Stdio::null());
-        let daemon = daemon.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("started");
-        let there = Self { daemon, ctr, socket };
-        let up = (0..200).any(|_| {
-            std::thread::sleep(Duration::from_millis(50));
-            there.ctr(&["version"]).code == 0
-        });
-        plimsoll.good(&["copy", "--all", "oci:images", "oci-archive:all.tar"]);
-        let imported = up.then(|| {
-            there.ctr(&[
-                "image",
-                "import",
-                "--base-name",
-                "conversion",
-                "--snapshotter",
-                "native",
-                &scratch.text("all.tar"),
-            ])
-        });
-        match imported {
-            Some(done) if done.code == 0 => Some(there),
-            other => {
-                skip(&format!("containerd here: {}", other.map_or(String::new(), |done| done.err)));
-                None
-            }
+/// containerd with all images.
+fn imported(scratch: &Scratch, plimsoll: &Program) -> Option<Containerd> {
+    let there = Containerd::start(scratch)?;
+    plimsoll.good(&["copy", "--all", "oci:images", "oci-archive:all.tar"]);
+    let archive = scratch.text("all.tar");
+    let words = ["image", "import", "--base-name", "conversion", "--snapshotter", "native"];
+    match there.listens.then(|| there.ctr(&[&words[..], &[archive.as_str()]].concat())) {
+        Some(done) if done.code == 0 => Some(there),
+        other => {
+            skip(&format!("containerd here: {}", other.map_or(String::new(), |done| done.err)));
+            None
         }
     }
-
-    fn ctr(&self, words: &[&str]) -> plimsoll_interop::Output {
-        let mut command = self.ctr.command();
-        command.args(["-a", &self.socket]).args(words);
-        run(&mut command)
-    }
-
-    fn run(&self, number: usize) -> String {
-        let (image, id) = (format!("conversion:c{number}"), format!("c{number}"));
-        let done = self.ctr(&["run", "--rm", "--snapshotter", "native", &image, &id]);
-        outcome(done.code, &done.out)
-    }
 }
 
-impl Drop for Containerd {
-    fn drop(&mut self) {
-        // By the signal that lets it end its own children.
-        let _ = rustix::process::kill_process(
-            rustix::process::Pid::from_child(&self.daemon),
-            rustix::process::Signal::TERM,
-        );
-        let _ = self.daemon.wait();
-    }
+fn in_containerd(containerd: &Containerd, number: usize) -> String {
+    let (image, id) = (format!("conversion:c{number}"), format!("c{number}"));
+    let done = containerd.ctr(&["run", "--rm", "--snapshotter", "native", &image, &id]);
+    outcome(done.code, &done.out)
 }
 
 #[test]
@@ -243,7 +193,7 @@ fn each_difference_between_engines_has_a_reason() {
     let plimsoll = Program::copied(scratch.path());
     let Some(cases) = images(&scratch, &plimsoll) else { return };
     let tools = (peer("umoci"), peer("runc"), peer("podman"));
-    let containerd = Containerd::start(&scratch, &plimsoll);
+    let containerd = imported(&scratch, &plimsoll);
     let (mut wrong, mut used) = (Vec::new(), vec![false; KNOWN.len()]);
     for (number, case) in cases.iter().enumerate() {
         let text = case.to_string();
@@ -258,7 +208,7 @@ fn each_difference_between_engines_has_a_reason() {
             theirs.push(("podman", podman(&scratch, tool, number)));
         }
         if let Some(containerd) = &containerd {
-            theirs.push(("containerd", containerd.run(number)));
+            theirs.push(("containerd", in_containerd(containerd, number)));
         }
         for (engine, said) in theirs {
             for part in differences(&ours, &said) {

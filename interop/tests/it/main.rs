@@ -2,6 +2,7 @@
 
 mod bucket;
 mod compression;
+mod containerd;
 mod conversion;
 mod convert;
 mod crash;

@@ -4,11 +4,11 @@
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Stdio};
-use std::time::Duration;
 
 use plimsoll_interop::{Peer, Program, Scratch, is_root, peer, peers, run};
 use serde_json::Value;
 
+use crate::containerd::Containerd;
 use crate::registry::{HTPASSWD, certificates, digest, images};
 
 /// A registry of ours that ends with this.
@@ -246,43 +246,21 @@ fn podman_and_buildah_pull_change_and_push() {
 #[test]
 fn containerd_pulls_all_platforms_and_pushes_them() {
     let scratch = Scratch::new();
-    let (Some(containerd), Some(ctr)) = (peer("containerd"), peer("ctr")) else { return };
     if !is_root("containerd") {
         return;
     }
+    let Some(containerd) = Containerd::start(&scratch) else { return };
     let served = Served::start(&scratch, &["folder"]);
     let plimsoll = images(&scratch);
     let (name, to) = (served.at("org/app:v1"), served.at("ctr/app:v2"));
     plimsoll.good(&["push", "oci:images:v1", &name]);
-    let socket = scratch.text("s.sock");
-    let config = format!(
-        "version = 2\nroot = {:?}\nstate = {:?}\ndisabled_plugins = [\"io.containerd.grpc.v1.cri\"]\n\
-         [grpc]\naddress = {socket:?}\n",
-        scratch.text("c-root"),
-        scratch.text("c-state")
-    );
-    fs::write(scratch.join("c.toml"), config).expect("a file");
-    let mut daemon = containerd.command();
-    daemon.arg("-c").arg(scratch.join("c.toml")).stdin(Stdio::null());
-    let mut daemon = daemon.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("started");
-    let ctr = |words: &[&str]| {
-        let mut command = ctr.command();
-        command.args(["-a", &socket]).args(words);
-        run(&mut command)
-    };
-    let there = (0..200).any(|_| {
-        std::thread::sleep(Duration::from_millis(50));
-        ctr(&["version"]).code == 0
-    });
+    assert!(containerd.listens, "containerd does not listen");
     let pull = ["images", "pull", "--plain-http", "--all-platforms", "--snapshotter", "native"];
     let ended = [
-        ctr(&[&pull[..], &[bare(&name)]].concat()),
-        ctr(&["images", "tag", bare(&name), bare(&to)]),
-        ctr(&["images", "push", "--plain-http", bare(&to)]),
+        containerd.ctr(&[&pull[..], &[bare(&name)]].concat()),
+        containerd.ctr(&["images", "tag", bare(&name), bare(&to)]),
+        containerd.ctr(&["images", "push", "--plain-http", bare(&to)]),
     ];
-    let _ = daemon.kill();
-    let _ = daemon.wait();
-    assert!(there, "containerd does not listen");
     for ended in ended {
         ended.good("ctr");
     }

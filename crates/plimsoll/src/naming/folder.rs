@@ -1,7 +1,7 @@
 //! What is remembered of names, as small files in a folder.
 
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -71,29 +71,9 @@ impl Shelf for Folder {
     }
 }
 
-/// A file, if it is there.
+/// A file, if it is there. A folder of that name is none.
 pub(super) fn read(path: &Path, limit: u64) -> Result<Option<Vec<u8>>> {
-    let failed = |cause| Error::io("reading", path.display(), cause);
-    let file = match File::open(path) {
-        Ok(file) => file,
-        Err(cause)
-            if matches!(cause.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) =>
-        {
-            return Ok(None);
-        }
-        Err(cause) => return Err(failed(cause)),
-    };
-    if file.metadata().is_ok_and(|seen| seen.is_dir()) {
-        return Ok(None);
-    }
-    let mut bytes = Vec::new();
-    file.take(limit + 1).read_to_end(&mut bytes).map_err(failed)?;
-    if bytes.len() as u64 > limit {
-        return Err(Error::new(Code::Limit, format!("reading {}", path.display()))
-            .found(format!("more than {limit} bytes"))
-            .expected("fewer"));
-    }
-    Ok(Some(bytes))
+    if path.is_dir() { Ok(None) } else { crate::registries::bytes(path, limit) }
 }
 
 /// Writes a file whole, with the folders above it.
