@@ -14,6 +14,7 @@ mod layers;
 mod layouts;
 mod load;
 mod names;
+mod notary;
 mod old;
 mod places;
 mod power;
