@@ -30,4 +30,5 @@ mod run;
 mod scale;
 mod serve;
 mod signatures;
+mod vectors;
 mod writers;
