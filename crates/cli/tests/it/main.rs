@@ -5,6 +5,7 @@ mod aci;
 mod change;
 mod convert;
 mod demo;
+mod diff;
 mod errors;
 mod export;
 mod faults;
