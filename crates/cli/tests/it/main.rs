@@ -16,6 +16,7 @@ mod mirror;
 mod names;
 mod old;
 mod places;
+mod progress;
 mod registry;
 mod repack;
 mod reproducible;
