@@ -4,8 +4,11 @@
 use std::io::Write;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use plimsoll_content::{Annotations, Code, Descriptor, Digest, Error, Kind, Result, Source, Watch};
+use plimsoll_content::{
+    Annotations, Code, Descriptor, Digest, Error, Kind, Part, Result, Source, Watch,
+};
 use plimsoll_layer::apply::{self, Ids};
 use plimsoll_layer::codec::Compression;
 use plimsoll_layer::diff::{self, Changed, Diff, Since, State};
@@ -431,6 +434,12 @@ impl Watch for Silent<'_> {
     }
     fn end(&self, what: &str) {
         self.0.end(what);
+    }
+    fn enter(&self, part: &Arc<Part>) {
+        self.0.enter(part);
+    }
+    fn leave(&self, part: &Part, what: &str) {
+        self.0.leave(part, what);
     }
     fn warn(&self, _: &str) {}
     fn interrupted(&self) -> bool {

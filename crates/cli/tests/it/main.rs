@@ -17,6 +17,7 @@ mod mirror;
 mod names;
 mod old;
 mod places;
+mod progress;
 mod registry;
 mod repack;
 mod reproducible;
