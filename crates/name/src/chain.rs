@@ -60,6 +60,9 @@ pub struct Resolution {
     pub registries: Vec<(Host, String)>,
     /// What the zones say about signatures, outermost first.
     pub signers: Vec<(Prefix, Vec<u8>)>,
+    /// What is listed beside the image because it is about images, such as
+    /// signatures; `None` if only the registries can say it.
+    pub attached: Option<Vec<Descriptor>>,
     /// What people should know.
     pub notes: Vec<String>,
     /// How many requests were made, and how many bytes of documents came.
@@ -129,6 +132,7 @@ pub struct Found {
     cas: Vec<Template>,
     registries: Vec<(Host, String)>,
     signers: Vec<(Prefix, Vec<u8>)>,
+    attached: Option<Vec<Descriptor>>,
     /// Where the list was found, for templates in it.
     base: Option<Address>,
 }
@@ -143,8 +147,15 @@ impl Found {
             cas: Vec::new(),
             registries: Vec::new(),
             signers: Vec::new(),
+            attached: None,
             base: None,
         }
+    }
+
+    /// Keeps what a list has about images. One that stands for a registry says
+    /// nothing of that.
+    fn attached_of(&mut self, list: &Listing) {
+        self.attached = self.registries.is_empty().then(|| list.attached());
     }
 }
 
@@ -263,6 +274,7 @@ impl<'a> Chain<'a> {
                 let entry = entry.ok_or_else(|| self.absent(Some(&list)))?.clone();
                 let base = found.base.clone();
                 let mut found = found;
+                found.attached_of(&list);
                 if let Some(base) = base {
                     let engines = listing::engines_of(&entry);
                     let mut cas = templates(&engines, &base)?;
@@ -291,6 +303,7 @@ impl<'a> Chain<'a> {
             cas: found.cas,
             registries,
             signers: found.signers,
+            attached: found.attached,
             notes: found.notes,
             cost: (0, 0),
         })
@@ -313,7 +326,8 @@ impl<'a> Chain<'a> {
         };
         let mut notes = Vec::new();
         let (descriptor, mut found) = match step {
-            Some(Step::Listing(list, found)) => {
+            Some(Step::Listing(list, mut found)) => {
+                found.attached_of(&list);
                 let entry = list.manifests.iter().find(|entry| entry.digest == *digest).cloned();
                 if self.name.which.is_some() {
                     match list.select(which, &self.name.labels, platform) {

@@ -27,6 +27,7 @@ use crate::place::Home;
 
 pub use export::Exported;
 pub use folder::Folder;
+pub(crate) use named::Attached;
 pub use named::NamedPlace;
 pub use settings::{NameRules, Site, nameservers};
 pub use zone::{Checked, Published, Zone};
@@ -108,6 +109,7 @@ impl Naming {
             sites: self.rules.sites.clone(),
             blobs,
             base: Address::new(found.name.host.clone(), "/")?,
+            attached: found.attached.clone(),
         })
     }
 

@@ -6,7 +6,7 @@ use std::fs;
 use serde_json::Value;
 
 use crate::schemas::check;
-use crate::support::Sandbox;
+use crate::support::{Done, Sandbox};
 
 const RULES: &str = r#"
 dns = false
@@ -264,4 +264,104 @@ fn rules_are_kept() {
     ));
     assert_eq!(done.code, 0, "{}", done.stderr);
     assert!(done.stdout.contains("zone-anchored"), "{}", done.stdout);
+}
+
+/// The program with keys and a passphrase, whatever comes of it.
+fn signing(sandbox: &Sandbox, words: &[&str]) -> Done {
+    let mut command = sandbox.command(words);
+    for variable in ["PLIMSOLL_POLICY", "COSIGN_PASSWORD"] {
+        command.env_remove(variable);
+    }
+    let keys = sandbox.path("keys");
+    let command = command.env("PLIMSOLL_PASSPHRASE", "correct horse").env("PLIMSOLL_KEYS", keys);
+    Done::of(&command.output().expect("started"))
+}
+
+#[test]
+fn signatures_travel_with_names() {
+    let sandbox = owner();
+    let name = "example.com/org/app:v1";
+    let good = |words: &[&str]| {
+        let done = signing(&sandbox, words);
+        assert_eq!(done.code, 0, "{words:?}: {}{}", done.stdout, done.stderr);
+        done.stdout
+    };
+    let refused = |code: i32, words: &[&str]| {
+        let done = signing(&sandbox, words);
+        assert_eq!(done.code, code, "{words:?}: {}{}", done.stdout, done.stderr);
+        done.stderr
+    };
+    let publish = || {
+        good(&["name", "add", name, "oci:images:v1", "--zone", "owner"]);
+        good(&["name", "publish", "--zone", "owner"]);
+    };
+    for key in ["a", "b"] {
+        good(&["key", "new", key]);
+    }
+    // What is signed and not published is not signed for others.
+    good(&["sign", "oci:images:v1", "--key", "a", "--as", name]);
+    let error = refused(7, &["verify", name, "--key", "a"]);
+    assert!(error.contains("E_UNSIGNED"), "{error}");
+    publish();
+    let verified = good(&["verify", name, "--key", "a", "--json"]);
+    let verified: Value = serde_json::from_str(&verified).expect("JSON");
+    check(&verified);
+    assert_eq!(verified["images"][0]["needs"][0]["met"], true);
+    let forms: Vec<_> = verified["images"][0]["results"]
+        .as_array()
+        .expect("results")
+        .iter()
+        .map(|r| &r["form"])
+        .collect();
+    assert!(
+        forms.contains(&&Value::from("sigstore-bundle"))
+            && forms.contains(&&Value::from("cosign-simple")),
+        "{forms:?}"
+    );
+    refused(7, &["verify", name, "--key", "b"]);
+    // Where it goes, its signatures go.
+    good(&["pull", name, "--trust-key", "a"]);
+    good(&["verify", &format!("store:{name}"), "--key", "a"]);
+    good(&["unpack", name, "rootfs", "--trust-key", "a"]);
+    good(&["copy", name, "oci:out:v1", "--referrers"]);
+    good(&["verify", "oci:out:v1", "--key", "a", "--as", name]);
+    // A further one is added to those that are there,
+    good(&["rm", &format!("store:{name}")]);
+    good(&["pack", "tree", "oci:again:v1", "--entrypoint", "/bin/tool"]);
+    good(&["sign", "oci:again:v1", "--key", "b", "--as", name]);
+    good(&["name", "add", name, "oci:again:v1", "--zone", "owner"]);
+    good(&["name", "publish", "--zone", "owner"]);
+    for key in ["a", "b"] {
+        good(&["verify", name, "--key", key]);
+    }
+    // in the tree of those who ask a registry too,
+    let image = digest(&sandbox, "oci:images:v1");
+    let list = fs::read(sandbox.path(&format!("owner/site/v2/org/app/referrers/{image}")));
+    let list: Value = serde_json::from_slice(&list.expect("a list")).expect("JSON");
+    assert_eq!(list["manifests"].as_array().map(Vec::len), Some(2), "{list}");
+    for entry in list["manifests"].as_array().expect("a list") {
+        assert_eq!(entry["artifactType"], "application/vnd.dev.sigstore.bundle.v0.3+json");
+        let path = format!(
+            "owner/site/v2/org/app/manifests/{}",
+            entry["digest"].as_str().expect("digest")
+        );
+        assert!(sandbox.path(&path).exists(), "{path}");
+    }
+    // and they are no images.
+    let report = sandbox.json(&["resolve", "--all", "example.com/org/app"]);
+    assert_eq!(report["names"][0]["images"].as_array().map(Vec::len), Some(1), "{report}");
+    let report = sandbox.json(&["name", "check", "--zone", "owner"]);
+    assert!(report["lines"][0].as_str().is_some_and(|line| line.contains("1 images")), "{report}");
+    // A lock keeps them,
+    good(&["resolve", name, "--lock"]);
+    good(&["verify", name, "--locked", "--key", "b"]);
+    // and with the image they go.
+    fs::write(sandbox.path("tree/new"), "x").expect("a file");
+    good(&["pack", "tree", "oci:images:v2", "--entrypoint", "/bin/tool"]);
+    good(&["name", "add", name, "oci:images:v2", "--zone", "owner"]);
+    good(&["name", "publish", "--zone", "owner"]);
+    let error = refused(7, &["verify", name, "--key", "a"]);
+    assert!(error.contains("E_UNSIGNED"), "{error}");
+    let list = fs::read_to_string(sandbox.path("owner/repositories/org/app/@index.json"));
+    assert!(!list.expect("a list").contains("sha256-"));
 }

@@ -125,20 +125,21 @@ impl Zone {
     }
 
     /// Lists an image under a name, instead of what was there, and brings its
-    /// content to the tree. It is published with the next [`Zone::publish`].
+    /// content to the tree, with what is about it: signatures travel along. It is
+    /// published with the next [`Zone::publish`].
     pub fn add(&self, name: &Reference, image: &Opened, watch: &dyn Watch) -> Result<Descriptor> {
         let rest = self.rest(name)?;
         let which = name.which.as_ref().map_or("latest", |which| which.as_str());
-        tree::bring(image.source(), &image.root, &self.site(), watch)?;
+        let about = tree::bring(image, &self.site(), watch)?;
         let mut entry = image.root.clone();
         entry.annotations.insert(listing::REF_NAME.to_owned(), which.to_owned());
         let mut list = self.listing(&rest)?.unwrap_or_else(|| Listing::new(Vec::new(), Vec::new()));
         list.manifests
             .retain(|other| ref_of(other) != Some(which) || other.platform != entry.platform);
         list.manifests.push(entry.clone());
-        list.manifests.sort_by(|a, b| ref_of(a).cmp(&ref_of(b)));
         list.cas_engines = vec![self.engine()];
-        self.write_listing(&rest, &list)?;
+        tree::attach(&self.site(), &mut list.manifests, about)?;
+        self.settle(&rest, list)?;
         Ok(entry)
     }
 
@@ -159,12 +160,19 @@ impl Zone {
         if list.manifests.len() == before {
             return Err(gone());
         }
-        if list.manifests.is_empty() {
+        if list.images().next().is_none() {
             let path = self.list_path(&rest);
             return std::fs::remove_file(&path)
                 .map_err(|cause| Error::io("removing", path.display(), cause));
         }
-        self.write_listing(&rest, &list)
+        self.settle(&rest, list)
+    }
+
+    /// Writes a list that was changed.
+    fn settle(&self, rest: &str, mut list: Listing) -> Result<()> {
+        tree::prune(&self.site(), &mut list)?;
+        list.manifests.sort_by(|a, b| ref_of(a).cmp(&ref_of(b)));
+        self.write_listing(rest, &list)
     }
 
     /// Gives the names below a prefix to another zone: a root of it, and where
