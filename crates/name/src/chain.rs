@@ -166,7 +166,34 @@ enum Step {
     One(Descriptor, Found),
 }
 
+/// What the zones of a name say of signatures.
+#[derive(Clone, Debug)]
+pub struct Authority {
+    /// The zones that vouch for it, outermost first.
+    pub zones: Vec<Report>,
+    /// What they say (D6), by the zone.
+    pub signers: Vec<(Prefix, Vec<u8>)>,
+}
+
 impl Resolver<'_> {
+    /// What the zones of a name say of signatures, whether they list that name or
+    /// not; `None` if it has none.
+    ///
+    /// Errors with [`Code::Assurance`] if they are vouched for more weakly than
+    /// the rules demand.
+    pub fn authority(&self, name: &Reference) -> Result<Option<Authority>> {
+        let counted = Counted::new(self.lookup);
+        let chain = Chain { lookup: &counted, zones_only: true, ..Chain::of(self, name) };
+        let doing =
+            |error: Error| error.context(format!("asking whose signatures of {name} count"));
+        self.rules.check(name).map_err(doing)?;
+        let Some(Step::Listing(_, found)) = chain.step(None).map_err(doing)? else {
+            return Ok(None);
+        };
+        self.strong(name, found.assurance)?;
+        Ok(Some(Authority { zones: found.zones, signers: found.signers }))
+    }
+
     /// What a name means.
     ///
     /// Errors with [`Code::NotFound`] if it is certain that there is nothing
@@ -188,13 +215,18 @@ impl Resolver<'_> {
         found: Resolution,
         cost: &Counted<'_>,
     ) -> Result<Resolution> {
+        self.strong(name, found.assurance)?;
+        Ok(Resolution { cost: (cost.requests(), cost.bytes()), ..found })
+    }
+
+    fn strong(&self, name: &Reference, assurance: Assurance) -> Result<()> {
         let (minimum, from) = self.rules.minimum(name);
-        if found.assurance < minimum {
+        if assurance < minimum {
             return Err(Error::new(Code::Assurance, format!("resolving {name}"))
-                .found(format!("assurance {}", found.assurance))
+                .found(format!("assurance {assurance}"))
                 .expected(format!("at least {minimum}, as {from} demands")));
         }
-        Ok(Resolution { cost: (cost.requests(), cost.bytes()), ..found })
+        Ok(())
     }
 
     /// The same, unless only the registry at the host could say it: that is
@@ -228,6 +260,8 @@ struct Chain<'a> {
     name: &'a Reference,
     /// Whether the registry at the host is asked.
     registries: bool,
+    /// Whether only zones are of interest.
+    zones_only: bool,
 }
 
 impl<'a> Chain<'a> {
@@ -240,6 +274,7 @@ impl<'a> Chain<'a> {
             freshness: resolver.freshness,
             name,
             registries: true,
+            zones_only: false,
         }
     }
 

@@ -133,7 +133,11 @@ impl Naming {
         memory::forget(&self.shelf(), prefix)
     }
 
-    fn with<T>(&self, home: &Home, act: impl FnOnce(&Resolver<'_>) -> Result<T>) -> Result<T> {
+    pub(crate) fn with<T>(
+        &self,
+        home: &Home,
+        act: impl FnOnce(&Resolver<'_>) -> Result<T>,
+    ) -> Result<T> {
         self.with_lookup(home, &self.shelf(), None, act)
     }
 

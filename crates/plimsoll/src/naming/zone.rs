@@ -23,6 +23,7 @@ use plimsoll_name::crypto::Secret;
 use plimsoll_name::listing::{self, Listing, ref_of};
 use plimsoll_name::publish::{self, Config, METADATA, Missing, Plan, Profile, Wanted};
 use plimsoll_name::record::{LABEL, Record};
+use plimsoll_name::signers::{SignerRule, Signers};
 use plimsoll_name::time::Time;
 use plimsoll_name::{Address, Prefix, Reference};
 use serde::{Deserialize, Serialize};
@@ -203,6 +204,21 @@ impl Zone {
         })
     }
 
+    /// Says whose signatures count for the names below a prefix (D6); without a
+    /// rule, nothing is said of them any more.
+    pub fn sign_by(&self, prefix: &Prefix, rule: Option<SignerRule>) -> Result<()> {
+        let path = self.folder.join("signers.json");
+        let own = self.config.prefix()?;
+        let mut signers = match read(&path, LIMIT)? {
+            Some(bytes) => Signers::parse(&bytes, &own)?.view().clone(),
+            None => Signers::default(),
+        };
+        signers.put(prefix, rule);
+        let bytes = json::canonical(&signers)?;
+        Signers::parse(&bytes, &own)?;
+        write(&path, &bytes, 0o644)
+    }
+
     /// Lets a new key sign for a role, instead of its only one or of `old`.
     /// Gives the id of the key.
     pub fn rotate(&mut self, role: &str, seed: [u8; 32], old: Option<&str>) -> Result<String> {
@@ -331,7 +347,7 @@ impl Zone {
             ..Wanted::default()
         };
         if let Some(bytes) = &wanted.signers {
-            plimsoll_name::signers::Signers::parse(bytes, &self.config.prefix()?)?;
+            Signers::parse(bytes, &self.config.prefix()?)?;
         }
         for (rest, path) in tree::marked(&self.folder.join("repositories"), "@index.json")? {
             if let Some(bytes) = read(&path, LIMIT)? {

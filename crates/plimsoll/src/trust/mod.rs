@@ -11,6 +11,7 @@ pub mod lookaside;
 pub mod policy;
 pub(crate) mod seen;
 pub mod sign;
+mod zones;
 
 use std::path::PathBuf;
 
@@ -41,6 +42,8 @@ pub struct Gate {
     pub seen: PathBuf,
     /// Where signatures with GPG lie.
     pub lookaside: Lookaside,
+    /// Who asks the owners of names whose signatures count; without, nobody does.
+    pub names: Option<Home>,
     /// The budgets.
     pub limits: Limits,
 }
@@ -99,7 +102,8 @@ impl Gate {
         let subject =
             Subject { descriptor: descriptor.clone(), bytes: bytes.into(), asked: asked.clone() };
         let seen = seen::read(&self.seen)?;
-        let judgement = judge(&self.policy, &subject, &evidence, self.at, &seen, &self.limits);
+        let policy = self.bound(&asked).map_err(|error| error.context(doing()))?;
+        let judgement = judge(&policy, &subject, &evidence, self.at, &seen, &self.limits);
         if let Ok(trusted) = &judgement.verdict
             && let Some((name, sequence)) = trusted.newest()
         {
