@@ -156,8 +156,8 @@ impl Naming {
         let world = World {
             client: Arc::clone(home.registries()?),
             dns: Some(Dns {
-                servers: self.nameservers.clone(),
-                anchors: Anchor::root(),
+                servers: either(&self.rules.servers, || self.nameservers.clone()),
+                anchors: either(&self.rules.anchors, Anchor::root),
                 now: self.now,
                 offline,
             })
@@ -173,6 +173,11 @@ impl Naming {
             freshness: self.freshness,
         })
     }
+}
+
+/// What the rules say, or else what holds everywhere.
+fn either<T: Clone>(said: &[T], others: impl FnOnce() -> Vec<T>) -> Vec<T> {
+    if said.is_empty() { others() } else { said.to_vec() }
 }
 
 /// The world, but for the addresses that folders of this machine stand for.

@@ -11,6 +11,7 @@ mod faults;
 mod images;
 mod kills;
 mod kit;
+mod lab;
 mod limits;
 mod mirror;
 mod names;
