@@ -10,7 +10,7 @@ use plimsoll::sign::format::notary::Store;
 use plimsoll::sign::format::notary::write::certificates;
 use plimsoll::sign::format::openpgp::Keyring;
 use plimsoll::sign::judge::Moment;
-use plimsoll::sign::policy::{NameRule, Policy, Trusted, TrustedKey};
+use plimsoll::sign::policy::{NameRule, Policy, Requirement, Signed, Trusted, TrustedKey, Zoned};
 use plimsoll::trust::{Gate, policy, time};
 
 use crate::context::{self, Context};
@@ -19,7 +19,8 @@ use crate::context::{self, Context};
 #[derive(clap::Args, Clone, Debug, Default)]
 pub(crate) struct TrustArgs {
     /// Trust these keys: a name of `key ls`, or a file with a public key, an OpenPGP
-    /// keyring, or certificates that those of a signer lead to
+    /// keyring, or certificates that those of a signer lead to; or ns:DOMAIN/, those
+    /// whom the owner of the domain names
     #[arg(long = "trust-key", alias = "key", value_name = "KEY", help_heading = "Trust")]
     trust_keys: Vec<String>,
 
@@ -78,7 +79,8 @@ impl TrustArgs {
         let policy = if self.trust_keys.is_empty() {
             policy::read(&self.file()?)?.0
         } else {
-            Policy::of_keys(self.trusted(context)?, threshold, NameRule::Location)
+            let default = vec![Requirement::Signed(self.signed(context, threshold)?)];
+            Policy { default, rules: Vec::new() }
         };
         Ok(Gate {
             policy,
@@ -86,22 +88,30 @@ impl TrustArgs {
             name: self.signed_name.clone(),
             seen: context.seen.clone(),
             lookaside: context::lookaside(self.lookaside.clone()),
+            names: Some(context.home.clone()),
             limits: context.limits.signatures,
         })
     }
 
-    /// The keys that are named.
-    pub(crate) fn trusted(&self, context: &Context) -> Result<Vec<Trusted>> {
-        self.trust_keys
-            .iter()
-            .map(|name| {
-                let key = match file(name)? {
-                    Some(key) => key,
-                    None => TrustedKey::Public(context.keys.public(name)?),
-                };
-                Ok(Trusted { name: name.clone(), key })
-            })
-            .collect()
+    /// Signatures of so many of those that are named.
+    pub(crate) fn signed(&self, context: &Context, threshold: usize) -> Result<Signed> {
+        let (mut of, mut zones) = (Vec::new(), Vec::new());
+        for name in &self.trust_keys {
+            if let Some(prefix) = name.strip_prefix("ns:") {
+                zones.push(Zoned::parse(prefix).ok_or_else(|| {
+                    Error::new(Code::Usage, "choosing whom to trust")
+                        .found(format!("{name:?}"))
+                        .expected("ns:DOMAIN/ or ns:DOMAIN/PATH/")
+                })?);
+                continue;
+            }
+            let key = match file(name)? {
+                Some(key) => key,
+                None => TrustedKey::Public(context.keys.public(name)?),
+            };
+            of.push(Trusted { name: name.clone(), key });
+        }
+        Ok(Signed { threshold, zones, name: NameRule::Location, ..Signed::by(of) })
     }
 
     /// The file of the policy.

@@ -76,16 +76,20 @@ fn one(args: &Args, context: &Context, gate: &Gate, image: &Reference) -> Result
 }
 
 fn attested(args: &Args, context: &Context, threshold: usize) -> Result<Policy> {
-    let keys = args.trust.trusted(context)?;
-    let signed = Signed { threshold, name: NameRule::Location, ..Signed::by(keys.clone()) };
-    let mut default = vec![Requirement::Signed(signed)];
+    let signed = args.trust.signed(context, threshold)?;
+    let mut default = vec![Requirement::Signed(signed.clone())];
     for kind in &args.require_attestation {
         if kind.is_empty() {
             return Err(Error::new(Code::Usage, "reading --require-attestation")
                 .expected("a type of predicate"));
         }
         let of_type = Some(predicate_type(kind).to_owned());
-        default.push(Requirement::Signed(Signed { of_type, ..Signed::by(keys.clone()) }));
+        default.push(Requirement::Signed(Signed {
+            of_type,
+            threshold: 1,
+            name: NameRule::Any,
+            ..signed.clone()
+        }));
     }
     Ok(Policy { default, rules: Vec::new() })
 }
