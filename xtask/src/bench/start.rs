@@ -12,7 +12,7 @@ const TIMES: &str = "1 2 3 4 5 6 7 8 9 10";
 /// What podman needs where limits can not be raised.
 const PODMAN: &str = "--network=none --ulimit nofile=1024:1024 --ulimit nproc=1000:1000";
 
-fn often(command: &str) -> String {
+pub(super) fn often(command: &str) -> String {
     format!("for n in {TIMES}; do {command} || exit 1; done")
 }
 
