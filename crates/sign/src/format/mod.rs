@@ -8,6 +8,7 @@ pub mod bundle;
 mod cbor;
 pub mod dn;
 pub mod dsse;
+pub mod file;
 pub mod notary;
 pub mod openpgp;
 pub(crate) mod parse;
