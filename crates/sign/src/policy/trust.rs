@@ -6,7 +6,10 @@ use std::sync::Arc;
 use plimsoll_content::{Code, Error, Result};
 
 use super::members::{Members, parse as members};
-use super::{Check, Load, NameRule, Policy, Requirement, Rule, Scope, Signed, Trusted, TrustedKey};
+use super::rooted::{self, Roots};
+use super::{
+    Check, Load, NameRule, Policy, Requirement, Rule, Scope, Signed, TimeRule, Trusted, TrustedKey,
+};
 use crate::claim::{Form, Seconds};
 use crate::format::openpgp::Keyring;
 use crate::format::statement;
@@ -17,7 +20,7 @@ use crate::text;
 /// The version that is read.
 const VERSION: u64 = 1;
 
-const DOING: &str = "reading trust.json";
+pub(super) const DOING: &str = "reading trust.json";
 
 /// Who may be named in `of`, by how that is written.
 type Known = BTreeMap<String, Trusted>;
@@ -39,9 +42,11 @@ impl Policy {
         let default =
             policy.word("default", &[("reject", false), ("accept", true)])?.unwrap_or_default();
         let mut keys = Known::new();
+        let mut roots = Roots::new();
         if let Some(all) = policy.object("keys")? {
             for (name, mut key) in all.rest()? {
-                let read = TrustedKey::Public(one_key(&mut key, load)?);
+                let public = one_key(&mut key, load)?;
+                let read = rooted::key(&mut key, public, &mut roots, load)?;
                 keys.insert(format!("key:{name}"), Trusted { name, key: read });
                 key.end()?;
             }
@@ -62,6 +67,13 @@ impl Policy {
                 let key = one_store(&mut store, load)?;
                 keys.insert(format!("store:{name}"), Trusted { name, key });
                 store.end()?;
+            }
+        }
+        if let Some(all) = policy.object("identities")? {
+            for (name, mut identity) in all.rest()? {
+                let key = rooted::identity(&mut identity, &mut roots, load)?;
+                keys.insert(format!("keyless:{name}"), Trusted { name, key });
+                identity.end()?;
             }
         }
         let mut rules: Vec<Rule> = Vec::new();
@@ -189,6 +201,14 @@ fn requirement(one: &mut Members<'_>, keys: &Known) -> Result<Requirement> {
     }
     let word = [("enforce", false), ("ignore", true)];
     signed.expired = one.word("expiry", &word)?.unwrap_or_default();
+    let time = [("any", TimeRule::Any), ("timestamp", TimeRule::Timestamp), ("log", TimeRule::Log)];
+    signed.time = one.word("time", &time)?.unwrap_or_default();
+    let rooted = |one: &Trusted| matches!(one.key, TrustedKey::Rooted(_));
+    if signed.time != TimeRule::Any && !signed.of.iter().any(rooted) {
+        return Err(one
+            .error("time", format!("{:?}", signed.time))
+            .expected("somebody in \"of\" with a trusted \"root\""));
+    }
     let age = one.text("max-age")?;
     signed.max_age = age.map(|text| days(one, &text)).transpose()?;
     if let Sort::Attestation = kind {
@@ -212,8 +232,6 @@ fn requirement(one: &mut Members<'_>, keys: &Known) -> Result<Requirement> {
         2 => NameRule::Location,
         _ => NameRule::Any,
     };
-    let time = [("any", ())];
-    one.word("time", &time)?;
     let word = [("refuse", true), ("ignore", false)];
     signed.rollback = one.word("rollback", &word)?.unwrap_or_default();
     Ok(Requirement::Signed(signed))
@@ -233,6 +251,7 @@ fn threshold(one: &mut Members<'_>, of: &[Trusted]) -> Result<usize> {
             TrustedKey::Certificates { .. } => {
                 (0..SIGNERS).map(|at| format!("{}/{at}", trusted.name)).collect()
             }
+            TrustedKey::Rooted(rooted) => rooted::signers(rooted, SIGNERS),
         })
         .collect();
     match usize::try_from(threshold) {
@@ -248,11 +267,12 @@ fn trusted(one: &Members<'_>, text: &str, keys: &Known) -> Result<Trusted> {
         return Ok(known.clone());
     }
     match text.split_once(':') {
-        Some((kind @ ("keyless" | "ns"), _)) => Err(Error::new(Code::Policy, DOING)
-            .found(format!("{kind}: at \"of\", which is not verified here"))
-            .expected("key:NAME, keyring:NAME or store:NAME")),
+        Some(("ns", _)) => Err(Error::new(Code::Policy, DOING)
+            .found("ns: at \"of\", which is not verified here")
+            .expected("key:NAME, keyless:NAME, keyring:NAME or store:NAME")),
         _ => Err(one.error("of", format!("{text:?}")).expected(
-            "key:NAME of \"keys\", keyring:NAME of \"keyrings\", store:NAME of \"stores\"",
+            "key:NAME of \"keys\", keyless:NAME of \"identities\", keyring:NAME of \
+             \"keyrings\", store:NAME of \"stores\"",
         )),
     }
 }
