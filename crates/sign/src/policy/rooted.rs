@@ -9,7 +9,7 @@ use plimsoll_content::{Code, Error, Result};
 use super::members::Members;
 use super::trust::DOING;
 use super::{Load, Rooted, TrustedKey, Who};
-use crate::format::root::Root;
+use crate::format::root::{Log, Root, Span};
 use crate::key::PublicKey;
 use crate::keyless::{Pattern, Wanted};
 
@@ -75,6 +75,17 @@ fn pattern(one: &mut Members<'_>, exact: &str, like: &str) -> Result<Option<Patt
             .error(exact, "both, or nothing in it")
             .expected(format!("{exact}, or {like} of at most {PATTERN} letters"))),
     }
+}
+
+/// Logs of which only the keys are known: any name, any time.
+pub(super) fn logs(keys: &[PublicKey]) -> Vec<Log> {
+    keys.iter()
+        .map(|key| {
+            let id = key.hash();
+            let (name, hint) = (String::new(), id[..4].to_vec());
+            Log { name, id, hint, key: key.clone(), holds: Span::default() }
+        })
+        .collect()
 }
 
 /// The different signers that these can be.
