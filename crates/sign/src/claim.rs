@@ -12,6 +12,8 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::keyless::Vouched;
+use crate::policy::Facet;
+use crate::reason::Reason;
 
 /// Seconds since 1970.
 pub type Seconds = i64;
@@ -110,9 +112,10 @@ pub struct Claim {
     /// When it was said, by the signer's own word.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub issued: Option<Seconds>,
-    /// Since when it holds.
+    /// In which time the certificates of the signer hold, where nobody else vouches for
+    /// when it was said: begin and end.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub begins: Option<Seconds>,
+    pub certified: Option<(Seconds, Seconds)>,
     /// Until when it holds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expires: Option<Seconds>,
@@ -122,6 +125,9 @@ pub struct Claim {
     /// What others vouch for: who signed, and when.
     #[serde(flatten)]
     pub vouched: Vouched,
+    /// What is wrong with it that a rule may let pass.
+    #[serde(skip)]
+    pub doubts: Vec<(Facet, Reason)>,
 }
 
 /// A claim whose signature holds.

@@ -61,7 +61,7 @@ pub enum Check {
 
 /// A time of signing, and who has seen it.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
-pub struct Moment {
+pub struct Sighting {
     /// What kind of witness: [`Check::Log`] or [`Check::Timestamp`].
     pub by: Check,
     /// How the trusted root calls it.
@@ -78,7 +78,7 @@ pub struct Vouched {
     pub identity: Option<Identity>,
     /// When it was signed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub times: Vec<Moment>,
+    pub times: Vec<Sighting>,
     /// What was checked.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub checked: BTreeSet<Check>,
@@ -91,6 +91,8 @@ pub(crate) struct Held {
     pub(crate) vouched: Vouched,
     /// The time in which its certificates hold, where nobody has seen when it was made.
     pub(crate) holds: Option<(Seconds, Seconds)>,
+    /// Whether a certificate names a place that would tell of its revocation.
+    pub(crate) revocable: bool,
 }
 
 /// What is signed, and the signature.
@@ -135,7 +137,7 @@ pub(crate) fn verify(
             let mut vouched = Vouched::default();
             witnesses(signature, material, Maker::Key(key), root, &mut vouched)?;
             enough(&vouched, rooted)?;
-            Ok(Held { algorithm, vouched, holds: None })
+            Ok(Held { algorithm, vouched, holds: None, revocable: false })
         }
         (By::Certificates(all), Who::Anyone(_)) => {
             let all = all.iter().map(|der| Certificate::parse(der));
@@ -162,7 +164,7 @@ pub(crate) fn verify(
                 vouched.checked.insert(Check::CertificateLog);
             }
             let holds = vouched.times.is_empty().then(|| path.holds());
-            Ok(Held { algorithm, vouched, holds })
+            Ok(Held { algorithm, vouched, holds, revocable: path.revocable() })
         }
         (By::Key { .. }, Who::Anyone(_)) => {
             Err(Reason::new(Why::Key, "made with a key, and an identity is what is trusted"))
@@ -194,7 +196,7 @@ fn witnesses(
         entry.is_about(&about)?;
         vouched.checked.insert(Check::Log);
         let name = logged.log.name.clone();
-        vouched.times.extend(logged.at.map(|at| Moment { by: Check::Log, name, at }));
+        vouched.times.extend(logged.at.map(|at| Sighting { by: Check::Log, name, at }));
         logs.push(logged.log);
     }
     for (at, stamp) in material.timestamps.iter().enumerate() {
@@ -205,7 +207,7 @@ fn witnesses(
         let Some(stamp) = found else { continue };
         vouched.checked.insert(Check::Timestamp);
         let name = stamp.authority.name.clone();
-        vouched.times.push(Moment { by: Check::Timestamp, name, at: stamp.at });
+        vouched.times.push(Sighting { by: Check::Timestamp, name, at: stamp.at });
     }
     // A log without a time of its own was trusted at those of others, or not.
     for log in logs {
@@ -237,7 +239,7 @@ fn to_authority<'a>(
     leaf: &'a Certificate,
     brought: &'a [Certificate],
     root: &'a Root,
-    times: &[Moment],
+    times: &[Sighting],
 ) -> Result<Path<'a>, Reason> {
     let mut nearest: Option<Reason> = None;
     for authority in &root.authorities {

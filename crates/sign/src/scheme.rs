@@ -19,7 +19,7 @@ use crate::format::{notary, openpgp};
 use crate::key::PublicKey;
 use crate::keyless::{self, By, Held, Material, Signature, Vouched, made_by};
 use crate::limits::Limits;
-use crate::policy::{Rooted, Trusted, TrustedKey, Who};
+use crate::policy::{Facet, Rooted, Trusted, TrustedKey, Who};
 use crate::reason::{Reason, Why, quoted};
 use crate::text;
 
@@ -103,6 +103,7 @@ fn signer<'a>(
                     algorithm,
                     vouched: Vouched::default(),
                     holds: None,
+                    revocable: false,
                 });
                 held.map(|held| (key.fingerprint(), held)).ok_or_else(|| {
                     let name = quoted(&one.name);
@@ -162,12 +163,20 @@ fn claim(found: Found<'_>, subject: &Subject, saying: Saying, names: Vec<String>
         names,
         saying,
         // Of several times the first: nobody makes something newer than it is.
-        issued: held.vouched.times.iter().map(|moment| moment.at).min(),
-        begins: held.holds.map(|(begins, _)| begins),
-        expires: held.holds.map(|(_, ends)| ends),
+        issued: held.vouched.times.iter().map(|seen| seen.at).min(),
+        certified: held.holds,
+        expires: None,
         sequence: None,
         vouched: held.vouched,
+        doubts: held.revocable.then(may_be_revoked).into_iter().collect(),
     }
+}
+
+/// What is not known of certificates that say where it can be known.
+fn may_be_revoked() -> (Facet, Reason) {
+    let text = "its certificates name a place that tells whether they were called back, and \
+                nobody is asked here";
+    (Facet::Revocation, Reason::new(Why::Check, text))
 }
 
 /// What a verified statement says.
@@ -387,10 +396,11 @@ impl Scheme for GpgSimple {
                 names: vec![payload.name],
                 saying: Saying::Signature,
                 issued: Some(signed.issued),
-                begins: None,
+                certified: None,
                 expires: signed.expires,
                 sequence: None,
                 vouched: Vouched::default(),
+                doubts: Vec::new(),
             }));
         }
         Err(nearest.unwrap_or_else(|| Reason::new(Why::Key, "no keyring that could have made it")))
@@ -419,12 +429,12 @@ impl Scheme for Notary {
     ) -> Result<VerifiedClaim, Reason> {
         let mut nearest: Option<Reason> = None;
         for one in trusted {
-            let TrustedKey::Certificates { anchors, identities } = &one.key else { continue };
+            let TrustedKey::Certificates(store) = &one.key else { continue };
             let read = match self.0 {
                 Form::NotaryCose => notary::verify_cose,
                 _ => notary::verify,
             };
-            let signed = match read(&candidate.bytes, anchors, limits) {
+            let signed = match read(&candidate.bytes, store, limits) {
                 Ok(signed) => signed,
                 Err(reason) => {
                     if nearest.as_ref().is_none_or(|old| old.why <= reason.why) {
@@ -433,14 +443,6 @@ impl Scheme for Notary {
                     continue;
                 }
             };
-            let is = |identity: &Vec<(String, String)>| {
-                identity.iter().all(|part| signed.leaf.subject.contains(part))
-            };
-            if !identities.is_empty() && !identities.iter().any(is) {
-                let name = quoted(&signed.leaf.name());
-                nearest = Some(Reason::new(Why::Key, format!("{name} is not who may sign")));
-                continue;
-            }
             let Descriptor { digest, media_type, size, .. } = &subject.descriptor;
             if (&signed.digest, signed.media_type.as_str(), signed.size)
                 != (digest, media_type.as_str(), *size)
@@ -450,11 +452,18 @@ impl Scheme for Notary {
                     format!("the signature is about {} ({} bytes)", signed.digest, signed.size),
                 ));
             }
+            let mut doubts = Vec::new();
+            let name = match signed.stranger {
+                // Nobody vouches for what it says of itself.
+                Some(reason) => {
+                    doubts.push((Facet::Authenticity, reason));
+                    "a stranger".to_owned()
+                }
+                None => format!("{} ({})", one.name, signed.leaf.name()),
+            };
+            doubts.extend(signed.revocable.then(may_be_revoked));
             return Ok(VerifiedClaim::new(Claim {
-                signer: Signer {
-                    id: signed.leaf.key.fingerprint(),
-                    name: format!("{} ({})", one.name, signed.leaf.name()),
-                },
+                signer: Signer { id: signed.leaf.key.fingerprint(), name },
                 algorithm: signed.algorithm,
                 digest: signed.digest,
                 media_type: Some(signed.media_type),
@@ -462,10 +471,11 @@ impl Scheme for Notary {
                 names: Vec::new(),
                 saying: Saying::Signature,
                 issued: Some(signed.issued),
-                begins: signed.holds.0,
-                expires: signed.holds.1,
+                certified: signed.certified,
+                expires: signed.expires,
                 sequence: None,
                 vouched: Vouched::default(),
+                doubts,
             }));
         }
         Err(nearest

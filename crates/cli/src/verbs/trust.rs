@@ -6,8 +6,11 @@ use std::sync::Arc;
 
 use plimsoll::content::{Code, Error, Result};
 use plimsoll::sign::ImageName;
+use plimsoll::sign::format::notary::Store;
+use plimsoll::sign::format::notary::write::certificates;
 use plimsoll::sign::format::openpgp::Keyring;
 use plimsoll::sign::format::root::Root;
+use plimsoll::sign::judge::Moment;
 use plimsoll::sign::keyless::{Pattern, Wanted};
 use plimsoll::sign::policy::{NameRule, Policy, Rooted, Trusted, TrustedKey, Who};
 use plimsoll::trust::{Gate, policy, time};
@@ -17,12 +20,13 @@ use crate::context::{self, Context};
 /// Whom to trust.
 #[derive(clap::Args, Clone, Debug, Default)]
 pub(crate) struct TrustArgs {
-    /// Trust these keys: a name of `key ls`, or a file with a public key or an OpenPGP
-    /// keyring
+    /// Trust these keys: a name of `key ls`, or a file with a public key, an OpenPGP
+    /// keyring, or certificates that those of a signer lead to
     #[arg(long = "trust-key", alias = "key", value_name = "KEY", help_heading = "Trust")]
     trust_keys: Vec<String>,
 
-    /// The policy: a trust.json, or a policy.json of the containers tools
+    /// The policy: a trust.json, a policy.json of the containers tools, or a
+    /// trustpolicy.json of the Notary Project
     /// [default: ~/.config/plimsoll/trust.json, /etc/plimsoll/trust.json]
     #[arg(
         long,
@@ -184,7 +188,7 @@ impl TrustArgs {
         };
         Ok(Gate {
             policy,
-            at: context::now(),
+            at: Moment::Clock(context::now()),
             name: self.signed_name.clone(),
             seen: context.seen.clone(),
             lookaside: context::lookaside(self.lookaside.clone()),
@@ -202,8 +206,8 @@ impl TrustArgs {
         let (wanted, root) = (self.identity.wanted()?, self.identity.root()?);
         let mut all = Vec::new();
         for name in &self.trust_keys {
-            let key = match (keyring(name)?, &root) {
-                (Some(keyring), _) => TrustedKey::Keyring(Arc::new(keyring)),
+            let key = match (file(name)?, &root) {
+                (Some(key), _) => key,
                 (None, None) => TrustedKey::Public(context.keys.public(name)?),
                 (None, Some(root)) => {
                     self.identity.rooted(root, Who::Key(context.keys.public(name)?))
@@ -243,22 +247,28 @@ impl TrustArgs {
     }
 }
 
-/// The OpenPGP keyring of that file, if it is one.
-fn keyring(path: &str) -> Result<Option<Keyring>> {
+/// The OpenPGP keyring or the certificates of that file, if it is one of them.
+fn file(path: &str) -> Result<Option<TrustedKey>> {
     let path = Path::new(path);
     if !path.is_file() {
         return Ok(None);
     }
+    let context = |error: Error| error.context(format!("reading {}", path.display()));
     let bytes = policy::bytes(path)?;
-    let armored = bytes.windows(BLOCK.len()).any(|part| part == BLOCK);
-    if !armored && bytes.first().is_none_or(|first| first & 0x80 == 0) {
+    let has = |block: &[u8]| bytes.windows(block.len()).any(|part| part == block);
+    if has(CERTIFICATE) {
+        let pem = policy::text(path)?;
+        let authorities = certificates("certificates", &pem).map_err(context)?;
+        return Ok(Some(TrustedKey::Certificates(Store { authorities, ..Store::default() })));
+    }
+    if !has(BLOCK) && bytes.first().is_none_or(|first| first & 0x80 == 0) {
         return Ok(None);
     }
-    Keyring::parse(&bytes)
-        .map(Some)
-        .map_err(|error| error.context(format!("reading {}", path.display())))
+    let keyring = Keyring::parse(&bytes).map_err(context)?;
+    Ok(Some(TrustedKey::Keyring(Arc::new(keyring))))
 }
 
+const CERTIFICATE: &[u8] = b"-----BEGIN CERTIFICATE-----";
 const BLOCK: &[u8] = b"-----BEGIN PGP PUBLIC KEY BLOCK-----";
 
 fn name(text: &str) -> Result<ImageName> {

@@ -7,6 +7,7 @@
 pub(crate) mod beside;
 pub mod bundle;
 mod cbor;
+pub mod dn;
 pub mod dsse;
 pub mod fulcio;
 mod hash;

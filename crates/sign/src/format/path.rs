@@ -152,6 +152,11 @@ impl<'a> Path<'a> {
         self.0.get(1).copied()
     }
 
+    /// Whether one of them names a place that would tell of its revocation.
+    pub(crate) fn revocable(&self) -> bool {
+        self.0.iter().any(|one| one.revocable())
+    }
+
     /// The time in which all of it holds; both ends count.
     pub(crate) fn holds(&self) -> (Seconds, Seconds) {
         let begin = self.0.iter().map(|one| one.validity.0).max();

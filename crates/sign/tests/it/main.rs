@@ -1,5 +1,7 @@
 //! Signatures and policies, through the public interface.
 
+mod certificates;
+mod chains;
 #[path = "../forge/mod.rs"]
 mod forge;
 mod gpg;
@@ -10,4 +12,5 @@ mod leniency;
 mod notary;
 mod policy;
 mod support;
+mod trustpolicy;
 mod vectors;

@@ -27,6 +27,10 @@ impl Load for NoFiles {
     fn file(&self, path: &str) -> Result<Vec<u8>> {
         Err(plimsoll_content::Error::new(Code::Io, format!("reading {path}")))
     }
+
+    fn store(&self, _: &str, _: &str) -> Result<Vec<(String, Vec<u8>)>> {
+        Ok(Vec::new())
+    }
 }
 
 fn form() -> Form {

@@ -38,12 +38,15 @@ pub(super) fn rooted(root: &Value, who: Who) -> Rooted {
 
 pub(super) fn judged_at(rooted: Rooted, bundle: &Value, artifact: &[u8], at: i64) -> Judgement {
     let trusted = Trusted { name: "k".into(), key: TrustedKey::Rooted(Arc::new(rooted)) };
-    let policy = Policy::of_keys(vec![trusted], 1, NameRule::Any);
+    judged_by(&Policy::of_keys(vec![trusted], 1, NameRule::Any), bundle, artifact, at)
+}
+
+pub(super) fn judged_by(policy: &Policy, bundle: &Value, artifact: &[u8], at: i64) -> Judgement {
     let descriptor = Descriptor::of(MediaType::from("a/b"), Algorithm::Sha256, artifact);
     let subject = Subject { descriptor, bytes: artifact.into(), asked: Asked::default() };
     let candidates = vec![Candidate::bundle(bundle.to_string().as_bytes(), "")];
     let evidence = Evidence { candidates, cut: None };
-    judge(&policy, &subject, &evidence, at, &Seen::new(), &Limits::default())
+    judge(policy, &subject, &evidence, at, &Seen::new(), &Limits::default())
 }
 
 /// Why a bundle does not count; `Ok` if it does.
