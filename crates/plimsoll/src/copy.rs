@@ -419,11 +419,7 @@ fn pass(
 
 /// Whether an entry is there because of another one.
 fn is_about(shelf: &Shelf<'_>, entry: &Entry) -> Result<bool> {
-    let digest_tag = |name: &str| {
-        let digest = name.split('.').next().unwrap_or(name);
-        digest.replacen('-', ":", 1).parse::<Digest>().is_ok()
-    };
-    if entry.name().is_some_and(digest_tag) {
+    if entry.name().is_some_and(Digest::is_tag) {
         return Ok(true);
     }
     let node = crate::image::node(shelf.source, &entry.descriptor)?;

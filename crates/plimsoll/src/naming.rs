@@ -27,6 +27,7 @@ use crate::place::Home;
 
 pub use export::Exported;
 pub use folder::Folder;
+pub(crate) use named::Attached;
 pub use named::NamedPlace;
 pub use settings::{NameRules, Site, nameservers};
 pub use zone::{Checked, Published, Zone};
@@ -108,6 +109,7 @@ impl Naming {
             sites: self.rules.sites.clone(),
             blobs,
             base: Address::new(found.name.host.clone(), "/")?,
+            attached: found.attached.clone(),
         })
     }
 
@@ -131,7 +133,11 @@ impl Naming {
         memory::forget(&self.shelf(), prefix)
     }
 
-    fn with<T>(&self, home: &Home, act: impl FnOnce(&Resolver<'_>) -> Result<T>) -> Result<T> {
+    pub(crate) fn with<T>(
+        &self,
+        home: &Home,
+        act: impl FnOnce(&Resolver<'_>) -> Result<T>,
+    ) -> Result<T> {
         self.with_lookup(home, &self.shelf(), None, act)
     }
 
@@ -150,8 +156,8 @@ impl Naming {
         let world = World {
             client: Arc::clone(home.registries()?),
             dns: Some(Dns {
-                servers: self.nameservers.clone(),
-                anchors: Anchor::root(),
+                servers: either(&self.rules.servers, || self.nameservers.clone()),
+                anchors: either(&self.rules.anchors, Anchor::root),
                 now: self.now,
                 offline,
             })
@@ -167,6 +173,11 @@ impl Naming {
             freshness: self.freshness,
         })
     }
+}
+
+/// What the rules say, or else what holds everywhere.
+fn either<T: Clone>(said: &[T], others: impl FnOnce() -> Vec<T>) -> Vec<T> {
+    if said.is_empty() { others() } else { said.to_vec() }
 }
 
 /// The world, but for the addresses that folders of this machine stand for.

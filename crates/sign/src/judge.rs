@@ -1,6 +1,7 @@
 //! When it is enough: a policy, what was found, and the time give a verdict with
 //! all of its reasons.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use plimsoll_content::{Code, Descriptor, Error};
@@ -9,7 +10,9 @@ use serde::Serialize;
 use crate::claim::{Form, Saying, Seconds, Signer, VerifiedClaim};
 use crate::keyless::Check;
 use crate::limits::Limits;
-use crate::policy::{Action, Enforcement, Facet, Policy, Requirement, Signed, TimeRule};
+use crate::policy::{
+    self, Action, Enforcement, Facet, Policy, Requirement, Signed, TimeRule, ZoneRule, Zoned,
+};
 use crate::reason::{Reason, Why, quoted};
 use crate::scheme::{Candidate, SCHEMES, Scheme, Subject};
 
@@ -241,6 +244,70 @@ impl Judge<'_> {
         outcomes: &mut [Outcome],
         cut: Option<&str>,
     ) -> (Need, Option<Error>) {
+        let mut whole = signed.clone();
+        let mut denied = None;
+        for zone in &signed.zones {
+            match self.zone(zone, signed, outcomes, cut) {
+                Ok(rules) => {
+                    for rule in rules {
+                        whole.of.extend(rule.of.iter().cloned());
+                        whole.forms_of.extend(rule.forms_of.clone());
+                    }
+                }
+                Err(error) => denied = denied.or(Some(error)),
+            }
+        }
+        let (need, error) = self.enough(&whole, outcomes, cut);
+        // What the owner of the name misses is nearer than that nobody else signed.
+        (need, error.map(|error| denied.unwrap_or(error)))
+    }
+
+    /// What the owner of a name demands, if all of it is met.
+    fn zone<'z>(
+        &mut self,
+        zone: &'z Zoned,
+        signed: &Signed,
+        outcomes: &mut [Outcome],
+        cut: Option<&str>,
+    ) -> Result<&'z [ZoneRule], Error> {
+        let silent = |why: &str| {
+            refusal(Code::Untrusted, self.subject)
+                .found(why)
+                .expected(format!("the signers of ns:{}", zone.prefix))
+        };
+        let rules = match &zone.says {
+            None => return Err(silent("nobody who was asked about them")),
+            Some(Err(why)) => return Err(silent(why)),
+            Some(Ok(rules)) if rules.is_empty() => return Err(silent("nothing")),
+            Some(Ok(rules)) => rules,
+        };
+        let mut seen = outcomes.to_vec();
+        for rule in rules {
+            let rule = Signed {
+                threshold: rule.threshold,
+                of: rule.of.clone(),
+                forms_of: rule.forms_of.clone(),
+                name: rule.name.clone(),
+                zones: Vec::new(),
+                ..signed.clone()
+            };
+            if let (_, Some(error)) = self.enough(&rule, &mut seen, cut) {
+                // It counts for nothing yet; why it does not is told.
+                for (outcome, seen) in outcomes.iter_mut().zip(seen).filter(|(_, it)| !it.counts) {
+                    *outcome = seen;
+                }
+                return Err(error);
+            }
+        }
+        Ok(rules)
+    }
+
+    fn enough(
+        &mut self,
+        signed: &Signed,
+        outcomes: &mut [Outcome],
+        cut: Option<&str>,
+    ) -> (Need, Option<Error>) {
         let mut signers: BTreeMap<String, Signer> = BTreeMap::new();
         let mut reasons = Vec::new();
         for (candidate, outcome) in self.candidates.iter().zip(outcomes) {
@@ -250,8 +317,9 @@ impl Judge<'_> {
                 continue;
             }
             let mut not_enforced = Vec::new();
-            let (claim, reason) = if signed.forms.contains(&scheme.form()) {
-                match scheme.verify(candidate, self.subject, &signed.of, self.limits) {
+            let of = in_form(signed, scheme.form());
+            let (claim, reason) = if signed.forms.contains(&scheme.form()) && !of.is_empty() {
+                match scheme.verify(candidate, self.subject, &of, self.limits) {
                     Ok(claim) => {
                         let reason = self.counts(signed, &claim, &mut not_enforced).err();
                         (Some(claim), reason)
@@ -286,8 +354,9 @@ impl Judge<'_> {
                 (None, None) => {}
             }
         }
-        let names: BTreeSet<_> = signed.of.iter().map(|one| one.name.as_str()).collect();
-        let names: Vec<_> = names.into_iter().collect();
+        let names: BTreeSet<_> = signed.of.iter().map(|one| one.name.clone()).collect();
+        let mut names: Vec<_> = names.into_iter().collect();
+        names.extend(signed.zones.iter().map(|zone| format!("ns:{}", zone.prefix)));
         let what = match &signed.of_type {
             None => format!("a signature of {}", names.join(", ")),
             Some(kind) => format!("an attestation {kind} of {}", names.join(", ")),
@@ -433,6 +502,17 @@ impl Judge<'_> {
         };
         refusal(code, self.subject).found(told).expected(what)
     }
+}
+
+/// Those whose signatures of that form count.
+fn in_form(signed: &Signed, form: Form) -> Cow<'_, [policy::Trusted]> {
+    if signed.forms_of.is_empty() {
+        return Cow::Borrowed(&signed.of);
+    }
+    let counts = |one: &&policy::Trusted| {
+        signed.forms_of.get(&one.name).is_none_or(|all| all.contains(&form))
+    };
+    Cow::Owned(signed.of.iter().filter(counts).cloned().collect())
 }
 
 /// Whether a claim says what is asked for.

@@ -6,9 +6,11 @@ use clap::{Subcommand, ValueEnum};
 use plimsoll::content::{Code, Error, Result};
 use plimsoll::name::announcement::ZonePlace;
 use plimsoll::name::publish::Profile;
+use plimsoll::name::signers::{Signer, SignerRule};
 use plimsoll::name::{Address, Prefix, Reference};
 use plimsoll::naming::{Published, Zone};
 use plimsoll::reference;
+use plimsoll::sign::text::to_base64;
 use serde::Serialize;
 
 use crate::context::Context;
@@ -75,6 +77,24 @@ enum Act {
         #[arg(value_name = "PREFIX")]
         prefix: Prefix,
     },
+    /// Say whose signatures count for the images below a prefix: what ns:PREFIX means
+    Signers {
+        /// The names
+        #[arg(value_name = "PREFIX")]
+        prefix: Prefix,
+        /// The keys: names of `key ls`, or files; none takes back what was said
+        #[arg(long, value_name = "KEY")]
+        key: Vec<String>,
+        /// How many of them must have signed
+        #[arg(long, value_name = "N", default_value_t = 1)]
+        threshold: u64,
+        /// Which name must be signed
+        #[arg(long, value_enum, default_value_t = NameArg::Exact)]
+        name: NameArg,
+        /// That it holds below cuts too, beside what those say to whom they were given
+        #[arg(long)]
+        and_below: bool,
+    },
     /// Sign what changed, and write the tree
     Publish {
         /// Where to write it [default: site in the folder of the zone]
@@ -120,6 +140,14 @@ enum ProfileArg {
     Hobby,
     /// Two of three keys for the root, others for the rest; 7 days
     Team,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum NameArg {
+    /// The repository and the tag
+    Exact,
+    /// The repository
+    Repository,
 }
 
 /// What was done.
@@ -191,6 +219,32 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<u8> {
             done.act = "revoke";
             done.prefix = Some(prefix.to_string());
             done.lines.push(format!("{prefix} is taken back with the next publication"));
+        }
+        Act::Signers { prefix, key, threshold, name, and_below } => {
+            let mut of = Vec::new();
+            for written in &key {
+                let public = context.keys.public(written)?;
+                done.lines.push(format!("{prefix}  {written} {}", public.fingerprint()));
+                of.push(Signer::Key { spki: to_base64(public.der()), forms: Vec::new() });
+            }
+            if of.is_empty() {
+                done.lines.push(format!("nothing is said any more of signatures below {prefix}"));
+            }
+            let name = match name {
+                NameArg::Exact => "exact",
+                NameArg::Repository => "repository",
+            };
+            let rule = SignerRule {
+                prefix: prefix.to_string(),
+                threshold,
+                of,
+                name: name.to_owned(),
+                children: if and_below { "and" } else { "replace" }.to_owned(),
+                other: serde_json::Map::new(),
+            };
+            Zone::open(folder)?.sign_by(&prefix, (!key.is_empty()).then_some(rule))?;
+            done.act = "signers";
+            done.prefix = Some(prefix.to_string());
         }
         Act::Publish { out, key } => {
             done.act = "publish";

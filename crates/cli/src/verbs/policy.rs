@@ -118,8 +118,8 @@ fn import(
     output: Option<&Path>,
     context: &Context,
 ) -> Result<u8> {
-    let keys = args.trusted(context)?;
-    let value = if keys.is_empty() {
+    let signed = args.signed(context, 1)?;
+    let value = if signed.of.is_empty() && signed.zones.is_empty() {
         let file = args.file()?;
         let (policy, _) = policy::read(&file)?;
         trust::of(&policy)
@@ -130,7 +130,8 @@ fn import(
                 .found("keys, and no images that they are for")
                 .expected("a scope: example.com/org/, *.example.com, oci: or *"));
         }
-        let keys = keys
+        let keys = signed
+            .of
             .into_iter()
             .map(|trusted| match trusted.key {
                 TrustedKey::Public(key) => Ok((stem(&trusted.name), key)),
@@ -139,7 +140,7 @@ fn import(
                     .expected("public keys; the others are named in a trust.json by hand")),
             })
             .collect::<Result<Vec<_>>>()?;
-        trust::write(&keys, scopes)
+        trust::write(&keys, &signed.zones, scopes)
     };
     let mut text = serde_json::to_string_pretty(&value)
         .map_err(|cause| Error::new(Code::Bug, "writing a policy").found(&cause).cause(cause))?;
@@ -188,8 +189,9 @@ fn all(require: &[Requirement]) -> Vec<Value> {
         .collect()
 }
 
-fn names(signed: &Signed) -> Vec<&str> {
-    signed.of.iter().map(|one| one.name.as_str()).collect()
+fn names(signed: &Signed) -> Vec<String> {
+    let zones = signed.zones.iter().map(|zone| format!("ns:{}", zone.prefix));
+    signed.of.iter().map(|one| one.name.clone()).chain(zones).collect()
 }
 
 fn lines(require: &[Requirement], text: &mut String) {

@@ -83,7 +83,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<u8> {
             let mut entry = Entry::of(&name, found.found.assurance, found.found.way);
             entry.zones = found.found.zones;
             entry.notes = found.found.notes;
-            for image in found.listing.iter().flat_map(|list| &list.manifests) {
+            for image in found.listing.iter().flat_map(|list| list.images()) {
                 entry.images.push(Image {
                     which: plimsoll::name::listing::ref_of(image).unwrap_or_default().to_owned(),
                     digest: Some(image.digest.to_string()),

@@ -12,7 +12,9 @@ use plimsoll::sign::format::openpgp::Keyring;
 use plimsoll::sign::format::root::Root;
 use plimsoll::sign::judge::Moment;
 use plimsoll::sign::keyless::{Pattern, Wanted};
-use plimsoll::sign::policy::{NameRule, Policy, Rooted, Trusted, TrustedKey, Who};
+use plimsoll::sign::policy::{
+    NameRule, Policy, Requirement, Rooted, Signed, Trusted, TrustedKey, Who, Zoned,
+};
 use plimsoll::trust::{Gate, policy, time};
 
 use crate::context::{self, Context};
@@ -21,7 +23,8 @@ use crate::context::{self, Context};
 #[derive(clap::Args, Clone, Debug, Default)]
 pub(crate) struct TrustArgs {
     /// Trust these keys: a name of `key ls`, or a file with a public key, an OpenPGP
-    /// keyring, or certificates that those of a signer lead to
+    /// keyring, or certificates that those of a signer lead to; or ns:DOMAIN/, those
+    /// whom the owner of the domain names
     #[arg(long = "trust-key", alias = "key", value_name = "KEY", help_heading = "Trust")]
     trust_keys: Vec<String>,
 
@@ -182,7 +185,8 @@ impl TrustArgs {
     /// The same with so many signers, where keys are named.
     pub(crate) fn gate_of(&self, context: &Context, threshold: usize) -> Result<Gate> {
         let policy = if self.names_somebody() {
-            Policy::of_keys(self.trusted(context)?, threshold, NameRule::Location)
+            let default = vec![Requirement::Signed(self.signed(context, threshold)?)];
+            Policy { default, rules: Vec::new() }
         } else {
             policy::read(&self.file()?)?.0
         };
@@ -192,6 +196,7 @@ impl TrustArgs {
             name: self.signed_name.clone(),
             seen: context.seen.clone(),
             lookaside: context::lookaside(self.lookaside.clone()),
+            names: Some(context.home.clone()),
             limits: context.limits.signatures,
         })
     }
@@ -201,11 +206,19 @@ impl TrustArgs {
         !self.trust_keys.is_empty() || self.identity.is_there()
     }
 
-    /// The keys and people that are named.
-    pub(crate) fn trusted(&self, context: &Context) -> Result<Vec<Trusted>> {
+    /// Signatures of so many of those that are named.
+    pub(crate) fn signed(&self, context: &Context, threshold: usize) -> Result<Signed> {
         let (wanted, root) = (self.identity.wanted()?, self.identity.root()?);
-        let mut all = Vec::new();
+        let (mut of, mut zones) = (Vec::new(), Vec::new());
         for name in &self.trust_keys {
+            if let Some(prefix) = name.strip_prefix("ns:") {
+                zones.push(Zoned::parse(prefix).ok_or_else(|| {
+                    Error::new(Code::Usage, "choosing whom to trust")
+                        .found(format!("{name:?}"))
+                        .expected("ns:DOMAIN/ or ns:DOMAIN/PATH/")
+                })?);
+                continue;
+            }
             let key = match (file(name)?, &root) {
                 (Some(key), _) => key,
                 (None, None) => TrustedKey::Public(context.keys.public(name)?),
@@ -213,19 +226,19 @@ impl TrustArgs {
                     self.identity.rooted(root, Who::Key(context.keys.public(name)?))
                 }
             };
-            all.push(Trusted { name: name.clone(), key });
+            of.push(Trusted { name: name.clone(), key });
         }
         if let (Some(wanted), Some(root)) = (wanted, &root) {
             let name = wanted.subject.as_str().to_owned();
             let key = self.identity.rooted(root, Who::Anyone(vec![wanted]));
-            all.push(Trusted { name, key });
+            of.push(Trusted { name, key });
         }
-        if all.is_empty() && self.identity.is_there() {
+        if of.is_empty() && self.identity.is_there() {
             return Err(Error::new(Code::Usage, "choosing whom to trust")
                 .found("a trusted root, and nobody who is trusted by it")
                 .expected("--certificate-identity SUBJECT, or --trust-key KEY"));
         }
-        Ok(all)
+        Ok(Signed { threshold, zones, name: NameRule::Location, ..Signed::by(of) })
     }
 
     /// The file of the policy.

@@ -104,22 +104,26 @@ fn one(args: &Args, context: &Context, gate: &Gate, image: &Reference) -> Result
 }
 
 fn attested(args: &Args, context: &Context, threshold: usize) -> Result<Policy> {
-    let keys = args.trust.trusted(context)?;
-    if keys.is_empty() {
+    if !args.trust.names_somebody() {
         return Err(Error::new(Code::Usage, "reading --require-attestation")
             .expected("--trust-key KEY or --certificate-identity SUBJECT"));
     }
-    let signed = Signed { threshold, name: NameRule::Location, ..Signed::by(keys.clone()) };
+    let signed = args.trust.signed(context, threshold)?;
     // One bundle says one thing of a file.
     let mut default =
-        if args.blob.is_some() { Vec::new() } else { vec![Requirement::Signed(signed)] };
+        if args.blob.is_some() { Vec::new() } else { vec![Requirement::Signed(signed.clone())] };
     for kind in &args.require_attestation {
         if kind.is_empty() {
             return Err(Error::new(Code::Usage, "reading --require-attestation")
                 .expected("a type of predicate"));
         }
         let of_type = Some(predicate_type(kind).to_owned());
-        default.push(Requirement::Signed(Signed { of_type, ..Signed::by(keys.clone()) }));
+        default.push(Requirement::Signed(Signed {
+            of_type,
+            threshold: 1,
+            name: NameRule::Any,
+            ..signed.clone()
+        }));
     }
     Ok(Policy { default, rules: Vec::new() })
 }

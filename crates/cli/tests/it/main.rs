@@ -12,6 +12,7 @@ mod faults;
 mod images;
 mod kills;
 mod kit;
+mod lab;
 mod limits;
 mod mirror;
 mod names;

@@ -23,6 +23,7 @@ use plimsoll_name::crypto::Secret;
 use plimsoll_name::listing::{self, Listing, ref_of};
 use plimsoll_name::publish::{self, Config, METADATA, Missing, Plan, Profile, Wanted};
 use plimsoll_name::record::{LABEL, Record};
+use plimsoll_name::signers::{SignerRule, Signers};
 use plimsoll_name::time::Time;
 use plimsoll_name::{Address, Prefix, Reference};
 use serde::{Deserialize, Serialize};
@@ -125,20 +126,21 @@ impl Zone {
     }
 
     /// Lists an image under a name, instead of what was there, and brings its
-    /// content to the tree. It is published with the next [`Zone::publish`].
+    /// content to the tree, with what is about it: signatures travel along. It is
+    /// published with the next [`Zone::publish`].
     pub fn add(&self, name: &Reference, image: &Opened, watch: &dyn Watch) -> Result<Descriptor> {
         let rest = self.rest(name)?;
         let which = name.which.as_ref().map_or("latest", |which| which.as_str());
-        tree::bring(image.source(), &image.root, &self.site(), watch)?;
+        let about = tree::bring(image, &self.site(), watch)?;
         let mut entry = image.root.clone();
         entry.annotations.insert(listing::REF_NAME.to_owned(), which.to_owned());
         let mut list = self.listing(&rest)?.unwrap_or_else(|| Listing::new(Vec::new(), Vec::new()));
         list.manifests
             .retain(|other| ref_of(other) != Some(which) || other.platform != entry.platform);
         list.manifests.push(entry.clone());
-        list.manifests.sort_by(|a, b| ref_of(a).cmp(&ref_of(b)));
         list.cas_engines = vec![self.engine()];
-        self.write_listing(&rest, &list)?;
+        tree::attach(&self.site(), &mut list.manifests, about)?;
+        self.settle(&rest, list)?;
         Ok(entry)
     }
 
@@ -159,12 +161,19 @@ impl Zone {
         if list.manifests.len() == before {
             return Err(gone());
         }
-        if list.manifests.is_empty() {
+        if list.images().next().is_none() {
             let path = self.list_path(&rest);
             return std::fs::remove_file(&path)
                 .map_err(|cause| Error::io("removing", path.display(), cause));
         }
-        self.write_listing(&rest, &list)
+        self.settle(&rest, list)
+    }
+
+    /// Writes a list that was changed.
+    fn settle(&self, rest: &str, mut list: Listing) -> Result<()> {
+        tree::prune(&self.site(), &mut list)?;
+        list.manifests.sort_by(|a, b| ref_of(a).cmp(&ref_of(b)));
+        self.write_listing(rest, &list)
     }
 
     /// Gives the names below a prefix to another zone: a root of it, and where
@@ -193,6 +202,21 @@ impl Zone {
         std::fs::remove_file(&path).map_err(|cause| {
             Error::io("taking back", prefix, cause).expected("a prefix that was given away")
         })
+    }
+
+    /// Says whose signatures count for the names below a prefix (D6); without a
+    /// rule, nothing is said of them any more.
+    pub fn sign_by(&self, prefix: &Prefix, rule: Option<SignerRule>) -> Result<()> {
+        let path = self.folder.join("signers.json");
+        let own = self.config.prefix()?;
+        let mut signers = match read(&path, LIMIT)? {
+            Some(bytes) => Signers::parse(&bytes, &own)?.view().clone(),
+            None => Signers::default(),
+        };
+        signers.put(prefix, rule);
+        let bytes = json::canonical(&signers)?;
+        Signers::parse(&bytes, &own)?;
+        write(&path, &bytes, 0o644)
     }
 
     /// Lets a new key sign for a role, instead of its only one or of `old`.
@@ -323,7 +347,7 @@ impl Zone {
             ..Wanted::default()
         };
         if let Some(bytes) = &wanted.signers {
-            plimsoll_name::signers::Signers::parse(bytes, &self.config.prefix()?)?;
+            Signers::parse(bytes, &self.config.prefix()?)?;
         }
         for (rest, path) in tree::marked(&self.folder.join("repositories"), "@index.json")? {
             if let Some(bytes) = read(&path, LIMIT)? {

@@ -5,6 +5,7 @@
 use std::sync::{Arc, PoisonError};
 
 use plimsoll_content::{Code, Error, Kind, Platform, Resolve, Result};
+use plimsoll_name::chain::{Authority, Way};
 use plimsoll_registry::client::{By, Called, Resolution, Tried};
 use plimsoll_registry::conf::{Conf, How};
 use plimsoll_registry::protocol::Image;
@@ -167,6 +168,19 @@ impl Home {
             .unwrap_or_else(PoisonError::into_inner)
             .insert(canonical.clone(), Arc::new(found));
         Ok(Some(Reference::Zone { name: canonical }))
+    }
+
+    /// What the zones said of signatures when a name of a repository was resolved.
+    pub(crate) fn resolved_below(&self, host: &str, repository: &str) -> Option<Authority> {
+        let resolved = self.resolved.lock().unwrap_or_else(PoisonError::into_inner);
+        // A lock file keeps zones, and not what they said.
+        let found = resolved.values().find(|found| {
+            found.way != Way::Lock
+                && !found.zones.is_empty()
+                && found.name.host.to_string() == host
+                && found.name.path.as_str() == repository
+        })?;
+        Some(Authority { zones: found.zones.clone(), signers: found.signers.clone() })
     }
 
     /// The content of a name that was resolved.

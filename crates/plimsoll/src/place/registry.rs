@@ -187,7 +187,7 @@ pub(super) fn tag(name: &str) -> Result<String> {
 }
 
 /// Whose referrers an index lists that has such a tag.
-pub(super) fn listed_subject(tag: &str, image: &Descriptor) -> Option<Digest> {
+pub(crate) fn listed_subject(tag: &str, image: &Descriptor) -> Option<Digest> {
     let subject: Digest = tag.replacen('-', ":", 1).parse().ok()?;
     (image.media_type == media_type::INDEX && fallback_tag(&subject) == tag).then_some(subject)
 }

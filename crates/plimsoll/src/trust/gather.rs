@@ -19,6 +19,7 @@ use plimsoll_spec::graph::Node;
 use plimsoll_store::{About, Entry};
 
 use crate::image;
+use crate::naming::Attached;
 use crate::place::{Held, registry};
 
 /// How long a list of referrers may be, in pages.
@@ -45,6 +46,7 @@ pub(crate) struct Shelf<'a> {
 pub(crate) fn about(held: &Held) -> Result<Box<dyn About + '_>> {
     match held {
         Held::Registry(remote) => Ok(Box::new(registry::Listed { remote, pages: Some(PAGES) })),
+        Held::Named(place) => Ok(Box::new(Attached { place, pages: Some(PAGES) })),
         other => other.about(),
     }
 }
@@ -59,6 +61,7 @@ pub(crate) fn tagged(held: &Held, name: &str) -> Result<Option<Descriptor>> {
             };
             remote.resolve(tag.as_str())
         }
+        Held::Named(place) => return place.tagged(name),
         other => other.catalog()?.find_name(name).map(|entry| entry.descriptor),
     };
     match found {
@@ -68,10 +71,10 @@ pub(crate) fn tagged(held: &Held, name: &str) -> Result<Option<Descriptor>> {
     }
 }
 
-/// What a place lists; nothing of a registry, which is asked by name.
+/// What a place lists; nothing of those that are asked by name.
 pub(crate) fn entries(held: &Held) -> Result<Vec<Entry>> {
     match held {
-        Held::Registry(_) => Ok(Vec::new()),
+        Held::Registry(_) | Held::Named(_) => Ok(Vec::new()),
         other => Ok(other.catalog()?.into_entries()),
     }
 }

@@ -12,6 +12,7 @@ pub mod lookaside;
 pub mod policy;
 pub(crate) mod seen;
 pub mod sign;
+mod zones;
 
 use std::path::PathBuf;
 
@@ -42,6 +43,8 @@ pub struct Gate {
     pub seen: PathBuf,
     /// Where signatures with GPG lie.
     pub lookaside: Lookaside,
+    /// Who asks the owners of names whose signatures count; without, nobody does.
+    pub names: Option<Home>,
     /// The budgets.
     pub limits: Limits,
 }
@@ -100,7 +103,8 @@ impl Gate {
         let subject =
             Subject { descriptor: descriptor.clone(), bytes: bytes.into(), asked: asked.clone() };
         let seen = seen::read(&self.seen)?;
-        let judgement = judge(&self.policy, &subject, &evidence, self.at, &seen, &self.limits);
+        let policy = self.bound(&asked).map_err(|error| error.context(doing()))?;
+        let judgement = judge(&policy, &subject, &evidence, self.at, &seen, &self.limits);
         if let Ok(trusted) = &judgement.verdict
             && let Some((name, sequence)) = trusted.newest()
         {
@@ -212,7 +216,12 @@ pub fn asked(reference: &Reference, held: Option<&Held>) -> Result<Asked> {
             Asked { transport: "docker".to_owned(), path: None, name }
         }
         Reference::Name { name, which } => {
-            let whole = ImageName::parse(&name);
+            // Labels and fragments are spellings of names of domains alone.
+            let by_owner = matches!(held, Some(Held::Named(_))) || name.contains([',', '#']);
+            let whole = match name.parse() {
+                Ok(name) if by_owner => Some(spelled(&name)),
+                _ => ImageName::parse(&name),
+            };
             let remote = match held {
                 Some(Held::Registry(remote)) => Some(remote),
                 _ => None,
@@ -237,24 +246,11 @@ pub fn asked(reference: &Reference, held: Option<&Held>) -> Result<Asked> {
             let transport = if remote { "docker" } else { "store" };
             Asked { transport: transport.to_owned(), path: None, name: whole.or_else(meant) }
         }
-        Reference::Zone { name } => {
-            let name: plimsoll_name::Reference = name.parse()?;
-            let tag = name.which.as_ref().map(ToString::to_string);
-            Asked {
-                transport: "docker".to_owned(),
-                path: None,
-                name: Some(ImageName {
-                    host: name.host.to_string(),
-                    repository: name.path.to_string(),
-                    tag: if name.digest.is_some() {
-                        tag
-                    } else {
-                        tag.or(Some("latest".to_owned()))
-                    },
-                    digest: name.digest,
-                }),
-            }
-        }
+        Reference::Zone { name } => Asked {
+            transport: "docker".to_owned(),
+            path: None,
+            name: Some(spelled(&name.parse()?)),
+        },
         Reference::Store { which } => {
             Asked { transport: "store".to_owned(), path: None, name: named(&which) }
         }
@@ -282,6 +278,17 @@ pub fn asked(reference: &Reference, held: Option<&Held>) -> Result<Asked> {
             return Err(Error::new(Code::Bug, format!("looking at {}", at.display())));
         }
     })
+}
+
+/// The name of a domain as signatures have it, however it was spelled.
+fn spelled(name: &plimsoll_name::Reference) -> ImageName {
+    let tag = name.which.as_ref().map(ToString::to_string);
+    ImageName {
+        host: name.host.to_string(),
+        repository: name.path.to_string(),
+        tag: if name.digest.is_some() { tag } else { tag.or(Some("latest".to_owned())) },
+        digest: name.digest.clone(),
+    }
 }
 
 /// Reads a time: RFC 3339, or seconds since 1970.

@@ -14,7 +14,7 @@ mod rooted;
 mod scope;
 pub mod trust;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use plimsoll_content::Result;
@@ -101,6 +101,34 @@ pub struct Signed {
     pub enforce: Enforcement,
     /// Whether it must not be older than what was seen before.
     pub rollback: bool,
+    /// Further signers: those whom the owner of the name names.
+    pub zones: Vec<Zoned>,
+    /// The only forms in which some of them count, by how they are called.
+    pub forms_of: BTreeMap<String, BTreeSet<Form>>,
+}
+
+/// Signers that count because the owner of a name says so (`ns:example.com/`).
+/// Each counts for one, once all is met that the owner demands.
+#[derive(Clone, Debug)]
+pub struct Zoned {
+    /// For which names that is asked: a beginning, with a slash at its end.
+    pub prefix: String,
+    /// What he demands, all of it; or why he says nothing that counts. It has
+    /// to be asked for each image anew, and nobody counts before.
+    pub says: Option<std::result::Result<Vec<ZoneRule>, String>>,
+}
+
+/// Signatures that the owner of a name demands.
+#[derive(Clone, Debug)]
+pub struct ZoneRule {
+    /// From how many different signers.
+    pub threshold: usize,
+    /// From among these.
+    pub of: Vec<Trusted>,
+    /// The only forms in which some of them count, by how they are called.
+    pub forms_of: BTreeMap<String, BTreeSet<Form>>,
+    /// Which name must be signed.
+    pub name: NameRule,
 }
 
 /// A key that is trusted, and how it is called.
@@ -321,6 +349,26 @@ impl Signed {
             time: TimeRule::Any,
             enforce: Enforcement::DEFAULT,
             rollback: false,
+            zones: Vec::new(),
+            forms_of: BTreeMap::new(),
         }
+    }
+}
+
+impl Zoned {
+    /// The names below a domain or a part of it, as a policy writes them:
+    /// `example.com/org/`, with or without the slash at the end.
+    pub fn parse(text: &str) -> Option<Self> {
+        let bare = text.strip_suffix('/').unwrap_or(text);
+        let name = ImageName::parse(&format!("{bare}/x"))?;
+        let host = |c: char| c.is_ascii_alphanumeric() || "-.:[]".contains(c);
+        let whole = name.tag.is_none() && name.digest.is_none() && name.host.chars().all(host);
+        let prefix = name.bare().strip_suffix('x')?.to_owned();
+        whole.then_some(Self { prefix, says: None })
+    }
+
+    /// Whether that is asked for some name.
+    pub fn covers(&self, name: &ImageName) -> bool {
+        format!("{}/", name.bare()).starts_with(&self.prefix)
     }
 }

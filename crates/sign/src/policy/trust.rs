@@ -10,7 +10,7 @@ use super::members::{Members, parse as members};
 use super::rooted::{self, Roots};
 use super::{
     Action, Check, Enforcement, Load, NameRule, Policy, Requirement, Rule, Scope, Signed, TimeRule,
-    Trusted, TrustedKey,
+    Trusted, TrustedKey, Zoned,
 };
 use crate::claim::{Form, Seconds};
 use crate::format::notary::Store;
@@ -189,9 +189,17 @@ fn requirement(one: &mut Members<'_>, keys: &Known) -> Result<Requirement> {
     if names.len() > SIGNERS {
         return Err(one.error("of", format!("{} signers", names.len())).expected(SIGNERS));
     }
-    let of = names.iter().map(|name| trusted(one, name, keys)).collect::<Result<Vec<_>>>()?;
-    let mut signed = Signed::by(of);
-    signed.threshold = threshold(one, &signed.of)?;
+    let (mut of, mut zones) = (Vec::new(), Vec::new());
+    for name in &names {
+        match name.strip_prefix("ns:") {
+            Some(prefix) => zones.push(Zoned::parse(prefix).ok_or_else(|| {
+                one.error("of", format!("{name:?}")).expected("ns:DOMAIN/ or ns:DOMAIN/PATH/")
+            })?),
+            None => of.push(trusted(one, name, keys)?),
+        }
+    }
+    let mut signed = Signed { zones, ..Signed::by(of) };
+    signed.threshold = threshold(one, &signed)?;
     if let Some(forms) = one.texts("forms")? {
         signed.forms = forms.iter().map(|form| known_form(one, form)).collect::<Result<_>>()?;
     }
@@ -237,9 +245,15 @@ fn requirement(one: &mut Members<'_>, keys: &Known) -> Result<Requirement> {
 }
 
 /// A threshold that can be met by different signers.
-fn threshold(one: &mut Members<'_>, of: &[Trusted]) -> Result<usize> {
+fn threshold(one: &mut Members<'_>, signed: &Signed) -> Result<usize> {
     let threshold = one.number("threshold")?.unwrap_or(1);
-    let different: BTreeSet<_> = of
+    // How many a zone names is told later.
+    let named = signed
+        .zones
+        .iter()
+        .flat_map(|zone| (0..SIGNERS).map(|at| format!("ns:{}/{at}", zone.prefix)));
+    let different: BTreeSet<_> = signed
+        .of
         .iter()
         .flat_map(|trusted| match &trusted.key {
             TrustedKey::Public(key) => vec![key.fingerprint()],
@@ -252,6 +266,7 @@ fn threshold(one: &mut Members<'_>, of: &[Trusted]) -> Result<usize> {
             }
             TrustedKey::Rooted(rooted) => rooted::signers(rooted, SIGNERS),
         })
+        .chain(named)
         .collect();
     match usize::try_from(threshold) {
         Ok(threshold) if (1..=different.len()).contains(&threshold) => Ok(threshold),
@@ -265,15 +280,10 @@ fn trusted(one: &Members<'_>, text: &str, keys: &Known) -> Result<Trusted> {
     if let Some(known) = keys.get(text) {
         return Ok(known.clone());
     }
-    match text.split_once(':') {
-        Some(("ns", _)) => Err(Error::new(Code::Policy, DOING)
-            .found("ns: at \"of\", which is not verified here")
-            .expected("key:NAME, keyless:NAME, keyring:NAME or store:NAME")),
-        _ => Err(one.error("of", format!("{text:?}")).expected(
-            "key:NAME of \"keys\", keyless:NAME of \"identities\", keyring:NAME of \
-             \"keyrings\", store:NAME of \"stores\"",
-        )),
-    }
+    Err(one.error("of", format!("{text:?}")).expected(
+        "key:NAME of \"keys\", keyless:NAME of \"identities\", keyring:NAME of \"keyrings\", \
+         store:NAME of \"stores\", ns:PREFIX",
+    ))
 }
 
 fn known_form(one: &Members<'_>, text: &str) -> Result<Form> {
@@ -307,9 +317,11 @@ pub fn duration(text: &str) -> Option<Seconds> {
     number.parse::<Seconds>().ok()?.checked_mul(unit)
 }
 
-/// A policy that trusts these keys for some scopes, as `policy import` writes it.
-pub fn write(keys: &[(String, PublicKey)], scopes: &[String]) -> Value {
-    let of: Vec<_> = keys.iter().map(|(name, _)| format!("key:{name}")).collect();
+/// A policy that trusts these keys, and those whom the owners of these names name,
+/// for some scopes, as `policy import` writes it.
+pub fn write(keys: &[(String, PublicKey)], zones: &[Zoned], scopes: &[String]) -> Value {
+    let zones = zones.iter().map(|zone| format!("ns:{}", zone.prefix));
+    let of: Vec<_> = keys.iter().map(|(name, _)| format!("key:{name}")).chain(zones).collect();
     let known: Map<_, _> =
         keys.iter().map(|(name, key)| (name.clone(), json!({"pem": key.to_pem()}))).collect();
     let rules: Vec<_> = scopes
@@ -393,6 +405,7 @@ impl Told {
                 _ => return can_not("keys that lie in a file of their own"),
             }
         }
+        of.extend(signed.zones.iter().map(|zone| format!("ns:{}", zone.prefix)));
         let mut told = json!({
             "kind": "signature",
             "threshold": signed.threshold,

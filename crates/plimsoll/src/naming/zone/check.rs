@@ -112,8 +112,8 @@ impl Zone {
             if **list.bytes() != **bytes {
                 checked.findings.push(format!("{name} was changed and not published"));
             }
+            checked.images += list.images().count();
             for entry in &list.manifests {
-                checked.images += 1;
                 checked.findings.extend(content(&cas, entry, &name));
             }
         }
