@@ -276,6 +276,7 @@ pub(crate) enum Verb {
     Bundle(verbs::bundle::Args),
     /// Make an image of what changed in a bundle
     Repack(verbs::repack::Args),
+    Diff(verbs::diff::Args),
     /// Mount the root filesystem of an image, read-only
     Mount(verbs::mount::Args),
     /// Unmount an image that was mounted

@@ -222,7 +222,7 @@ pub(crate) fn now() -> i64 {
 /// no other; else those of the containers tools, and that of docker.
 fn logins(named: Option<PathBuf>) -> Logins {
     if let Some(file) = named {
-        return Logins { files: vec![file.clone()], own: file };
+        return Logins { files: vec![file.clone()], own: file, settings: settings() };
     }
     let home = variable("HOME");
     let containers = |folder: PathBuf| folder.join("containers/auth.json");
@@ -239,7 +239,11 @@ fn logins(named: Option<PathBuf>) -> Logins {
         _ => runtime.clone(),
     };
     let docker = docker.map(|folder| folder.join("config.json"));
-    Logins { files: [Some(runtime), config, docker].into_iter().flatten().collect(), own }
+    Logins {
+        files: [Some(runtime), config, docker].into_iter().flatten().collect(),
+        own,
+        settings: settings(),
+    }
 }
 
 /// Where the settings of registries lie.

@@ -3,6 +3,7 @@
 //! This is the only room that prints, reads the environment and ends the
 //! process. What the verbs do is in the crate `plimsoll`.
 
+mod archive;
 mod args;
 mod context;
 mod fail;

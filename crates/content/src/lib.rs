@@ -67,4 +67,4 @@ pub use media_type::MediaType;
 pub use platform::Platform;
 pub use source::{Delete, Ingest, Kept, Resolve, Resumed, Sink, Source, Tag};
 pub use verify::{Sealing, Unverified, Verified, Verifying};
-pub use watch::{Quiet, Watch};
+pub use watch::{Part, Quiet, Stage, Watch};

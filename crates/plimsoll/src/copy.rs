@@ -301,12 +301,9 @@ impl Copying<'_> {
 
     /// Brings blobs: over the network several at once.
     fn blobs(&mut self, source: &dyn Source, blobs: &[Descriptor]) -> Result<()> {
-        let registry = self.target.registry().is_some();
-        if !registry && source.address().is_none() {
-            return blobs.iter().try_for_each(|blob| self.blob(source, blob));
-        }
+        let far = self.target.registry().is_some() || source.address().is_some();
         // An archive is written from its beginning to its end.
-        let at_once = if self.target.takes_several() { transfer::AT_ONCE } else { 1 };
+        let at_once = if far && self.target.takes_several() { transfer::AT_ONCE } else { 1 };
         let (contents, documents) = transfer::order(source, blobs)?;
         let brought =
             transfer::several(source, self.target.sink(), &contents, at_once, self.watch)?;

@@ -2,17 +2,18 @@
 //! settings, certificates. It is read when a registry is spoken to, and not
 //! before.
 
+mod helper;
+
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::os::fd::AsFd;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 use plimsoll_content::{Code, Error, Result};
 use plimsoll_registry::authfile::{self, AuthFile, Known};
 use plimsoll_registry::client::{Certificates, Credential, Keyring, Secret, Trust};
-use plimsoll_registry::conf::{self, Conf};
+use plimsoll_registry::conf::{self, Conf, Keeper};
 use plimsoll_registry::protocol::{Host, Repository};
 use plimsoll_store::write_file_atomic;
 
@@ -29,46 +30,127 @@ pub struct Logins {
     pub files: Vec<PathBuf>,
     /// The file that `login` writes.
     pub own: PathBuf,
+    /// What says whether helpers keep them instead.
+    pub settings: Settings,
+}
+
+/// Who keeps a login.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum KeptBy {
+    /// That file.
+    File(PathBuf),
+    /// That program.
+    Helper(String),
 }
 
 impl Keyring for Logins {
     fn find(&self, host: &Host, repository: Option<&Repository>) -> Result<Credential> {
+        let found = self.first(|keeper| match keeper {
+            Keeper::Files => self.in_files(host, repository),
+            Keeper::Helper(name) => {
+                first(authfile::servers(host), |server| helper::get(name, server))
+            }
+        });
+        found.map(|found| found.unwrap_or(Credential::Anonymous))
+    }
+}
+
+impl Logins {
+    /// What the first keeper knows that knows something. One that fails does not
+    /// keep the others from being asked; if none of them knows anything, its
+    /// error is told.
+    fn first<T>(&self, ask: impl Fn(&Keeper) -> Result<Option<T>>) -> Result<Option<T>> {
+        let mut failed = None;
+        for keeper in self.settings.read()?.keepers() {
+            match ask(&keeper) {
+                Ok(None) => {}
+                Ok(known) => return Ok(known),
+                Err(error) => {
+                    failed.get_or_insert(error);
+                }
+            }
+        }
+        failed.map_or(Ok(None), Err)
+    }
+
+    fn in_files(&self, host: &Host, repository: Option<&Repository>) -> Result<Option<Credential>> {
         for path in &self.files {
             let Some(file) = auth_file(path)? else { continue };
             let known = file.find(host, repository).map_err(|error| reading(error, path))?;
             match known {
-                Some(Known::Credential(credential)) => return Ok(credential),
+                Some(Known::Credential(credential)) => return Ok(Some(credential)),
                 Some(Known::Helper { name, server }) => {
-                    if let Some(credential) = ask(&name, &server)? {
-                        return Ok(credential);
+                    if let Some(credential) = helper::get(&name, &server)? {
+                        return Ok(Some(credential));
                     }
                 }
                 None => {}
             }
         }
-        Ok(Credential::Anonymous)
-    }
-}
-
-impl Logins {
-    /// Keeps a login, in a file that nobody else may read.
-    pub fn keep(&self, host: &Host, user: &str, password: &Secret) -> Result<()> {
-        let mut file = auth_file(&self.own)?.map_or_else(|| AuthFile::parse(b""), Ok)?;
-        file.set(host, user, password);
-        self.write(&file)
+        Ok(None)
     }
 
-    /// Forgets the logins for a registry, and says in which files they were.
-    pub fn forget(&self, host: &Host) -> Result<Vec<PathBuf>> {
+    /// Keeps a login: with the first helper that the settings name and that takes
+    /// it, or in a file that nobody else may read.
+    pub fn keep(&self, host: &Host, user: &str, password: &Secret) -> Result<KeptBy> {
+        let with = |name: &str, server: &str| {
+            helper::store(name, server, user, password)
+                .map(|()| Some(KeptBy::Helper(helper::program(name))))
+        };
+        let kept = self.first(|keeper| match keeper {
+            Keeper::Helper(name) => match authfile::servers(host).first() {
+                Some(server) => with(name, server),
+                None => Ok(None),
+            },
+            Keeper::Files => {
+                if let Some((name, server)) = helper_of(&self.own, host)? {
+                    return with(&name, &server);
+                }
+                let mut file = auth_file(&self.own)?.map_or_else(|| AuthFile::parse(b""), Ok)?;
+                file.set(host, user, password);
+                self.write(&file)?;
+                Ok(Some(KeptBy::File(self.own.clone())))
+            }
+        })?;
+        // There is always a keeper, and each of them keeps or fails.
+        Ok(kept.unwrap_or_else(|| KeptBy::File(self.own.clone())))
+    }
+
+    /// Lets all forget the logins for a registry, and says who had one. One that
+    /// fails keeps no other from it, and is told at the end.
+    pub fn forget(&self, host: &Host) -> Result<Vec<KeptBy>> {
         let mut forgotten = Vec::new();
-        for path in &self.files {
-            let Some(mut file) = auth_file(path)? else { continue };
-            if file.forget(host) {
-                write(path, &file)?;
-                forgotten.push(path.clone());
+        let mut failed = None;
+        let mut note = |done: Result<Option<KeptBy>>| match done {
+            Ok(Some(by)) if !forgotten.contains(&by) => forgotten.push(by),
+            Ok(_) => {}
+            Err(error) => {
+                failed.get_or_insert(error);
+            }
+        };
+        let erase = |name: &str, server: &str| {
+            let known = helper::erase(name, server)?;
+            Ok(known.then(|| KeptBy::Helper(helper::program(name))))
+        };
+        for keeper in self.settings.read()?.keepers() {
+            match keeper {
+                Keeper::Helper(name) => {
+                    for server in authfile::servers(host) {
+                        note(erase(&name, &server));
+                    }
+                }
+                Keeper::Files => {
+                    for path in &self.files {
+                        note(from_file(path, host));
+                        match helper_of(path, host) {
+                            Ok(Some((name, server))) => note(erase(&name, &server)),
+                            other => note(other.map(|_| None)),
+                        }
+                    }
+                }
             }
         }
-        Ok(forgotten)
+        failed.map_or(Ok(forgotten), Err)
     }
 
     fn write(&self, file: &AuthFile) -> Result<()> {
@@ -92,6 +174,22 @@ fn write(path: &Path, file: &AuthFile) -> Result<()> {
     let handle = File::open(folder).map_err(failed)?;
     write_file_atomic(handle.as_fd(), name, &file.to_bytes()?, MODE)
         .map_err(|error| error.context(format!("writing credentials to {}", path.display())))
+}
+
+/// Takes the login for a registry out of a file.
+fn from_file(path: &Path, host: &Host) -> Result<Option<KeptBy>> {
+    let Some(mut file) = auth_file(path)? else { return Ok(None) };
+    if !file.forget(host) {
+        return Ok(None);
+    }
+    write(path, &file)?;
+    Ok(Some(KeptBy::File(path.to_owned())))
+}
+
+/// The helper that a file names for a registry.
+fn helper_of(path: &Path, host: &Host) -> Result<Option<(String, String)>> {
+    let Some(file) = auth_file(path)? else { return Ok(None) };
+    file.helper(host).map_err(|error| reading(error, path))
 }
 
 fn reading(error: Error, path: &Path) -> Error {
@@ -123,35 +221,14 @@ pub(crate) fn bytes(path: &Path, limit: u64) -> Result<Option<Vec<u8>>> {
     Ok(Some(bytes))
 }
 
-/// Asks a credential helper. `None` is one that knows nothing.
-fn ask(name: &str, server: &str) -> Result<Option<Credential>> {
-    let program = format!("docker-credential-{name}");
-    let failed = |cause: io::Error| {
-        Error::io("running", &program, cause)
-            .expected("the program that a file of credentials names")
-    };
-    let mut child = Command::new(&program)
-        .arg("get")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .map_err(failed)?;
-    if let Some(mut input) = child.stdin.take() {
-        // One that does not listen may know nothing all the same.
-        let _ = input.write_all(server.as_bytes());
+/// The first thing that one of several names brings about.
+fn first<T>(names: Vec<String>, ask: impl Fn(&str) -> Result<Option<T>>) -> Result<Option<T>> {
+    for name in names {
+        if let Some(found) = ask(&name)? {
+            return Ok(Some(found));
+        }
     }
-    let output = child.wait_with_output().map_err(failed)?;
-    if output.status.success() {
-        return authfile::from_helper(name, &output.stdout).map(Some);
-    }
-    let said = String::from_utf8_lossy(&output.stdout).to_ascii_lowercase();
-    if said.contains("credentials not found") {
-        return Ok(None);
-    }
-    Err(Error::new(Code::Auth, format!("asking {program} for {server}"))
-        .found(output.status)
-        .expected("a credential"))
+    Ok(None)
 }
 
 /// Where the settings of registries lie (containers-registries.conf(5),

@@ -10,6 +10,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 
 use plimsoll_content::{Code, Error, Result, Source, Watch};
 use plimsoll_layer::apply::{self, Applier};
@@ -23,6 +24,7 @@ use rustix::fs::{XattrFlags, getxattr, listxattr, setxattr};
 use rustix::io::Errno;
 
 use crate::image::Image;
+use crate::transfer::Within;
 use crate::unpack;
 
 /// A root filesystem for one run.
@@ -155,6 +157,8 @@ pub fn layers(
     let mut held: Vec<Held> = Vec::new();
     let chains = chain_ids(&diff_ids);
     let joined = format!("{}-joined", kind.word());
+    let within = Within { watch, failed: &AtomicBool::new(false) };
+    let mut begun = false;
     for range in groups(layers.len()) {
         let word = if range.len() == 1 { kind.word() } else { &joined };
         // The key is the whole chain: what a layer omits it takes from below.
@@ -174,6 +178,10 @@ pub fn layers(
             }
             staged => staged?,
         };
+        if !begun {
+            watch.begin("reading layers", Some(unpack::total(&layers[range.start..])));
+            begun = true;
+        }
         let upper = folder(&staged.path(), "diff")?;
         let work = folder(&staged.path(), "work")?;
         let merged = match lowers.first() {
@@ -193,12 +201,15 @@ pub fn layers(
             Applier::over(merged.as_fd(), kind.options(limits))?
         };
         let (these, number, of) = (&layers[range.clone()], range.start + 1, layers.len());
-        unpack::layers_into(source, these, number, of, &mut applier, watch, |_, _| {})?;
+        unpack::layers_into(source, these, number, of, &mut applier, &within, |_, _| {})?;
         applier.finish()?;
         drop(merged);
         let _ = fs::remove_dir_all(&work);
         lowers.insert(0, Store::keep(staged)?.join("diff"));
         held.extend(store.hold(word, chain)?);
+    }
+    if begun {
+        watch.end("");
     }
     if lowers.is_empty() {
         lowers.push(folder(store.path(), "empty").or_else(|error| match error.code() {

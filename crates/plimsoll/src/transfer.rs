@@ -3,9 +3,11 @@
 use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use plimsoll_content::{Code, Descriptor, Error, Result, Resumed, Sink, Source, Watch};
+use plimsoll_content::{
+    Code, Descriptor, Error, Part, Result, Resumed, Sink, Source, Stage, Watch,
+};
 use plimsoll_spec::Node;
 use plimsoll_store::{Reachable, reachable};
 
@@ -28,8 +30,20 @@ pub enum Brought {
     Present,
 }
 
+impl Brought {
+    /// The same for whoever watches.
+    fn stage(self) -> Stage {
+        match self {
+            Self::Copied => Stage::Done,
+            Self::Mounted => Stage::Mounted,
+            Self::Present => Stage::Exists,
+        }
+    }
+}
+
 /// Brings a blob from `source` to `sink`, proved on the way, unless it is
-/// there already or can be taken over; says how it came there.
+/// there already or can be taken over; says how it came there. This is a step
+/// of its own.
 pub fn blob(
     source: &dyn Source,
     sink: &dyn Sink,
@@ -39,39 +53,86 @@ pub fn blob(
     if sink.has(blob)? {
         return Ok(Brought::Present);
     }
+    watch.begin(&format!("copying {}", blob.digest.short()), Some(blob.size));
+    let brought = absent(source, sink, blob, watch);
+    watch.end("");
+    brought
+}
+
+/// The same as a part of the current step.
+fn one(
+    source: &dyn Source,
+    sink: &dyn Sink,
+    blob: &Descriptor,
+    watch: &dyn Watch,
+) -> Result<Brought> {
+    if !sink.has(blob)? {
+        return absent(source, sink, blob, watch);
+    }
+    let part = Part::new(&blob.digest, blob.size);
+    part.settle(Stage::Exists);
+    watch.enter(&part);
+    watch.leave(&part, "");
+    Ok(Brought::Present)
+}
+
+/// Brings a blob that is not there, as a part of the current step.
+fn absent(
+    source: &dyn Source,
+    sink: &dyn Sink,
+    blob: &Descriptor,
+    watch: &dyn Watch,
+) -> Result<Brought> {
+    let part = Part::new(&blob.digest, blob.size);
+    watch.enter(&part);
+    let brought = carry(source, sink, blob, &part, watch);
+    part.settle(brought.as_ref().map_or(Stage::Failed, |brought| brought.stage()));
+    match brought {
+        Ok(Brought::Copied) => watch.leave(&part, &format!("copied {}", blob.digest)),
+        _ => watch.leave(&part, ""),
+    }
+    brought
+}
+
+fn carry(
+    source: &dyn Source,
+    sink: &dyn Sink,
+    blob: &Descriptor,
+    part: &Arc<Part>,
+    watch: &dyn Watch,
+) -> Result<Brought> {
     check(watch)?;
     if let Some(from) = source.address()
         && sink.mount(blob, &from)?
     {
         return Ok(Brought::Mounted);
     }
-    watch.begin(&format!("copying {}", blob.digest.short()), Some(blob.size));
     let mut tried = 1;
-    let mut parts = true;
-    while let Err((kept, error)) = bring(source, sink, blob, parts, watch) {
+    let mut kept = true;
+    while let Err((had, error)) = bring(source, sink, blob, kept, part, watch) {
         // What was kept may be what is false; it is gone now.
-        let anew = kept && matches!(error.code(), Code::Digest | Code::Size);
+        let anew = had && matches!(error.code(), Code::Digest | Code::Size);
         if tried == ATTEMPTS || !anew && !sink.again(&error) {
             return Err(error);
         }
-        parts = !anew;
+        kept = !anew;
         tried += 1;
     }
-    watch.end(&format!("copied {}", blob.digest));
     Ok(Brought::Copied)
 }
 
-/// Brings a blob; with `parts`, behind what was kept of it from a time before.
+/// Brings a blob; with `again`, behind what was kept of it from a time before.
 /// An error comes with whether there was something.
 fn bring(
     source: &dyn Source,
     sink: &dyn Sink,
     blob: &Descriptor,
-    parts: bool,
+    again: bool,
+    part: &Arc<Part>,
     watch: &dyn Watch,
 ) -> Result<(), (bool, Error)> {
     // On this machine, nothing is nearer than the source itself.
-    let resumed = if parts && source.address().is_some() {
+    let resumed = if again && source.address().is_some() {
         sink.resume(blob)
     } else {
         sink.receive(blob).map(|ingest| Resumed { ingest, kept: None })
@@ -80,8 +141,8 @@ fn bring(
     let had = kept.is_some();
     let read = || {
         let from = kept.as_ref().map_or(0, |kept| kept.length);
-        watch.advance(from);
-        let keep = Counted::new(&mut ingest, watch);
+        part.start(from);
+        let keep = Counted::new(&mut ingest, watch).part(part);
         let content = match kept {
             // A server has no byte behind the last one.
             Some(kept) if from == blob.size => kept.bytes,
@@ -163,16 +224,16 @@ pub(crate) fn several(
     watch.begin("copying blobs", Some(total));
     let next = AtomicUsize::new(0);
     let failed = AtomicBool::new(false);
-    let joint = Joint { watch, failed: &failed };
+    let within = Within { watch, failed: &failed };
     let results: Vec<Mutex<Option<Result<Brought>>>> =
         blobs.iter().map(|_| Mutex::default()).collect();
     let work = || {
         while let Some(at) = Some(next.fetch_add(1, Ordering::Relaxed))
-            && let Some(one) = blobs.get(at)
+            && let Some(blob) = blobs.get(at)
             && !failed.load(Ordering::Relaxed)
         {
-            let done = blob(source, sink, one, &joint)
-                .map_err(|error| error.context(format!("copying {}", one.digest)));
+            let done = one(source, sink, blob, &within)
+                .map_err(|error| error.context(format!("copying {}", blob.digest)));
             if done.is_err() {
                 failed.store(true, Ordering::Relaxed);
             }
@@ -187,6 +248,7 @@ pub(crate) fn several(
     });
     let mut brought = Vec::new();
     let mut stopped = None;
+    let mut broken = None;
     for result in results {
         match result.into_inner().unwrap_or_else(PoisonError::into_inner) {
             Some(Ok(done)) => brought.push(done),
@@ -194,30 +256,43 @@ pub(crate) fn several(
             Some(Err(error)) if error.code() == Code::Interrupted => {
                 stopped.get_or_insert(error);
             }
-            Some(Err(error)) => return Err(error),
+            Some(Err(error)) => {
+                broken.get_or_insert(error);
+            }
             None => {}
         }
+    }
+    if let Some(error) = broken {
+        watch.end("");
+        return Err(error);
     }
     let copied = brought.iter().filter(|how| **how == Brought::Copied).count();
     watch.end(&format!("{copied} of {} blobs copied", blobs.len()));
     stopped.map_or(Ok(brought), Err)
 }
 
-/// One of several steps at once, under one watch.
-struct Joint<'a> {
-    watch: &'a dyn Watch,
-    failed: &'a AtomicBool,
+/// Work within a step that somebody else has begun, and ends.
+pub(crate) struct Within<'a> {
+    pub(crate) watch: &'a dyn Watch,
+    /// Whether it is over because other work within it failed.
+    pub(crate) failed: &'a AtomicBool,
 }
 
-impl Watch for Joint<'_> {
+impl Watch for Within<'_> {
     fn begin(&self, _: &str, _: Option<u64>) {}
 
     fn advance(&self, bytes: u64) {
         self.watch.advance(bytes);
     }
 
-    fn end(&self, what: &str) {
-        self.watch.part(what);
+    fn end(&self, _: &str) {}
+
+    fn enter(&self, part: &Arc<Part>) {
+        self.watch.enter(part);
+    }
+
+    fn leave(&self, part: &Part, what: &str) {
+        self.watch.leave(part, what);
     }
 
     fn warn(&self, message: &str) {
@@ -275,13 +350,20 @@ pub(crate) fn all(
 /// A writer that tells a [`Watch`] how much went by, and stops when told to.
 pub struct Counted<'a, W> {
     writer: W,
+    part: Option<Arc<Part>>,
     watch: &'a dyn Watch,
 }
 
 impl<'a, W> Counted<'a, W> {
     /// Passes everything on to `writer`.
     pub fn new(writer: W, watch: &'a dyn Watch) -> Self {
-        Self { writer, watch }
+        Self { writer, part: None, watch }
+    }
+
+    /// Counts for that part of the step, too.
+    #[must_use]
+    pub fn part(self, part: &Arc<Part>) -> Self {
+        Self { part: Some(Arc::clone(part)), ..self }
     }
 
     /// The writer.
@@ -294,7 +376,7 @@ impl<W: Write> Write for Counted<'_, W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         check(self.watch)?;
         let length = self.writer.write(bytes)?;
-        self.watch.advance(length as u64);
+        count(self.part.as_deref(), length, self.watch);
         Ok(length)
     }
 
@@ -306,13 +388,20 @@ impl<W: Write> Write for Counted<'_, W> {
 /// A reader that tells a [`Watch`] how much went by, and stops when told to.
 pub struct Watched<'a, R> {
     reader: R,
+    part: Option<Arc<Part>>,
     watch: &'a dyn Watch,
 }
 
 impl<'a, R> Watched<'a, R> {
     /// Reads from `reader`.
     pub fn new(reader: R, watch: &'a dyn Watch) -> Self {
-        Self { reader, watch }
+        Self { reader, part: None, watch }
+    }
+
+    /// Counts for that part of the step, too.
+    #[must_use]
+    pub fn part(self, part: Option<&Arc<Part>>) -> Self {
+        Self { part: part.map(Arc::clone), ..self }
     }
 
     /// The reader.
@@ -325,9 +414,16 @@ impl<R: io::Read> io::Read for Watched<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         check(self.watch)?;
         let length = self.reader.read(buffer)?;
-        self.watch.advance(length as u64);
+        count(self.part.as_deref(), length, self.watch);
         Ok(length)
     }
+}
+
+fn count(part: Option<&Part>, length: usize, watch: &dyn Watch) {
+    if let Some(part) = part {
+        part.add(length as u64);
+    }
+    watch.advance(length as u64);
 }
 
 /// The error that ends an operation which was told to stop.

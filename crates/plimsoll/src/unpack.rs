@@ -6,7 +6,9 @@ use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use plimsoll_content::{Descriptor, Digest, Error, Ingest, Result, Sink, Source, Verifying, Watch};
+use plimsoll_content::{
+    Descriptor, Digest, Error, Ingest, Part, Result, Sink, Source, Stage, Verifying, Watch,
+};
 use plimsoll_layer::apply::{self, Announced, Applier};
 use plimsoll_layer::codec::Format;
 use plimsoll_layer::limits;
@@ -174,26 +176,33 @@ impl<'a> Way<'a> {
     ) -> Result<T> {
         let Self { layers, number, of, watch, .. } = self;
         let name = |position: usize| format!("layer {} of {of}", number + position);
-        let begin = |position: usize| {
-            if let Some(layer) = layers.get(position) {
-                watch.begin(&name(position), Some(layer.descriptor.size));
-            }
-        };
         let announced: Vec<_> = layers
             .iter()
             .map(|layer| Announced { format: format(layer), diff_id: layer.diff_id.clone() })
             .collect();
-        begin(0);
+        let parts: Vec<_> = layers
+            .iter()
+            .map(|layer| Part::new(&layer.descriptor.digest, layer.descriptor.size))
+            .collect();
+        watch.begin("reading layers", Some(total(layers)));
         let mut each = |position: usize, mut summary: apply::Summary| {
             let Descriptor { digest, size, .. } = &layers[position].descriptor;
             summary.findings.extend(limits::ratio(summary.bytes, *size));
-            watch.end(&format!("{}  {digest}  {} entries", name(position), summary.entries));
+            let part = &parts[position];
+            part.settle(Stage::Done);
+            let told = format!("{}  {digest}  {} entries", name(position), summary.entries);
+            watch.leave(part, &told);
             done(position, summary);
-            begin(position + 1);
         };
         let blobs = layers.iter().map(|layer| &layer.descriptor).collect();
-        let blobs = Blobs { keep: self.keep, ..Blobs::new(self.source, blobs, watch) };
-        take(blobs, &announced, &mut each).map_err(|(position, error)| match layers.get(position) {
+        let blobs = Blobs {
+            keep: self.keep,
+            parts: parts.clone(),
+            ..Blobs::new(self.source, blobs, watch)
+        };
+        let taken = take(blobs, &announced, &mut each);
+        watch.end("");
+        taken.map_err(|(position, error)| match layers.get(position) {
             Some(layer) => {
                 error.context(format!("applying {}, {}", name(position), layer.descriptor.digest))
             }
@@ -202,10 +211,17 @@ impl<'a> Way<'a> {
     }
 }
 
+/// How many bytes the layers have as blobs.
+pub(crate) fn total(layers: &[Layer]) -> u64 {
+    layers.iter().fold(0, |sum, layer| sum.saturating_add(layer.descriptor.size))
+}
+
 /// The blobs of layers, from one source, with their digests as the proof.
 pub(crate) struct Blobs<'a> {
     source: &'a dyn Source,
     blobs: Vec<&'a Descriptor>,
+    /// What each of them is to whoever watches, if it is a part of a step.
+    parts: Vec<Arc<Part>>,
     /// Where they are to be kept as they go by.
     keep: Option<&'a dyn Sink>,
     kept: Option<Kept<'a>>,
@@ -238,7 +254,7 @@ impl<'a> Blobs<'a> {
         blobs: Vec<&'a Descriptor>,
         watch: &'a dyn Watch,
     ) -> Self {
-        Self { source, blobs, keep: None, kept: None, watch }
+        Self { source, blobs, parts: Vec::new(), keep: None, kept: None, watch }
     }
 }
 
@@ -247,6 +263,10 @@ impl<'a> apply::Blobs for Blobs<'a> {
 
     fn open(&mut self, layer: usize) -> Result<Self::Blob> {
         let blob = self.blobs[layer];
+        let part = self.parts.get(layer);
+        if let Some(part) = part {
+            self.watch.enter(part);
+        }
         let mut unproved = self.source.fetch(blob, 0)?;
         if let Some(sink) = self.keep
             && !sink.has(blob)?
@@ -255,7 +275,7 @@ impl<'a> apply::Blobs for Blobs<'a> {
             unproved = unproved.tee(kept.clone());
             self.kept = Some(kept);
         }
-        Ok(Watched::new(unproved.verify(blob)?, self.watch))
+        Ok(Watched::new(unproved.verify(blob)?, self.watch).part(part))
     }
 
     fn prove(&mut self, _: usize, blob: Self::Blob) -> Result<()> {

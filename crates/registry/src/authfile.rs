@@ -88,6 +88,19 @@ impl AuthFile {
         }
     }
 
+    /// The helper that keeps the login for a registry as a whole, and what the
+    /// registry is called to it.
+    pub fn helper(&self, host: &Host) -> Result<Option<(String, String)>> {
+        let own = keys(host, None).into_iter().find_map(|key| self.text(&["credHelpers", &key]));
+        match own.or_else(|| self.text(&["credsStore"])) {
+            Some(name) => {
+                check_helper(name)?;
+                Ok(Some((name.to_owned(), written(host))))
+            }
+            None => Ok(None),
+        }
+    }
+
     fn text(&self, path: &[&str]) -> Option<&str> {
         let mut value = self.value.get(path[0])?;
         for name in &path[1..] {
@@ -139,13 +152,28 @@ pub fn from_helper(name: &str, output: &[u8]) -> Result<Credential> {
 }
 
 fn helped(name: &str, host: &Host) -> Result<Known> {
-    // It becomes a part of the name of a program.
-    if !name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b)) {
+    check_helper(name)?;
+    Ok(Known::Helper { name: name.to_owned(), server: written(host) })
+}
+
+/// Whether that may be the name of a helper: it becomes a part of the name of
+/// a program.
+pub(crate) fn check_helper(name: &str) -> Result<()> {
+    if name.is_empty() || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b)) {
         return Err(Error::new(Code::Malformed, "reading credentials")
             .found(format!("the helper {name:?}"))
             .expected("a name of letters, digits and - _ ."));
     }
-    Ok(Known::Helper { name: name.to_owned(), server: written(host) })
+    Ok(())
+}
+
+/// What a registry is called to helpers that settings name, the usual way
+/// first: of Docker Hub, docker has its own idea.
+pub fn servers(host: &Host) -> Vec<String> {
+    match written(host) {
+        hub if host.is_docker_hub() => vec!["docker.io".to_owned(), hub],
+        server => vec![server],
+    }
 }
 
 fn credential(entry: &Map<String, Value>, key: &str) -> Result<Option<Credential>> {

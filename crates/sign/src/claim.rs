@@ -11,6 +11,9 @@ use plimsoll_content::Digest;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::policy::Facet;
+use crate::reason::Reason;
+
 /// Seconds since 1970.
 pub type Seconds = i64;
 
@@ -107,15 +110,19 @@ pub struct Claim {
     /// When it was said, by the signer's own word.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub issued: Option<Seconds>,
-    /// Since when it holds.
+    /// In which time the certificates of the signer hold, where nobody else vouches for
+    /// when it was said: begin and end.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub begins: Option<Seconds>,
+    pub certified: Option<(Seconds, Seconds)>,
     /// Until when it holds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expires: Option<Seconds>,
     /// The number of this claim among those about the same name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sequence: Option<u64>,
+    /// What is wrong with it that a rule may let pass.
+    #[serde(skip)]
+    pub doubts: Vec<(Facet, Reason)>,
 }
 
 /// A claim whose signature holds.

@@ -17,7 +17,7 @@ use crate::format::statement::Statement;
 use crate::format::{notary, openpgp};
 use crate::key::{Algorithm, Kind, PublicKey};
 use crate::limits::Limits;
-use crate::policy::{Trusted, TrustedKey};
+use crate::policy::{Facet, Trusted, TrustedKey};
 use crate::reason::{Reason, Why, quoted};
 use crate::text;
 
@@ -119,9 +119,10 @@ fn claim(
         names,
         saying,
         issued: None,
-        begins: None,
+        certified: None,
         expires: None,
         sequence: None,
+        doubts: Vec::new(),
     }
 }
 
@@ -318,9 +319,10 @@ impl Scheme for GpgSimple {
                 names: vec![payload.name],
                 saying: Saying::Signature,
                 issued: Some(signed.issued),
-                begins: None,
+                certified: None,
                 expires: signed.expires,
                 sequence: None,
+                doubts: Vec::new(),
             }));
         }
         Err(nearest.unwrap_or_else(|| Reason::new(Why::Key, "no keyring that could have made it")))
@@ -349,12 +351,12 @@ impl Scheme for Notary {
     ) -> Result<VerifiedClaim, Reason> {
         let mut nearest: Option<Reason> = None;
         for one in trusted {
-            let TrustedKey::Certificates { anchors, identities } = &one.key else { continue };
+            let TrustedKey::Certificates(store) = &one.key else { continue };
             let read = match self.0 {
                 Form::NotaryCose => notary::verify_cose,
                 _ => notary::verify,
             };
-            let signed = match read(&candidate.bytes, anchors, limits) {
+            let signed = match read(&candidate.bytes, store, limits) {
                 Ok(signed) => signed,
                 Err(reason) => {
                     if nearest.as_ref().is_none_or(|old| old.why <= reason.why) {
@@ -363,14 +365,6 @@ impl Scheme for Notary {
                     continue;
                 }
             };
-            let is = |identity: &Vec<(String, String)>| {
-                identity.iter().all(|part| signed.leaf.subject.contains(part))
-            };
-            if !identities.is_empty() && !identities.iter().any(is) {
-                let name = quoted(&signed.leaf.name());
-                nearest = Some(Reason::new(Why::Key, format!("{name} is not who may sign")));
-                continue;
-            }
             let Descriptor { digest, media_type, size, .. } = &subject.descriptor;
             if (&signed.digest, signed.media_type.as_str(), signed.size)
                 != (digest, media_type.as_str(), *size)
@@ -380,11 +374,22 @@ impl Scheme for Notary {
                     format!("the signature is about {} ({} bytes)", signed.digest, signed.size),
                 ));
             }
+            let mut doubts = Vec::new();
+            let name = match signed.stranger {
+                // Nobody vouches for what it says of itself.
+                Some(reason) => {
+                    doubts.push((Facet::Authenticity, reason));
+                    "a stranger".to_owned()
+                }
+                None => format!("{} ({})", one.name, signed.leaf.name()),
+            };
+            if signed.revocable {
+                let text = "its certificates name a place that tells whether they were called \
+                            back, and nobody is asked here";
+                doubts.push((Facet::Revocation, Reason::new(Why::Check, text)));
+            }
             return Ok(VerifiedClaim::new(Claim {
-                signer: Signer {
-                    id: signed.leaf.key.fingerprint(),
-                    name: format!("{} ({})", one.name, signed.leaf.name()),
-                },
+                signer: Signer { id: signed.leaf.key.fingerprint(), name },
                 algorithm: signed.algorithm,
                 digest: signed.digest,
                 media_type: Some(signed.media_type),
@@ -392,9 +397,10 @@ impl Scheme for Notary {
                 names: Vec::new(),
                 saying: Saying::Signature,
                 issued: Some(signed.issued),
-                begins: signed.holds.0,
-                expires: signed.holds.1,
+                certified: signed.certified,
+                expires: signed.expires,
                 sequence: None,
+                doubts,
             }));
         }
         Err(nearest

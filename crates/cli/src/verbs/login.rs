@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use plimsoll::content::{Code, Error, Result};
+use plimsoll::registries::KeptBy;
 use plimsoll::registry::client::{Client, Credential, Keyring, Options, Secret};
 use plimsoll::registry::protocol::{Host, Repository};
 use serde_json::json;
@@ -12,9 +13,9 @@ use crate::verbs::secret::{ask, piped};
 
 /// Keep a login for a registry.
 ///
-/// The registry is asked whether it is good. It is kept where podman and skopeo
-/// look too (auth.json), in a file that only you may read, and not encrypted;
-/// credential helpers that such a file names are asked, not written to.
+/// The registry is asked whether it is good. It is kept by the credential helper
+/// that registries.conf or auth.json names; without one, where podman and skopeo
+/// look too (auth.json), in a file that only you may read, and not encrypted.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
     /// The registry
@@ -54,13 +55,22 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<u8> {
         options.insecure.push(args.registry.clone());
     }
     Client::new(options).check_login(&args.registry)?;
-    context.logins.keep(&args.registry, &user, &password)?;
-    let file = context.logins.own.display().to_string();
     let host = args.registry.to_string();
-    let report = json!({"registry": host, "user": user, "file": file});
+    let mut report = json!({"registry": host, "user": user});
+    let kept = match context.logins.keep(&args.registry, &user, &password)? {
+        KeptBy::File(file) => {
+            let file = file.display().to_string();
+            report["file"] = json!(file);
+            format!("in {file}")
+        }
+        KeptBy::Helper(helper) => {
+            report["helper"] = json!(helper);
+            format!("by {helper}")
+        }
+    };
     context
         .out
-        .report("login", &report, &host, |_| format!("logged in to {host}\nkept in {file}\n"))?;
+        .report("login", &report, &host, |_| format!("logged in to {host}\nkept {kept}\n"))?;
     Ok(0)
 }
 

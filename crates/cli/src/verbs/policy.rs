@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Subcommand;
 use plimsoll::content::{Code, Error, Result};
 use plimsoll::reference::Reference;
-use plimsoll::sign::policy::{NameRule, Requirement, Signed, TrustedKey, trust};
+use plimsoll::sign::policy::{Action, NameRule, Requirement, Signed, TrustedKey, trust};
 use plimsoll::trust::{asked, policy};
 use serde_json::{Value, json};
 
@@ -15,8 +15,8 @@ use crate::verbs::trust::TrustArgs;
 
 /// Tell what a policy says, and which rule is for an image.
 ///
-/// Nothing is fetched for it. A policy is a trust.json, or a policy.json of the
-/// containers tools.
+/// Nothing is fetched for it. A policy is a trust.json, a policy.json of the containers
+/// tools, or a trustpolicy.json of the Notary Project.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -177,7 +177,7 @@ fn all(require: &[Requirement]) -> Vec<Value> {
                 "predicateType": signed.of_type,
                 "name": signed.name,
                 "maxAge": signed.max_age,
-                "expired": signed.expired,
+                "notEnforced": signed.enforce.lets_pass(),
                 "rollback": signed.rollback,
             }),
             Requirement::Unsupported(what) => json!({"kind": "unsupported", "what": what}),
@@ -225,8 +225,12 @@ fn sentence(signed: &Signed) -> String {
     if let Some(age) = signed.max_age {
         text.push_str(&format!(", not older than {age} seconds"));
     }
-    if signed.expired {
-        text.push_str(", also when it has expired");
+    let lets_pass: Vec<_> = signed.enforce.lets_pass().iter().map(|one| one.as_str()).collect();
+    if !lets_pass.is_empty() {
+        text.push_str(&format!(", NOT ENFORCED: {}", lets_pass.join(", ")));
+    }
+    if signed.enforce.revocation == Action::Enforce {
+        text.push_str(", with certificates that nobody has to be asked about");
     }
     if signed.rollback {
         text.push_str(", never going back");

@@ -6,7 +6,10 @@ use std::sync::Arc;
 
 use plimsoll::content::{Code, Error, Result};
 use plimsoll::sign::ImageName;
+use plimsoll::sign::format::notary::Store;
+use plimsoll::sign::format::notary::write::certificates;
 use plimsoll::sign::format::openpgp::Keyring;
+use plimsoll::sign::judge::Moment;
 use plimsoll::sign::policy::{NameRule, Policy, Requirement, Signed, Trusted, TrustedKey, Zoned};
 use plimsoll::trust::{Gate, policy, time};
 
@@ -15,12 +18,14 @@ use crate::context::{self, Context};
 /// Whom to trust.
 #[derive(clap::Args, Clone, Debug, Default)]
 pub(crate) struct TrustArgs {
-    /// Trust these keys: a name of `key ls`, or a file with a public key or an OpenPGP
-    /// keyring; or ns:DOMAIN/, those whom the owner of the domain names
+    /// Trust these keys: a name of `key ls`, or a file with a public key, an OpenPGP
+    /// keyring, or certificates that those of a signer lead to; or ns:DOMAIN/, those
+    /// whom the owner of the domain names
     #[arg(long = "trust-key", alias = "key", value_name = "KEY", help_heading = "Trust")]
     trust_keys: Vec<String>,
 
-    /// The policy: a trust.json, or a policy.json of the containers tools
+    /// The policy: a trust.json, a policy.json of the containers tools, or a
+    /// trustpolicy.json of the Notary Project
     /// [default: ~/.config/plimsoll/trust.json, /etc/plimsoll/trust.json]
     #[arg(
         long,
@@ -79,7 +84,7 @@ impl TrustArgs {
         };
         Ok(Gate {
             policy,
-            at: context::now(),
+            at: Moment::Clock(context::now()),
             name: self.signed_name.clone(),
             seen: context.seen.clone(),
             lookaside: context::lookaside(self.lookaside.clone()),
@@ -100,8 +105,8 @@ impl TrustArgs {
                 })?);
                 continue;
             }
-            let key = match keyring(name)? {
-                Some(keyring) => TrustedKey::Keyring(Arc::new(keyring)),
+            let key = match file(name)? {
+                Some(key) => key,
                 None => TrustedKey::Public(context.keys.public(name)?),
             };
             of.push(Trusted { name: name.clone(), key });
@@ -125,22 +130,28 @@ impl TrustArgs {
     }
 }
 
-/// The OpenPGP keyring of that file, if it is one.
-fn keyring(path: &str) -> Result<Option<Keyring>> {
+/// The OpenPGP keyring or the certificates of that file, if it is one of them.
+fn file(path: &str) -> Result<Option<TrustedKey>> {
     let path = Path::new(path);
     if !path.is_file() {
         return Ok(None);
     }
+    let context = |error: Error| error.context(format!("reading {}", path.display()));
     let bytes = policy::bytes(path)?;
-    let armored = bytes.windows(BLOCK.len()).any(|part| part == BLOCK);
-    if !armored && bytes.first().is_none_or(|first| first & 0x80 == 0) {
+    let has = |block: &[u8]| bytes.windows(block.len()).any(|part| part == block);
+    if has(CERTIFICATE) {
+        let pem = policy::text(path)?;
+        let authorities = certificates("certificates", &pem).map_err(context)?;
+        return Ok(Some(TrustedKey::Certificates(Store { authorities, ..Store::default() })));
+    }
+    if !has(BLOCK) && bytes.first().is_none_or(|first| first & 0x80 == 0) {
         return Ok(None);
     }
-    Keyring::parse(&bytes)
-        .map(Some)
-        .map_err(|error| error.context(format!("reading {}", path.display())))
+    let keyring = Keyring::parse(&bytes).map_err(context)?;
+    Ok(Some(TrustedKey::Keyring(Arc::new(keyring))))
 }
 
+const CERTIFICATE: &[u8] = b"-----BEGIN CERTIFICATE-----";
 const BLOCK: &[u8] = b"-----BEGIN PGP PUBLIC KEY BLOCK-----";
 
 fn name(text: &str) -> Result<ImageName> {

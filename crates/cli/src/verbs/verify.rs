@@ -3,7 +3,7 @@
 use plimsoll::content::{Code, Error, Platform, Result};
 use plimsoll::reference::Reference;
 use plimsoll::sign::format::statement::predicate_type;
-use plimsoll::sign::judge::Outcome;
+use plimsoll::sign::judge::{Moment, Outcome};
 use plimsoll::sign::policy::{NameRule, Policy, Requirement, Signed};
 use plimsoll::sign::{Saying, Why};
 use plimsoll::trust::{Gate, Judged, Part, asked, shown};
@@ -51,7 +51,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<u8> {
     if !args.require_attestation.is_empty() {
         gate.policy = attested(args, context, threshold)?;
     }
-    gate.at = args.at.unwrap_or(gate.at);
+    gate.at = args.at.map_or(gate.at, Moment::Given);
     let mut documents = Vec::new();
     let (mut text, mut good, mut failed) = (String::new(), Vec::new(), None);
     for image in &args.images {
@@ -126,6 +126,7 @@ fn document(image: &Reference, judged: &Judged, named: bool) -> Value {
                 "place": outcome.place,
                 "verdict": verdict(outcome),
                 "reason": outcome.reason,
+                "notEnforced": outcome.not_enforced,
                 "signed": outcome.signed,
             })
         })
@@ -173,6 +174,9 @@ fn told(image: &Reference, judged: &Judged, style: Style) -> String {
                 line.push_str(&format!(", sequence {sequence}"));
             }
         }
+        for reason in &outcome.not_enforced {
+            line.push_str(&format!("\n      NOT ENFORCED: {}", safe(&reason.text)));
+        }
         if let Some(reason) = &outcome.reason {
             line.push_str(&format!("\n      {}", safe(&reason.text)));
         }
@@ -192,6 +196,10 @@ fn told(image: &Reference, judged: &Judged, style: Style) -> String {
             safe(rule),
             safe(&need.what)
         ));
+        let lax: Vec<_> = need.not_enforced.iter().map(|facet| facet.as_str()).collect();
+        if !lax.is_empty() {
+            text.push_str(&format!("      NOT ENFORCED by the rule: {}\n", lax.join(", ")));
+        }
     }
     text.push_str(&style.faint(&format!("  not checked: {}\n", not_checked(judged).join(", "))));
     let (word, digest) = match &judgement.verdict {

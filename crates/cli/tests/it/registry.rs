@@ -135,6 +135,104 @@ fn fed_path(command: &mut Command, bin: &str) -> (i32, String) {
     (output.status.code().expect("a code"), String::from_utf8_lossy(&output.stderr).into_owned())
 }
 
+/// A helper that keeps one login in a file, and writes down what it is asked.
+const KEEPER: &str = r#"#!/bin/sh
+read -r said
+echo "$1 $said" >> "$0.log"
+case "$1" in
+get)
+  [ -s "$0.kept" ] || { echo "credentials not found in native keychain"; exit 1; }
+  cat "$0.kept" ;;
+store) echo "$said" > "$0.kept" ;;
+erase) rm "$0.kept" ;;
+esac
+"#;
+
+#[test]
+fn helpers_of_the_settings_are_asked_in_their_order() {
+    let (sandbox, auth) = sandbox();
+    let server = Server::spoilt(|seen, _, reply| match seen.header("authorization") {
+        Some(BASIC) => reply,
+        _ => Reply::new(401, b"{}").with("WWW-Authenticate", "Basic realm=\"r\""),
+    });
+    let host = &*server.host;
+    let helper = |name: &str, text: &str| {
+        let name = format!("bin/docker-credential-{name}");
+        sandbox.write(&name, text);
+        fs::set_permissions(sandbox.path(&name), fs::Permissions::from_mode(0o755)).expect("mode");
+    };
+    helper("keeper", KEEPER);
+    helper("broken", "#!/bin/sh\necho hunter2; echo hunter2 >&2; exit 3\n");
+    helper("other", &KEEPER.replace("$0.", "$0.other."));
+    let settings = |helpers: &str| {
+        let text = format!("credential-helpers = [{helpers}]\n");
+        sandbox.write("config/containers/registries.conf", text);
+    };
+    let bin = sandbox.path("bin").display().to_string();
+    let run = |command: &[&str], input: &str| {
+        let mut command = sandbox.command(&words(command, &auth));
+        command.env("PATH", format!("{bin}:/usr/bin:/bin"));
+        let (code, said) = fed(command, input);
+        assert!(!said.contains("hunter2") && !said.contains("bWU6"), "{said}");
+        (code, said)
+    };
+    let log = |name: &str| {
+        let path = sandbox.path(&format!("bin/docker-credential-{name}.log"));
+        fs::read_to_string(path).unwrap_or_default().replace("hunter2", "*")
+    };
+    let name = format!("docker://{host}/org/app:v1");
+    let push = ["push", "oci:images:v1", &name, "-v"];
+    let login = ["login", host, "-u", "me", "--password-stdin", "--json"];
+
+    // What is missing or fails is passed over, and told if nobody knows a login.
+    settings("'missing', 'broken', 'keeper'");
+    let (code, said) = run(&push, "");
+    assert_eq!(code, 4, "{said}");
+    assert!(said.contains("docker-credential-missing on the PATH"), "{said}");
+    let (code, said) = run(&login, "hunter2\n");
+    assert_eq!(code, 0, "{said}");
+    let report: Value = serde_json::from_str(&said).expect("one document");
+    check(&report);
+    assert_eq!(report["helper"], "docker-credential-keeper");
+    assert!(!sandbox.path("logins").exists());
+    let stored =
+        format!("store {{\"Secret\":\"*\",\"ServerURL\":\"{host}\",\"Username\":\"me\"}}\n");
+    assert!(log("keeper").ends_with(&stored), "{}", log("keeper"));
+    let (code, said) = run(&push, "");
+    assert_eq!(code, 0, "{said}");
+    assert!(log("keeper").ends_with(&format!("get {host}\n")), "{}", log("keeper"));
+
+    // The files are one of them: whoever comes first and knows something counts.
+    sandbox
+        .write("logins/auth.json", format!("{{\"auths\":{{\"{host}\":{{\"auth\":\"eDp5\"}}}}}}"));
+    assert_eq!(run(&["ls", &name], "").0, 0);
+    settings("'containers-auth.json', 'keeper'");
+    assert_eq!(run(&["ls", &name], "").0, 4);
+    sandbox.write("logins/auth.json", format!("{{\"credHelpers\":{{\"{host}\":\"other\"}}}}"));
+    assert_eq!(run(&["ls", &name], "").0, 0);
+    assert_eq!(log("other"), format!("get {host}\n").repeat(log("other").lines().count()));
+    // A login goes where the file says.
+    settings("'containers-auth.json'");
+    assert_eq!(run(&["ls", &name], "").0, 4);
+    let (code, said) = run(&login, "hunter2\n");
+    assert!(code == 0 && said.contains("docker-credential-other"), "{said}");
+    assert_eq!(run(&["ls", &name], "").0, 0);
+
+    // All of them forget it.
+    settings("'keeper', 'containers-auth.json'");
+    let (code, said) = run(&["logout", host, "--json"], "");
+    assert_eq!(code, 0, "{said}");
+    let report: Value = serde_json::from_str(&said).expect("one document");
+    check(&report);
+    let both = ["docker-credential-keeper", "docker-credential-other"];
+    assert_eq!(report["helpers"], serde_json::json!(both));
+    assert_eq!(run(&["logout", host], "").0, 3);
+    assert_eq!(run(&["ls", &name], "").0, 4);
+    settings("'../../bin/sh'");
+    let (code, said) = run(&["ls", &name], "");
+    assert!(code != 0 && said.contains("the helper \"../../bin/sh\""), "{said}");
+}
+
 #[test]
 fn a_pull_that_fails_leaves_nothing() {
     let (sandbox, auth) = sandbox();

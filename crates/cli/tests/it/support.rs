@@ -1,11 +1,14 @@
 //! A folder of its own for each test, and the program in it.
 
 use std::fs;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use plimsoll::content::{Algorithm, Descriptor, Digest, MediaType};
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::Winsize;
 use serde_json::Value;
 
 pub(crate) struct Sandbox {
@@ -201,6 +204,22 @@ impl Layout {
 
 pub(crate) fn sha256(bytes: &[u8]) -> String {
     Digest::of(Algorithm::Sha256, bytes).to_string()
+}
+
+/// A terminal as a person has one, and its other end as a file.
+pub(crate) fn terminal() -> (OwnedFd, OwnedFd) {
+    let master =
+        openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).expect("pty");
+    grantpt(&master).expect("granted");
+    unlockpt(&master).expect("unlocked");
+    let name = ptsname(&master, Vec::new()).expect("a name");
+    let slave = fs::File::options().read(true).write(true).open(name.to_str().expect("text"));
+    (master, slave.expect("opened").into())
+}
+
+/// The size of a terminal.
+pub(crate) fn size(rows: u16, columns: u16) -> Winsize {
+    Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 }
 }
 
 /// Whether the test runs as root; tests that need it say what they skip.

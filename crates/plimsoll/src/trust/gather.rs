@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use plimsoll_content::{Code, Descriptor, Document, Error, Kind, Resolve, Result, Source};
 use plimsoll_sign::Limits;
-use plimsoll_sign::format::{bundle, dsse};
+use plimsoll_sign::format::{bundle, dsse, notary};
 use plimsoll_sign::judge::Evidence;
 use plimsoll_sign::scheme::Candidate;
 use plimsoll_spec::Manifest;
@@ -163,6 +163,11 @@ impl Gathering<'_> {
             self.broken(referrer, &place, "its subject is another one".to_owned());
             return Ok(());
         }
+        if manifest.kind().as_str() == notary::ARTIFACT && manifest.layers.len() != 1 {
+            let found = format!("{} envelopes instead of one", manifest.layers.len());
+            self.broken(referrer, &place, found);
+            return Ok(());
+        }
         self.layers(&manifest, &place)
     }
 
@@ -279,7 +284,7 @@ impl Gathering<'_> {
 fn is_signature(kind: &str) -> bool {
     bundle::is_bundle(kind)
         || [
-            "application/vnd.cncf.notary.signature",
+            notary::ARTIFACT,
             "application/vnd.dev.cosign.artifact.sig.v1+json",
             dsse::MEDIA_TYPE,
             "application/vnd.in-toto+json",

@@ -16,7 +16,7 @@ mod zones;
 use std::path::PathBuf;
 
 use plimsoll_content::{Code, Descriptor, Error, Platform, Result};
-use plimsoll_sign::judge::{Judgement, judge};
+use plimsoll_sign::judge::{Judgement, Moment, judge};
 use plimsoll_sign::policy::{Policy, Requirement, TrustedKey};
 use plimsoll_sign::scheme::Subject;
 use plimsoll_sign::{Asked, ImageName, Limits, Seconds};
@@ -35,7 +35,7 @@ pub struct Gate {
     /// The policy.
     pub policy: Policy,
     /// What time it is.
-    pub at: Seconds,
+    pub at: Moment,
     /// The name that is to be signed, where images lie under another one.
     pub name: Option<ImageName>,
     /// The file of what was seen before.

@@ -20,6 +20,8 @@ pub enum Form {
     Trust,
     /// `policy.json` of the containers tools.
     Containers,
+    /// `trustpolicy.json` of the Notary Project.
+    Notary,
 }
 
 /// Reads a policy, and says which form it has.
@@ -38,11 +40,9 @@ pub fn read(path: &Path) -> Result<(Policy, Form)> {
             .map_err(context);
     }
     if has("trustPolicies") {
-        return Err(context(
-            Error::new(Code::Policy, "reading a policy")
-                .found("a trustpolicy.json of the Notary Project, which is not read")
-                .expected("a trust.json, or a policy.json of the containers tools"),
-        ));
+        return Policy::notary(&bytes, &files)
+            .map(|policy| (policy, Form::Notary))
+            .map_err(context);
     }
     Policy::trust(&bytes, &files).map(|policy| (policy, Form::Trust)).map_err(context)
 }
@@ -53,6 +53,42 @@ struct Folder(PathBuf);
 impl Load for Folder {
     fn file(&self, path: &str) -> Result<Vec<u8>> {
         bytes(&self.0.join(path))
+    }
+
+    fn store(&self, kind: &str, name: &str) -> Result<Vec<(String, Vec<u8>)>> {
+        let at = |base: &str| self.0.join(base).join("x509").join(kind).join(name);
+        // As notation names the folder, and as its specification does.
+        let folder = match at("truststore") {
+            folder if folder.exists() => folder,
+            _ if at("trust-store").exists() => at("trust-store"),
+            folder => folder,
+        };
+        let failed = |cause| Error::io("reading the store", folder.display(), cause);
+        let link = |path: &Path| {
+            Error::new(Code::Policy, format!("reading the store {}", folder.display()))
+                .found(format!("{}, which is a symbolic link, or no folder", path.display()))
+                .expected("a folder of files")
+        };
+        if !folder.symlink_metadata().map_err(failed)?.is_dir() {
+            return Err(link(&folder));
+        }
+        let mut files = Vec::new();
+        for entry in std::fs::read_dir(&folder).map_err(failed)? {
+            let path = entry.map_err(failed)?.path();
+            let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
+            let kind = path.symlink_metadata().map_err(failed)?.file_type();
+            // Folders in it, and what is no certificate by its name, say nothing.
+            if kind.is_dir() || !["pem", "crt", "cer"].contains(&ending) {
+                continue;
+            }
+            if !kind.is_file() {
+                return Err(link(&path));
+            }
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            files.push((name, bytes(&path)?));
+        }
+        files.sort();
+        Ok(files)
     }
 }
 

@@ -15,6 +15,8 @@ use std::collections::BTreeMap;
 use plimsoll_content::{Code, Error, Result};
 use serde::Deserialize;
 
+use crate::authfile::check_helper;
+
 pub use self::toml::{LIMIT, parse as parse_toml};
 pub use route::{Route, Way};
 pub use short::{How, Meaning};
@@ -28,7 +30,20 @@ pub struct Conf {
     /// Without tags; an empty meaning takes a name away.
     aliases: BTreeMap<String, String>,
     mode: Option<Mode>,
+    keepers: Vec<Keeper>,
 }
+
+/// Who keeps logins.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Keeper {
+    /// The files of credentials, in their order (containers-auth.json(5)).
+    Files,
+    /// The helper of that name: the program `docker-credential-NAME`.
+    Helper(String),
+}
+
+/// What the files are called in the list of helpers.
+const FILES: &str = "containers-auth.json";
 
 /// How a short name is looked for that has no alias.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -74,6 +89,8 @@ struct Written {
     #[serde(default)]
     aliases: BTreeMap<String, String>,
     registries: Option<Old>,
+    #[serde(default)]
+    credential_helpers: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -135,6 +152,7 @@ impl Conf {
             search: written.unqualified_search_registries,
             mode: written.short_name_mode.as_deref().map(mode).transpose()?.flatten(),
             aliases: written.aliases,
+            keepers: written.credential_helpers.iter().map(keeper).collect::<Result<_>>()?,
             ..Self::default()
         };
         for rule in &written.registry {
@@ -192,7 +210,24 @@ impl Conf {
         self.aliases.extend(later.aliases);
         self.search = later.search.or(self.search.take());
         self.mode = later.mode.or(self.mode);
+        if !later.keepers.is_empty() {
+            self.keepers = later.keepers;
+        }
     }
+
+    /// Who is asked for logins (`credential-helpers`), in order: the files alone
+    /// if the settings say nothing. Never empty.
+    pub fn keepers(&self) -> Vec<Keeper> {
+        if self.keepers.is_empty() { vec![Keeper::Files] } else { self.keepers.clone() }
+    }
+}
+
+fn keeper(name: &String) -> Result<Keeper> {
+    if name == FILES {
+        return Ok(Keeper::Files);
+    }
+    check_helper(name).map_err(|error| error.context("reading settings of registries"))?;
+    Ok(Keeper::Helper(name.clone()))
 }
 
 fn mode(text: &str) -> Result<Option<Mode>> {

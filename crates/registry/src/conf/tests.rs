@@ -262,3 +262,20 @@ proptest! {
         prop_assert_eq!(place, expected);
     }
 }
+
+#[test]
+fn the_last_file_that_names_keepers_of_logins_counts() {
+    let helper = |name: &str| Keeper::Helper(name.to_owned());
+    let mut all = conf("");
+    assert_eq!(all.keepers(), [Keeper::Files]);
+    all.merge(conf("credential-helpers = ['pass', 'containers-auth.json']\n"));
+    all.merge(conf("credential-helpers = []\n"));
+    all.merge(conf("short-name-mode = 'disabled'\n"));
+    assert_eq!(all.keepers(), [helper("pass"), Keeper::Files]);
+    all.merge(conf("credential-helpers = ['other']\n"));
+    assert_eq!(all.keepers(), [helper("other")]);
+    for bad in ["['a/b']", "['']", "'pass'", "[1]"] {
+        let text = format!("credential-helpers = {bad}\n");
+        assert!(Conf::parse(text.as_bytes()).is_err(), "{bad}");
+    }
+}

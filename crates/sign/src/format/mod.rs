@@ -6,6 +6,7 @@
 
 pub mod bundle;
 mod cbor;
+pub mod dn;
 pub mod dsse;
 pub mod notary;
 pub mod openpgp;

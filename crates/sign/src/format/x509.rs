@@ -6,6 +6,7 @@ use ring::signature::{self, UnparsedPublicKey, VerificationAlgorithm};
 use crate::claim::Seconds;
 use crate::date;
 use crate::der::{self, Der};
+use crate::format::dn;
 use crate::key::{Kind, PublicKey};
 use crate::reason::{Reason, Why};
 
@@ -39,26 +40,47 @@ struct Uses {
     /// The bits of keyUsage, and whether it is critical.
     key: Option<(u16, bool)>,
     extended: Vec<Vec<u8>>,
+    /// An extension that is critical and unknown.
+    unknown: bool,
+    /// Whether it names a place that would tell of its revocation.
+    revocable: bool,
 }
 
 const SIGNATURE: u16 = 0x8000;
+const NON_REPUDIATION: u16 = 0x4000;
 const CERT_SIGN: u16 = 0x0400;
 
 impl Certificate {
-    /// Reads a certificate.
+    /// Reads a certificate, which may have no extension that is critical and unknown.
     pub fn parse(bytes: &[u8]) -> Result<Self, Reason> {
-        parse(bytes).ok_or_else(|| {
-            Reason::malformed(
-                "a certificate that is not read here: version 3, with a key of RSA (2048 bits \
-                 or more), ECDSA on P-256 or P-384",
-            )
-        })
+        Self::parse_open(bytes)
+            .and_then(|read| if read.uses.unknown { Err(bad()) } else { Ok(read) })
+    }
+
+    /// Reads a certificate as the Notary Project demands it: of its extensions the basic
+    /// constraints and the uses of the key are looked at, and no others, critical or not.
+    pub fn parse_open(bytes: &[u8]) -> Result<Self, Reason> {
+        parse(bytes).ok_or_else(bad)
+    }
+
+    /// Whether it can end chains: it may sign others, or has signed itself.
+    pub fn may_be_trusted(&self) -> bool {
+        self.uses.authority || self.signed_by(self)
+    }
+
+    /// Whether it names a server or a list that would tell of its revocation.
+    pub fn revocable(&self) -> bool {
+        self.uses.revocable
     }
 
     /// The subject for people: `CN=…, O=…`.
     pub fn name(&self) -> String {
-        let parts = self.subject.iter().map(|(kind, value)| format!("{kind}={value}"));
-        parts.collect::<Vec<_>>().join(", ")
+        dn::write(&self.subject)
+    }
+
+    /// Whether the subject has all parts of a name.
+    pub fn is(&self, name: &[(String, String)]) -> bool {
+        dn::has(&self.subject, name)
     }
 
     /// Whether the other certificate has signed this one.
@@ -95,11 +117,14 @@ impl Certificate {
     }
 
     fn is_leaf(&self) -> Result<(), Reason> {
-        let Uses { key, extended, .. } = &self.uses;
+        let Uses { key, extended, authority, .. } = &self.uses;
         let signs = key.is_some_and(|(bits, critical)| {
-            critical && bits & SIGNATURE != 0 && bits & CERT_SIGN == 0
+            critical && bits & SIGNATURE != 0 && bits & !(SIGNATURE | NON_REPUDIATION) == 0
         });
-        if signs && !extended.iter().any(|purpose| FORBIDDEN.contains(&purpose.as_slice())) {
+        if signs
+            && !authority
+            && !extended.iter().any(|purpose| FORBIDDEN.contains(&purpose.as_slice()))
+        {
             return Ok(());
         }
         Err(Reason::malformed(format!(
@@ -109,9 +134,16 @@ impl Certificate {
     }
 }
 
-/// Checks a chain, the signer first, by the rules of the Notary Project, and that it
-/// leads to a trusted one. It gives the time in which all of it holds.
-pub fn chain(chain: &[Certificate], trusted: &[Certificate]) -> Result<(Seconds, Seconds), Reason> {
+fn bad() -> Reason {
+    Reason::malformed(
+        "a certificate that is not read here: version 3, with a key of RSA (2048 bits or more), \
+         ECDSA on P-256 or P-384",
+    )
+}
+
+/// Checks a chain, the signer first, by the rules of the Notary Project, and gives the
+/// time in which all of it holds. Whether anybody trusts it is for [`leads_to`].
+pub fn chain(chain: &[Certificate]) -> Result<(Seconds, Seconds), Reason> {
     let (Some(leaf), Some(root)) = (chain.first(), chain.last()) else {
         return Err(Reason::malformed("no certificate"));
     };
@@ -126,17 +158,26 @@ pub fn chain(chain: &[Certificate], trusted: &[Certificate]) -> Result<(Seconds,
             let text = format!("{:?} is not signed by {:?}", lower.name(), upper.name());
             return Err(Reason::malformed(text));
         }
+        if lower.signed_by(lower) {
+            let text = format!("{:?} is a root, and does not end its chain", lower.name());
+            return Err(Reason::malformed(text));
+        }
     }
     if !root.signed_by(root) {
         return Err(Reason::malformed("a chain of certificates without its root"));
     }
-    if !chain.iter().any(|one| trusted.iter().any(|known| known.der == one.der)) {
-        let text = format!("{:?} leads to no trusted certificate", leaf.name());
-        return Err(Reason::new(Why::Key, text));
-    }
     let begin = chain.iter().map(|one| one.validity.0).max().unwrap_or_default();
     let end = chain.iter().map(|one| one.validity.1).min().unwrap_or_default();
     Ok((begin, end))
+}
+
+/// That a chain has a certificate that is trusted.
+pub fn leads_to(chain: &[Certificate], trusted: &[Certificate]) -> Result<(), Reason> {
+    if chain.iter().any(|one| trusted.iter().any(|known| known.der == one.der)) {
+        return Ok(());
+    }
+    let name = chain.first().map(Certificate::name).unwrap_or_default();
+    Err(Reason::new(Why::Key, format!("{name:?} leads to no trusted certificate")))
 }
 
 fn parse(bytes: &[u8]) -> Option<Certificate> {
@@ -202,7 +243,7 @@ fn parse(bytes: &[u8]) -> Option<Certificate> {
 }
 
 impl Uses {
-    /// Reads an extension; `None` for one that is critical and unknown.
+    /// Reads an extension; `None` for one that is not what it says.
     fn take(&mut self, oid: &[u8], critical: bool, value: &[u8]) -> Option<()> {
         match oid {
             BASIC_CONSTRAINTS => {
@@ -237,7 +278,13 @@ impl Uses {
             }
             // Names of the key and of its owner, and policies: they forbid nothing here.
             [0x55, 0x1d, 0x0e | 0x11 | 0x20 | 0x23] => Some(()),
-            _ => (!critical).then_some(()),
+            _ => {
+                self.unknown |= critical;
+                self.revocable |= oid == REVOCATION_LISTS
+                    || (oid == INFORMATION
+                        && value.windows(OCSP.len()).any(|window| window == OCSP));
+                Some(())
+            }
         }
     }
 }
@@ -250,28 +297,32 @@ fn time(validity: &mut Der<'_>) -> Option<Seconds> {
     }
 }
 
-/// The parts of a name, in their order.
+/// The parts of a name, in their order. One of several that share a part is marked by a
+/// `+`, so that it is no part of its own.
 fn name(bytes: &[u8]) -> Option<Vec<(String, String)>> {
     let mut parts = Vec::new();
     let mut list = Der::only(bytes, der::SEQUENCE)?;
     while !list.is_empty() {
         let mut set = list.inside(der::SET)?;
+        let first = parts.len();
         while !set.is_empty() {
             let mut pair = set.inside(der::SEQUENCE)?;
             let kind = match pair.take(der::OID)? {
-                [0x55, 0x04, 0x03] => "CN".to_owned(),
-                [0x55, 0x04, 0x06] => "C".to_owned(),
-                [0x55, 0x04, 0x07] => "L".to_owned(),
-                [0x55, 0x04, 0x08] => "ST".to_owned(),
-                [0x55, 0x04, 0x0a] => "O".to_owned(),
-                [0x55, 0x04, 0x0b] => "OU".to_owned(),
-                [0x55, 0x04, 0x09] => "STREET".to_owned(),
+                [0x55, 0x04, last] => match dn::NAMES.iter().find(|(number, _)| number == last) {
+                    Some((_, name)) => (*name).to_owned(),
+                    None => format!("2.5.4.{last}"),
+                },
                 other => format!("{other:02x?}"),
             };
             // UTF8String, PrintableString, IA5String, TeletexString.
             let (0x0c | 0x13 | 0x16 | 0x14, value) = pair.any()? else { return None };
             pair.end()?;
             parts.push((kind, std::str::from_utf8(value).ok()?.to_owned()));
+        }
+        if parts.len() - first > 1 {
+            for (kind, _) in &mut parts[first..] {
+                kind.insert(0, '+');
+            }
         }
     }
     Some(parts)
@@ -280,6 +331,11 @@ fn name(bytes: &[u8]) -> Option<Vec<(String, String)>> {
 const BASIC_CONSTRAINTS: &[u8] = &[0x55, 0x1d, 0x13];
 const KEY_USAGE: &[u8] = &[0x55, 0x1d, 0x0f];
 const EXTENDED_KEY_USAGE: &[u8] = &[0x55, 0x1d, 0x25];
+const REVOCATION_LISTS: &[u8] = &[0x55, 0x1d, 0x1f];
+const INFORMATION: &[u8] = &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x01, 0x01];
+/// How the information about an authority names a server for revocation: an identifier
+/// of an object, with its tag and length.
+const OCSP: &[u8] = &[0x06, 0x08, 0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x30, 0x01];
 /// Purposes that a signer of code must not have: any, and those of servers, clients,
 /// mail and time stamps.
 const FORBIDDEN: [&[u8]; 5] = [

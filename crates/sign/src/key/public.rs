@@ -46,6 +46,12 @@ pub enum Algorithm {
     Ed25519,
     /// RSA PKCS #1 v1.5 with SHA-256.
     RsaPkcs1Sha256,
+    /// RSASSA-PSS with SHA-256, as long a salt, and MGF1 of the same.
+    RsaPssSha256,
+    /// The same with SHA-384.
+    RsaPssSha384,
+    /// The same with SHA-512.
+    RsaPssSha512,
 }
 
 impl Algorithm {
@@ -57,15 +63,21 @@ impl Algorithm {
             Self::EcdsaP384Sha256 => "ecdsa-sha2-256-nistp384",
             Self::Ed25519 => "ed25519",
             Self::RsaPkcs1Sha256 => "rsa-sign-pkcs1-sha256",
+            Self::RsaPssSha256 => "rsa-sign-pss-sha256",
+            Self::RsaPssSha384 => "rsa-sign-pss-sha384",
+            Self::RsaPssSha512 => "rsa-sign-pss-sha512",
         }
     }
 
-    fn kind(self) -> Kind {
+    /// The kind of key that signs so.
+    pub fn kind(self) -> Kind {
         match self {
             Self::EcdsaP256Sha256 => Kind::P256,
             Self::EcdsaP384Sha384 | Self::EcdsaP384Sha256 => Kind::P384,
             Self::Ed25519 => Kind::Ed25519,
-            Self::RsaPkcs1Sha256 => Kind::Rsa,
+            Self::RsaPkcs1Sha256 | Self::RsaPssSha256 | Self::RsaPssSha384 | Self::RsaPssSha512 => {
+                Kind::Rsa
+            }
         }
     }
 
@@ -76,6 +88,9 @@ impl Algorithm {
             Self::EcdsaP384Sha256 => &signature::ECDSA_P384_SHA256_ASN1,
             Self::Ed25519 => &signature::ED25519,
             Self::RsaPkcs1Sha256 => &signature::RSA_PKCS1_2048_8192_SHA256,
+            Self::RsaPssSha256 => &signature::RSA_PSS_2048_8192_SHA256,
+            Self::RsaPssSha384 => &signature::RSA_PSS_2048_8192_SHA384,
+            Self::RsaPssSha512 => &signature::RSA_PSS_2048_8192_SHA512,
         }
     }
 }

@@ -1,12 +1,15 @@
 //! Policies: which images need whose signatures. What is read here says so; who
 //! is right is for [`crate::judge`].
 //!
-//! A policy is read from `trust.json` ([`trust`]) or from `policy.json` of the
-//! containers tools ([`containers`]), into the same rules. Files that it names
+//! A policy is read from `trust.json` ([`trust`]), from `policy.json` of the containers
+//! tools ([`containers`]) or from `trustpolicy.json` of the Notary Project
+//! ([`mod@notary`]), into the same rules. Files that it names
 //! are asked of a [`Load`], since nothing here touches files.
 
 pub mod containers;
+mod enforce;
 mod members;
+pub mod notary;
 mod scope;
 pub mod trust;
 
@@ -18,16 +21,23 @@ use serde::Serialize;
 
 use crate::asked::{Asked, ImageName};
 use crate::claim::{Form, Seconds};
+use crate::format::notary::Store;
 use crate::format::openpgp::Keyring;
-use crate::format::x509::Certificate;
 use crate::key::PublicKey;
 
+pub use enforce::{Action, Enforcement, Facet};
 pub use scope::Scope;
 
 /// Gives the content of files that a policy names.
 pub trait Load {
     /// The file at that path, relative to the policy.
     fn file(&self, path: &str) -> Result<Vec<u8>>;
+
+    /// The files of a named store of certificates of the Notary Project, of a kind
+    /// (`ca`, `signingAuthority`, `tsa`), by their names.
+    ///
+    /// Errors if there is none, and for symbolic links in the place of it or of a file.
+    fn store(&self, kind: &str, name: &str) -> Result<Vec<(String, Vec<u8>)>>;
 }
 
 /// A policy.
@@ -81,8 +91,8 @@ pub struct Signed {
     pub name: NameRule,
     /// How old it may be, in seconds, by the signer's word.
     pub max_age: Option<Seconds>,
-    /// Whether it may have expired.
-    pub expired: bool,
+    /// What is done about one that holds and has something wrong.
+    pub enforce: Enforcement,
     /// Whether it must not be older than what was seen before.
     pub rollback: bool,
     /// Further signers: those whom the owner of the name names.
@@ -133,13 +143,7 @@ pub enum TrustedKey {
     /// Those of an OpenPGP keyring, each a signer of its own.
     Keyring(Arc<Keyring>),
     /// Those of certificates that lead to one of these.
-    Certificates {
-        /// What chains must lead to.
-        anchors: Vec<Certificate>,
-        /// Parts of the subject that the signer must have, in one of these
-        /// combinations; none is any.
-        identities: Vec<Vec<(String, String)>>,
-    },
+    Certificates(Store),
 }
 
 /// What must stand at one place of an attestation.
@@ -288,7 +292,7 @@ impl Signed {
             checks: Vec::new(),
             name: NameRule::Any,
             max_age: None,
-            expired: false,
+            enforce: Enforcement::DEFAULT,
             rollback: false,
             zones: Vec::new(),
             forms_of: BTreeMap::new(),

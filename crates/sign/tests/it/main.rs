@@ -1,5 +1,7 @@
 //! Signatures and policies, through the public interface.
 
+mod certificates;
+mod chains;
 mod gpg;
 mod judge;
 mod keys;
@@ -7,4 +9,5 @@ mod leniency;
 mod notary;
 mod policy;
 mod support;
+mod trustpolicy;
 mod vectors;

@@ -2,17 +2,16 @@
 
 use std::fs;
 use std::io::{Read, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-use rustix::termios::{Winsize, tcsetwinsize};
+use rustix::termios::tcsetwinsize;
 
 use super::{image, packed};
-use crate::support::Sandbox;
+use crate::support::{Sandbox, size, terminal};
 
 const IMAGE: &str = "oci:images:app";
 
@@ -292,21 +291,6 @@ fn process_one_reaps_and_passes_on() {
     child.stdout.as_mut().expect("a pipe").read_exact(&mut byte).expect("ready");
     Command::new("kill").args(["-TERM", &child.id().to_string()]).status().expect("kill");
     assert_eq!(child.wait().expect("ended").code(), Some(9));
-}
-
-/// A terminal as a person has one, and its other end as a file.
-fn terminal() -> (OwnedFd, OwnedFd) {
-    let master =
-        openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).expect("pty");
-    grantpt(&master).expect("granted");
-    unlockpt(&master).expect("unlocked");
-    let name = ptsname(&master, Vec::new()).expect("a name");
-    let slave = fs::File::options().read(true).write(true).open(name.to_str().expect("text"));
-    (master, slave.expect("opened").into())
-}
-
-fn size(rows: u16, columns: u16) -> Winsize {
-    Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 }
 }
 
 #[test]
