@@ -14,6 +14,8 @@ use std::process::Command;
 use std::ptr;
 use std::sync::atomic::{AtomicI32, Ordering};
 
+use rustix::fs::CWD;
+use rustix::mount::{MountPropagationFlags, MoveMountFlags, mount_change, move_mount};
 use rustix::process::Pid;
 use rustix::thread::UnshareFlags;
 
@@ -103,6 +105,20 @@ pub(crate) fn follow(command: &mut Command) {
     };
     // SAFETY: the closure calls nothing but `prctl`; it neither allocates nor locks.
     unsafe { command.pre_exec(follow) };
+}
+
+/// Gives the child of `command` mounts of its own, and in them `tree` over the folder `over`.
+pub(crate) fn mount_for(command: &mut Command, tree: OwnedFd, over: CString) {
+    let mount = move || {
+        unshare(UnshareFlags::NEWNS)?;
+        let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
+        mount_change(c"/", private)?;
+        let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
+        Ok(move_mount(&tree, c"", CWD, over.as_c_str(), flags)?)
+    };
+    // SAFETY: the closure makes three system calls; with strings that end in a NUL already,
+    // their wrappers neither allocate nor lock.
+    unsafe { command.pre_exec(mount) };
 }
 
 /// Tells the other end of a socket that nothing more comes; answers still may.

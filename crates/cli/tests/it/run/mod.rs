@@ -139,6 +139,28 @@ fn nothing_that_is_written_reaches_the_store() {
     sandbox.ok(&["validate", "oci:images:app"]);
 }
 
+/// Also volumes and the files in `/etc`, which are mounted from the store.
+#[test]
+fn the_store_may_be_named_from_the_folder_one_is_in() {
+    let sandbox = Sandbox::new();
+    let Some(()) = image(&sandbox, &[]) else { return };
+    for store in ["here/store", "./here/../store"] {
+        let words = [
+            "--store",
+            store,
+            "run",
+            "-v",
+            "/data",
+            "oci:images:app",
+            "sh",
+            "-c",
+            "cat /etc/hosts; touch /data/x",
+        ];
+        assert!(sandbox.ok(&words).contains("localhost"), "{store}");
+        assert_eq!(fs::read_dir(sandbox.path(store).join("run")).expect("listed").count(), 0);
+    }
+}
+
 #[test]
 fn input_output_and_errors_are_the_callers() {
     let sandbox = Sandbox::new();
