@@ -24,6 +24,7 @@ mod options;
 mod own;
 mod payload;
 mod privilege;
+mod ranges;
 mod reap;
 mod report;
 mod seccomp;
