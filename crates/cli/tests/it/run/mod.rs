@@ -5,6 +5,7 @@ mod busybox;
 mod flags;
 mod leaks;
 mod mount;
+mod names;
 mod network;
 
 use std::fs;
