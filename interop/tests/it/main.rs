@@ -8,6 +8,7 @@ mod convert;
 mod crash;
 mod debian;
 mod isolation;
+mod keyless;
 mod kills;
 mod kit;
 mod layers;

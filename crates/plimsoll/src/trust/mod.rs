@@ -5,6 +5,7 @@
 //! keys are read from files ([`policy`], [`keys`]), signatures are stored
 //! ([`sign`]), and verbs are kept from what is not trusted ([`Gate`]).
 
+mod blob;
 pub(crate) mod gather;
 pub mod keys;
 pub mod lookaside;
