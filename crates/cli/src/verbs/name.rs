@@ -15,6 +15,7 @@ use serde::Serialize;
 
 use crate::context::Context;
 use crate::out::{Style, safe};
+use crate::verbs::secret::passphrase;
 
 /// Publish names of a domain: signed lists of images, as files.
 ///
@@ -43,6 +44,9 @@ enum Act {
         /// How keys are handed out
         #[arg(long, value_enum, default_value_t = ProfileArg::Hobby)]
         profile: ProfileArg,
+        /// Encrypt the keys by a passphrase
+        #[arg(long)]
+        encrypt: bool,
     },
     /// List an image under a name
     Add {
@@ -114,6 +118,9 @@ enum Act {
         /// The id of the key that it replaces, or its beginning
         #[arg(long, value_name = "ID")]
         old: Option<String>,
+        /// Encrypt the new key by a passphrase
+        #[arg(long)]
+        encrypt: bool,
     },
     /// Write all that it takes to resolve names elsewhere, without a network
     Export {
@@ -179,12 +186,13 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<u8> {
         findings: Vec::new(),
     };
     match args.act {
-        Act::Init { prefix, url, profile } => {
+        Act::Init { prefix, url, profile, encrypt } => {
+            let secret = encrypt.then(|| passphrase("the zone", true)).transpose()?;
             let profile = match profile {
                 ProfileArg::Hobby => Profile::Hobby,
                 ProfileArg::Team => Profile::Team,
             };
-            Zone::init(folder, &prefix, &url, profile, seed)?;
+            Zone::init(folder, &prefix, &url, profile, seed, secret.as_ref())?;
             done.act = "init";
             done.prefix = Some(prefix.to_string());
             for key in profile.keys() {
@@ -260,7 +268,8 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<u8> {
             ));
             done.findings = checked.findings;
         }
-        Act::Rotate { role, old } => {
+        Act::Rotate { role, old, encrypt } => {
+            let secret = encrypt.then(|| passphrase(&role, true)).transpose()?;
             let mut zone = Zone::open(folder)?;
             done.act = "rotate";
             let roles: Vec<&str> = match role.as_str() {
@@ -269,7 +278,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<u8> {
             };
             let key = seed()?;
             for role in roles {
-                let id = zone.rotate(role, key, old.as_deref())?;
+                let id = zone.rotate(role, key, old.as_deref(), secret.as_ref())?;
                 done.lines.push(format!("{role}  {id}"));
             }
         }
@@ -318,7 +327,8 @@ fn publish(
     context: &Context,
     done: &mut Done,
 ) -> Result<()> {
-    let published = zone.publish(out, keys, context.home.naming()?.now)?;
+    let published =
+        zone.publish(out, keys, &|key| passphrase(key, false), context.home.naming()?.now)?;
     done.prefix = Some(zone.config().prefix.clone());
     if published.missing.is_empty() {
         let site = published.site.display();

@@ -535,3 +535,32 @@ fn below_a_cut_the_delegatee_says_who_signs() {
     let words = ["name", "signers", "example.com/org", "--key", "b", "--zone", "team"];
     refused(&sandbox, 8, &words);
 }
+
+#[test]
+fn keys_of_a_zone_may_be_encrypted() {
+    let sandbox = Sandbox::new();
+    let url = "https://oci.example.com/";
+    let zone = |words: &[&str]| signing(&sandbox, &[words, &["--zone", "zone"]].concat());
+    let done = zone(&["name", "init", "example.com", "--url", url, "--encrypt"]);
+    assert_eq!(done.code, 0, "{}", done.stderr);
+    let key = fs::read_to_string(sandbox.path("zone/keys/zone.pem")).expect("a key");
+    assert!(key.starts_with("-----BEGIN ENCRYPTED SIGSTORE PRIVATE KEY-----"), "{key}");
+    assert_eq!(zone(&["name", "publish"]).code, 0);
+    let mut command = sandbox.command(&["name", "publish", "--zone", "zone"]);
+    let wrong = Done::of(&command.env("PLIMSOLL_PASSPHRASE", "wrong").output().expect("started"));
+    assert!(wrong.code != 0 && wrong.stderr.contains("E_PASSPHRASE"), "{}", wrong.stderr);
+    let root = fs::read(sandbox.path("zone/site/zone/metadata/1.root.json")).expect("a root");
+    let done = zone(&["name", "rotate", "all", "--encrypt"]);
+    assert_eq!(done.code, 0, "{}", done.stderr);
+    let done = zone(&["name", "publish"]);
+    assert_eq!(done.code, 0, "{}{}", done.stdout, done.stderr);
+    let new = fs::read(sandbox.path("zone/site/zone/metadata/2.root.json")).expect("a root");
+    assert_ne!(root, new);
+    // A key of `key new` signs too, if it is of the one kind that zones have.
+    for (kind, code) in [("ed25519", 0), ("p256", 1)] {
+        assert_eq!(signing(&sandbox, &["key", "new", kind, "--type", kind]).code, 0);
+        let path = format!("keys/{kind}.key");
+        let done = zone(&["name", "publish", "--key", &path]);
+        assert_eq!(done.code != 0, code != 0, "{}{}", done.stdout, done.stderr);
+    }
+}

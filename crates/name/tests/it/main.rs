@@ -1,5 +1,6 @@
 //! What names are and mean, through the public interface.
 
+mod costs;
 mod reference;
 mod threats;
 mod world;
