@@ -3,5 +3,6 @@
 mod costs;
 mod reference;
 mod threats;
+mod vectors;
 mod world;
 mod zones;
