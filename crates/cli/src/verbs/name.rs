@@ -107,6 +107,10 @@ enum Act {
         /// Further keys that sign, beside those in the folder
         #[arg(long, value_name = "FILE")]
         key: Vec<PathBuf>,
+        /// From now on, write pages for clients of AppC, which find their archives there:
+        /// https://HOST/PATH with {name}, {version}, {os}, {arch} and {ext}
+        #[arg(long, value_name = "TEMPLATE")]
+        ac_discovery: Option<String>,
     },
     /// Look at the tree as a client does that sees it for the first time
     Check,
@@ -254,9 +258,13 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<u8> {
             done.act = "signers";
             done.prefix = Some(prefix.to_string());
         }
-        Act::Publish { out, key } => {
+        Act::Publish { out, key, ac_discovery } => {
             done.act = "publish";
-            publish(&Zone::open(folder)?, out.as_deref(), &key, context, &mut done)?;
+            let mut zone = Zone::open(folder)?;
+            if let Some(template) = ac_discovery {
+                zone.say_archives(&template)?;
+            }
+            publish(&zone, out.as_deref(), &key, context, &mut done)?;
         }
         Act::Check => {
             let checked = Zone::open(folder)?.check(naming.now)?;

@@ -564,3 +564,29 @@ fn keys_of_a_zone_may_be_encrypted() {
         assert_eq!(done.code != 0, code != 0, "{}{}", done.stdout, done.stderr);
     }
 }
+
+#[test]
+fn pages_tell_clients_of_appc_where_archives_are() {
+    let sandbox = owner();
+    let template = "https://cdn.example.net/aci/{name}-{version}-{os}-{arch}.{ext}";
+    let name = "example.com/org/app,version=v1,os=linux,arch=amd64";
+    let asked = sandbox.run(&["resolve", "--appc", name]);
+    assert_eq!(asked.code, 3, "{}", asked.stderr);
+    sandbox.ok(&["name", "publish", "--zone", "owner", "--ac-discovery", template]);
+    let report = sandbox.json(&["resolve", "--appc", name]);
+    check(&report);
+    let found = &report["names"][0]["archive"];
+    let archive = "https://cdn.example.net/aci/example.com/org/app-v1-linux-amd64.aci";
+    assert_eq!(found["archive"], archive);
+    assert_eq!(found["signature"], format!("{archive}.asc"));
+    assert_eq!(sandbox.ok(&["resolve", "--appc", "-q", name]).trim(), archive);
+    // It stays so with the next publication; names are what they were.
+    sandbox.ok(&["name", "publish", "--zone", "owner"]);
+    let page = fs::read_to_string(sandbox.path("owner/site/org/app/index.html")).expect("a page");
+    assert!(page.contains(&format!("content=\"example.com/org/app {template}\"")), "{page}");
+    sandbox.ok(&["resolve", name]);
+    for bad in ["http://cdn.example.net/{name}.{ext}", "https://cdn.example.net/{name}"] {
+        let done = sandbox.run(&["name", "publish", "--zone", "owner", "--ac-discovery", bad]);
+        assert_eq!(done.code, 2, "{bad}: {}", done.stderr);
+    }
+}

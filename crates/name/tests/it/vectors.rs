@@ -126,7 +126,7 @@ fn zones_are_judged_alike() {
         let found = Client::default().at(&world, text(&vector, "name"), time);
         match found {
             Ok(found) => {
-                assert_eq!(vector["digest"], found.descriptor.digest.to_string(), "{vector}")
+                assert_eq!(vector["digest"], found.descriptor.digest.to_string(), "{vector}");
             }
             Err(error) => assert_eq!(vector["error"], true, "{vector}: {error}"),
         }

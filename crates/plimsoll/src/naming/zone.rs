@@ -211,6 +211,13 @@ impl Zone {
         })
     }
 
+    /// Lets pages beside the names say where archives of AppC are: a template with
+    /// `{name}`, `{version}`, `{os}`, `{arch}` and `{ext}`.
+    pub fn say_archives(&mut self, template: &str) -> Result<()> {
+        self.config.appc = Some(template.to_owned());
+        self.save()
+    }
+
     /// Says whose signatures count for the names below a prefix (D6); without a
     /// rule, nothing is said of them any more.
     pub fn sign_by(&self, prefix: &Prefix, rule: Option<SignerRule>) -> Result<()> {
