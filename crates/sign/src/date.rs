@@ -65,6 +65,19 @@ pub(crate) fn asn1(bytes: &[u8], utc: bool) -> Option<Seconds> {
     seconds(year, part(0)?, part(2)?, part(4)?, part(6)?, part(8)?)
 }
 
+/// Reads the time of a time stamp: a GeneralizedTime that may have a fraction of a
+/// second (RFC 3161, 2.4.2), which is left out.
+pub(crate) fn stamped(bytes: &[u8]) -> Option<Seconds> {
+    let dot = bytes.iter().position(|byte| *byte == b'.');
+    let Some(dot) = dot else { return asn1(bytes, false) };
+    let (whole, fraction) = bytes.split_at(dot);
+    let digits = fraction.get(1..)?.strip_suffix(b"Z")?;
+    if digits.is_empty() || digits.ends_with(b"0") || !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    asn1(&[whole, b"Z"].concat(), false)
+}
+
 fn digits(text: &[u8]) -> Option<i64> {
     let all = !text.is_empty() && text.iter().all(u8::is_ascii_digit);
     all.then(|| text.iter().fold(0, |number, digit| number * 10 + i64::from(digit - b'0')))
@@ -123,5 +136,9 @@ mod tests {
         assert_eq!(asn1(b"700101000000Z", true), Some(0));
         assert_eq!(asn1(b"491231235959Z", true), asn1(b"20491231235959Z", false));
         assert_eq!(asn1(b"20491231235959", false), None);
+        assert_eq!(stamped(b"20491231235959.5Z"), stamped(b"20491231235959Z"));
+        for bad in [&b"20491231235959.Z"[..], b"20491231235959.50Z", b"20491231235959.5", b"."] {
+            assert_eq!(stamped(bad), None);
+        }
     }
 }

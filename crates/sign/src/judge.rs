@@ -8,9 +8,10 @@ use plimsoll_content::{Code, Descriptor, Error};
 use serde::Serialize;
 
 use crate::claim::{Form, Saying, Seconds, Signer, VerifiedClaim};
+use crate::keyless::Check;
 use crate::limits::Limits;
 use crate::policy::{
-    self, Action, Enforcement, Facet, Policy, Requirement, Signed, ZoneRule, Zoned,
+    self, Action, Enforcement, Facet, Policy, Requirement, Signed, TimeRule, ZoneRule, Zoned,
 };
 use crate::reason::{Reason, Why, quoted};
 use crate::scheme::{Candidate, SCHEMES, Scheme, Subject};
@@ -381,6 +382,7 @@ impl Judge<'_> {
                 .allows(&claim.names, &self.subject.asked)
                 .map_err(|text| Reason::new(Why::Name, text))?;
         }
+        witnessed(signed.time, claim)?;
         let mut doubts = claim.doubts.clone();
         doubts.extend(self.in_time(signed, claim)?);
         for (facet, reason) in doubts {
@@ -542,6 +544,19 @@ fn kind(signed: &Signed, claim: &VerifiedClaim) -> Result<(), Reason> {
             Ok(())
         }
     }
+}
+
+/// Whether somebody else has seen it, as the rule asks.
+fn witnessed(rule: TimeRule, claim: &VerifiedClaim) -> Result<(), Reason> {
+    let (wanted, what) = match rule {
+        TimeRule::Any => return Ok(()),
+        TimeRule::Timestamp => (Check::Timestamp, "time stamp of a trusted authority"),
+        TimeRule::Log => (Check::Log, "entry of a trusted log"),
+    };
+    if claim.vouched.checked.contains(&wanted) {
+        return Ok(());
+    }
+    Err(Reason::new(Why::Time, format!("no {what}, which the rule asks for")))
 }
 
 fn refusal(code: Code, subject: &Subject) -> Error {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Subcommand;
 use plimsoll::content::{Code, Error, Result};
 use plimsoll::reference::Reference;
-use plimsoll::sign::policy::{Action, NameRule, Requirement, Signed, TrustedKey, trust};
+use plimsoll::sign::policy::{Action, NameRule, Requirement, Signed, TimeRule, TrustedKey, trust};
 use plimsoll::trust::{asked, policy};
 use serde_json::{Value, json};
 
@@ -130,14 +130,16 @@ fn import(
                 .found("keys, and no images that they are for")
                 .expected("a scope: example.com/org/, *.example.com, oci: or *"));
         }
-        let keys: Vec<_> = signed
+        let keys = signed
             .of
             .into_iter()
-            .filter_map(|trusted| match trusted.key {
-                TrustedKey::Public(key) => Some((stem(&trusted.name), key)),
-                _ => None,
+            .map(|trusted| match trusted.key {
+                TrustedKey::Public(key) => Ok((stem(&trusted.name), key)),
+                _ => Err(Error::new(Code::Unrepresentable, "writing a policy")
+                    .found(format!("{:?}, which lies in a file of its own", trusted.name))
+                    .expected("public keys; the others are named in a trust.json by hand")),
             })
-            .collect();
+            .collect::<Result<Vec<_>>>()?;
         trust::write(&keys, &signed.zones, scopes)
     };
     let mut text = serde_json::to_string_pretty(&value)
@@ -177,6 +179,7 @@ fn all(require: &[Requirement]) -> Vec<Value> {
                 "predicateType": signed.of_type,
                 "name": signed.name,
                 "maxAge": signed.max_age,
+                "time": signed.time,
                 "notEnforced": signed.enforce.lets_pass(),
                 "rollback": signed.rollback,
             }),
@@ -222,6 +225,11 @@ fn sentence(signed: &Signed) -> String {
         NameRule::Remap { .. } => ", under another beginning of its name",
     };
     let mut text = format!("{what} by {} of {}{name}", signed.threshold, names(signed).join(", "));
+    match signed.time {
+        TimeRule::Any => {}
+        TimeRule::Timestamp => text.push_str(", with a time stamp"),
+        TimeRule::Log => text.push_str(", in a log"),
+    }
     if let Some(age) = signed.max_age {
         text.push_str(&format!(", not older than {age} seconds"));
     }

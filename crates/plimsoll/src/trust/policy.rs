@@ -5,6 +5,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use plimsoll_content::{Code, Error, Result};
+use plimsoll_sign::format::root::Root;
 use plimsoll_sign::policy::{Load, Policy};
 use serde_json::Value;
 use zeroize::Zeroizing;
@@ -45,6 +46,17 @@ pub fn read(path: &Path) -> Result<(Policy, Form)> {
             .map_err(context);
     }
     Policy::trust(&bytes, &files).map(|policy| (policy, Form::Trust)).map_err(context)
+}
+
+/// Reads a trusted root of sigstore.
+///
+/// Errors with [`Code::Policy`] if it is none.
+pub fn root(path: &Path) -> Result<Root> {
+    Root::parse(&bytes(path)?).map_err(|reason| {
+        Error::new(Code::Policy, format!("reading the trusted root {}", path.display()))
+            .found(reason)
+            .expected("a trusted_root.json of sigstore, version 0.1 or 0.2")
+    })
 }
 
 /// The folder of a policy, in which the files lie that it names.

@@ -22,33 +22,44 @@ pub struct Certificate {
     pub key: PublicKey,
     /// The parts of the subject, as `CN`, `O`, … with their values.
     pub subject: Vec<(String, String)>,
-    signed: Vec<u8>,
+    /// What is signed: the TBSCertificate.
+    pub(super) signed: Vec<u8>,
     algorithm: Vec<u8>,
     signature: Vec<u8>,
-    issuer_name: Vec<u8>,
-    subject_name: Vec<u8>,
+    pub(super) issuer_name: Vec<u8>,
+    pub(super) subject_name: Vec<u8>,
+    pub(super) serial: Vec<u8>,
     /// When it begins and ends to hold; both seconds count.
     pub validity: (Seconds, Seconds),
-    uses: Uses,
+    pub(super) uses: Uses,
+    pub(super) extensions: Vec<Extension>,
 }
 
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-struct Uses {
-    authority: bool,
+pub(super) struct Uses {
+    pub(super) authority: bool,
     constraints_critical: bool,
-    path: Option<u64>,
+    pub(super) path: Option<u64>,
     /// The bits of keyUsage, and whether it is critical.
-    key: Option<(u16, bool)>,
-    extended: Vec<Vec<u8>>,
+    pub(super) key: Option<(u16, bool)>,
+    pub(super) extended: Vec<Vec<u8>>,
     /// An extension that is critical and unknown.
     unknown: bool,
     /// Whether it names a place that would tell of its revocation.
     revocable: bool,
 }
 
-const SIGNATURE: u16 = 0x8000;
+/// An extension as it stands there.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Extension {
+    pub(super) oid: Vec<u8>,
+    pub(super) critical: bool,
+    pub(super) value: Vec<u8>,
+}
+
+pub(super) const SIGNATURE: u16 = 0x8000;
 const NON_REPUDIATION: u16 = 0x4000;
-const CERT_SIGN: u16 = 0x0400;
+pub(super) const CERT_SIGN: u16 = 0x0400;
 
 impl Certificate {
     /// Reads a certificate, which may have no extension that is critical and unknown.
@@ -84,24 +95,14 @@ impl Certificate {
     }
 
     /// Whether the other certificate has signed this one.
-    fn signed_by(&self, other: &Self) -> bool {
+    pub(super) fn signed_by(&self, other: &Self) -> bool {
         self.issuer_name == other.subject_name && self.verify_with(&other.key).is_some()
     }
 
     fn verify_with(&self, key: &PublicKey) -> Option<()> {
         let mut algorithm = Der::only(&self.algorithm, der::SEQUENCE)?;
         let oid = algorithm.take(der::OID)?;
-        let verifier: &dyn VerificationAlgorithm = match (key.kind(), oid) {
-            (Kind::Rsa, RSA_SHA256) => &signature::RSA_PKCS1_2048_8192_SHA256,
-            (Kind::Rsa, RSA_SHA384) => &signature::RSA_PKCS1_2048_8192_SHA384,
-            (Kind::Rsa, RSA_SHA512) => &signature::RSA_PKCS1_2048_8192_SHA512,
-            (Kind::P256, ECDSA_SHA256) => &signature::ECDSA_P256_SHA256_ASN1,
-            (Kind::P256, ECDSA_SHA384) => &signature::ECDSA_P256_SHA384_ASN1,
-            (Kind::P384, ECDSA_SHA256) => &signature::ECDSA_P384_SHA256_ASN1,
-            (Kind::P384, ECDSA_SHA384) => &signature::ECDSA_P384_SHA384_ASN1,
-            _ => return None,
-        };
-        UnparsedPublicKey::new(verifier, key.raw()).verify(&self.signed, &self.signature).ok()
+        verify(key, oid, &self.signed, &self.signature)
     }
 
     fn is_authority(&self, below: u64) -> Result<(), Reason> {
@@ -132,6 +133,21 @@ impl Certificate {
             self.name()
         )))
     }
+}
+
+/// Verifies a signature that names its algorithm by an object identifier.
+pub(super) fn verify(key: &PublicKey, oid: &[u8], message: &[u8], made: &[u8]) -> Option<()> {
+    let verifier: &dyn VerificationAlgorithm = match (key.kind(), oid) {
+        (Kind::Rsa, RSA_SHA256) => &signature::RSA_PKCS1_2048_8192_SHA256,
+        (Kind::Rsa, RSA_SHA384) => &signature::RSA_PKCS1_2048_8192_SHA384,
+        (Kind::Rsa, RSA_SHA512) => &signature::RSA_PKCS1_2048_8192_SHA512,
+        (Kind::P256, ECDSA_SHA256) => &signature::ECDSA_P256_SHA256_ASN1,
+        (Kind::P256, ECDSA_SHA384) => &signature::ECDSA_P256_SHA384_ASN1,
+        (Kind::P384, ECDSA_SHA256) => &signature::ECDSA_P384_SHA256_ASN1,
+        (Kind::P384, ECDSA_SHA384) => &signature::ECDSA_P384_SHA384_ASN1,
+        _ => return None,
+    };
+    UnparsedPublicKey::new(verifier, key.raw()).verify(message, made).ok()
 }
 
 fn bad() -> Reason {
@@ -192,7 +208,7 @@ fn parse(bytes: &[u8]) -> Option<Certificate> {
         return None;
     }
     version.end()?;
-    inner.take(der::INTEGER)?;
+    let serial = inner.take(der::INTEGER)?;
     // Both places must name one algorithm.
     if inner.whole(der::SEQUENCE)? != algorithm {
         return None;
@@ -209,22 +225,22 @@ fn parse(bytes: &[u8]) -> Option<Certificate> {
         }
     }
     let mut uses = Uses::default();
+    let mut extensions: Vec<Extension> = Vec::new();
     if inner.is(0xa3) {
         let mut wrapped = inner.inside(0xa3)?;
         let mut list = wrapped.inside(der::SEQUENCE)?;
         wrapped.end()?;
-        let mut known: Vec<&[u8]> = Vec::new();
         while !list.is_empty() {
             let mut extension = list.inside(der::SEQUENCE)?;
             let oid = extension.take(der::OID)?;
             let critical = extension.is(der::BOOLEAN) && extension.take(der::BOOLEAN)? == [0xff];
             let value = extension.take(der::OCTET_STRING)?;
             extension.end()?;
-            if known.contains(&oid) {
+            if extensions.iter().any(|known| known.oid == oid) {
                 return None;
             }
-            known.push(oid);
             uses.take(oid, critical, value)?;
+            extensions.push(Extension { oid: oid.to_vec(), critical, value: value.to_vec() });
         }
     }
     inner.end()?;
@@ -237,8 +253,10 @@ fn parse(bytes: &[u8]) -> Option<Certificate> {
         signature: signature.to_vec(),
         issuer_name: issuer_name.to_vec(),
         subject_name: subject_name.to_vec(),
+        serial: serial.to_vec(),
         validity: (begin, end),
         uses,
+        extensions,
     })
 }
 
@@ -330,7 +348,7 @@ fn name(bytes: &[u8]) -> Option<Vec<(String, String)>> {
 
 const BASIC_CONSTRAINTS: &[u8] = &[0x55, 0x1d, 0x13];
 const KEY_USAGE: &[u8] = &[0x55, 0x1d, 0x0f];
-const EXTENDED_KEY_USAGE: &[u8] = &[0x55, 0x1d, 0x25];
+pub(super) const EXTENDED_KEY_USAGE: &[u8] = &[0x55, 0x1d, 0x25];
 const REVOCATION_LISTS: &[u8] = &[0x55, 0x1d, 0x1f];
 const INFORMATION: &[u8] = &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x01, 0x01];
 /// How the information about an authority names a server for revocation: an identifier
@@ -345,8 +363,8 @@ const FORBIDDEN: [&[u8]; 5] = [
     &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x03, 0x04],
     &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x03, 0x08],
 ];
-const RSA_SHA256: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0b];
-const RSA_SHA384: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0c];
-const RSA_SHA512: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0d];
+pub(super) const RSA_SHA256: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0b];
+pub(super) const RSA_SHA384: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0c];
+pub(super) const RSA_SHA512: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0d];
 const ECDSA_SHA256: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x02];
 const ECDSA_SHA384: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x03];

@@ -10,4 +10,5 @@ mod public;
 
 pub use file::{Passphrase, is_encrypted, open, seal};
 pub use pair::KeyPair;
+pub(crate) use public::RSA;
 pub use public::{Algorithm, Kind, PublicKey};

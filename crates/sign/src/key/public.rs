@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use plimsoll_content::{Algorithm as Hash, Code, Digest, Error, Result};
+use plimsoll_content::{Code, Error, Result};
+use ring::digest;
 use ring::signature::{self, UnparsedPublicKey, VerificationAlgorithm};
 
 use crate::der::{self, Der};
@@ -209,9 +210,9 @@ impl PublicKey {
         format!("SHA256:{}", self.hint())
     }
 
-    fn hash(&self) -> Vec<u8> {
-        let digest = Digest::of(Hash::Sha256, &self.spki).encoded();
-        (0..32).filter_map(|at| u8::from_str_radix(&digest[2 * at..2 * at + 2], 16).ok()).collect()
+    /// The SHA-256 of the SubjectPublicKeyInfo.
+    pub(crate) fn hash(&self) -> Vec<u8> {
+        digest::digest(&digest::SHA256, &self.spki).as_ref().to_vec()
     }
 
     /// Whether `signature` is one of `message` by this key.

@@ -10,6 +10,7 @@ pub mod containers;
 mod enforce;
 mod members;
 pub mod notary;
+mod rooted;
 mod scope;
 pub mod trust;
 
@@ -23,7 +24,9 @@ use crate::asked::{Asked, ImageName};
 use crate::claim::{Form, Seconds};
 use crate::format::notary::Store;
 use crate::format::openpgp::Keyring;
+use crate::format::root::Root;
 use crate::key::PublicKey;
+use crate::keyless::Wanted;
 
 pub use enforce::{Action, Enforcement, Facet};
 pub use scope::Scope;
@@ -89,8 +92,11 @@ pub struct Signed {
     pub checks: Vec<Check>,
     /// Which name must be signed.
     pub name: NameRule,
-    /// How old it may be, in seconds, by the signer's word.
+    /// How old it may be, in seconds, by the signer's word, or that of others where
+    /// they vouch for it.
     pub max_age: Option<Seconds>,
+    /// Who has to have seen when it was signed.
+    pub time: TimeRule,
     /// What is done about one that holds and has something wrong.
     pub enforce: Enforcement,
     /// Whether it must not be older than what was seen before.
@@ -144,6 +150,54 @@ pub enum TrustedKey {
     Keyring(Arc<Keyring>),
     /// Those of certificates that lead to one of these.
     Certificates(Store),
+    /// Who is trusted by the word of others: authorities, logs and time stamps.
+    Rooted(Arc<Rooted>),
+}
+
+/// Who is trusted by the word of others.
+#[derive(Clone, Debug)]
+pub struct Rooted {
+    /// Whose word.
+    pub root: Arc<Root>,
+    /// Who.
+    pub who: Who,
+    /// Whether a log has to have the signature.
+    pub log: bool,
+    /// Whether a log of certificates has to have the certificate.
+    pub certificate_log: bool,
+}
+
+impl Rooted {
+    /// Whether both verify the same of a signature, whoever made it.
+    pub(crate) fn alike(&self, other: &Self) -> bool {
+        let people = |one: &Self| matches!(one.who, Who::Anyone(_));
+        people(self)
+            && people(other)
+            && Arc::ptr_eq(&self.root, &other.root)
+            && (self.log, self.certificate_log) == (other.log, other.certificate_log)
+    }
+}
+
+/// Who signs.
+#[derive(Clone, Debug)]
+pub enum Who {
+    /// The owner of a key.
+    Key(PublicKey),
+    /// Anyone with a certificate who is one of these.
+    Anyone(Vec<Wanted>),
+}
+
+/// Who has to have seen when something was signed.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TimeRule {
+    /// Whoever is needed to trust the signature at all.
+    #[default]
+    Any,
+    /// An authority for time stamps.
+    Timestamp,
+    /// A log.
+    Log,
 }
 
 /// What must stand at one place of an attestation.
@@ -292,6 +346,7 @@ impl Signed {
             checks: Vec::new(),
             name: NameRule::Any,
             max_age: None,
+            time: TimeRule::Any,
             enforce: Enforcement::DEFAULT,
             rollback: false,
             zones: Vec::new(),

@@ -7,9 +7,10 @@ use plimsoll_content::{Code, Error, Result};
 use serde_json::{Map, Value, json};
 
 use super::members::{Members, parse as members};
+use super::rooted::{self, Roots};
 use super::{
-    Action, Check, Enforcement, Load, NameRule, Policy, Requirement, Rule, Scope, Signed, Trusted,
-    TrustedKey, Zoned,
+    Action, Check, Enforcement, Load, NameRule, Policy, Requirement, Rule, Scope, Signed, TimeRule,
+    Trusted, TrustedKey, Zoned,
 };
 use crate::claim::{Form, Seconds};
 use crate::format::notary::Store;
@@ -22,7 +23,7 @@ use crate::text;
 /// The version that is read.
 const VERSION: u64 = 1;
 
-const DOING: &str = "reading trust.json";
+pub(super) const DOING: &str = "reading trust.json";
 
 /// Who may be named in `of`, by how that is written.
 type Known = BTreeMap<String, Trusted>;
@@ -44,9 +45,11 @@ impl Policy {
         let default =
             policy.word("default", &[("reject", false), ("accept", true)])?.unwrap_or_default();
         let mut keys = Known::new();
+        let mut roots = Roots::new();
         if let Some(all) = policy.object("keys")? {
             for (name, mut key) in all.rest()? {
-                let read = TrustedKey::Public(one_key(&mut key, load)?);
+                let public = one_key(&mut key, load)?;
+                let read = rooted::key(&mut key, public, &mut roots, load)?;
                 keys.insert(format!("key:{name}"), Trusted { name, key: read });
                 key.end()?;
             }
@@ -67,6 +70,13 @@ impl Policy {
                 let key = one_store(&mut store, load)?;
                 keys.insert(format!("store:{name}"), Trusted { name, key });
                 store.end()?;
+            }
+        }
+        if let Some(all) = policy.object("identities")? {
+            for (name, mut identity) in all.rest()? {
+                let key = rooted::identity(&mut identity, &mut roots, load)?;
+                keys.insert(format!("keyless:{name}"), Trusted { name, key });
+                identity.end()?;
             }
         }
         let mut rules: Vec<Rule> = Vec::new();
@@ -193,6 +203,14 @@ fn requirement(one: &mut Members<'_>, keys: &Known) -> Result<Requirement> {
     if let Some(forms) = one.texts("forms")? {
         signed.forms = forms.iter().map(|form| known_form(one, form)).collect::<Result<_>>()?;
     }
+    let time = [("any", TimeRule::Any), ("timestamp", TimeRule::Timestamp), ("log", TimeRule::Log)];
+    signed.time = one.word("time", &time)?.unwrap_or_default();
+    let rooted = |one: &Trusted| matches!(one.key, TrustedKey::Rooted(_));
+    if signed.time != TimeRule::Any && !signed.of.iter().any(rooted) {
+        return Err(one
+            .error("time", format!("{:?}", signed.time))
+            .expected("somebody in \"of\" with a trusted \"root\""));
+    }
     let word = [("enforce", Action::Enforce), ("log", Action::Log), ("ignore", Action::Skip)];
     let enforce = &mut signed.enforce;
     enforce.expiry = one.word("expiry", &word)?.unwrap_or(enforce.expiry);
@@ -221,8 +239,6 @@ fn requirement(one: &mut Members<'_>, keys: &Known) -> Result<Requirement> {
         2 => NameRule::Location,
         _ => NameRule::Any,
     };
-    let time = [("any", ())];
-    one.word("time", &time)?;
     let word = [("refuse", true), ("ignore", false)];
     signed.rollback = one.word("rollback", &word)?.unwrap_or_default();
     Ok(Requirement::Signed(signed))
@@ -248,6 +264,7 @@ fn threshold(one: &mut Members<'_>, signed: &Signed) -> Result<usize> {
             TrustedKey::Certificates(_) => {
                 (0..SIGNERS).map(|at| format!("{}/{at}", trusted.name)).collect()
             }
+            TrustedKey::Rooted(rooted) => rooted::signers(rooted, SIGNERS),
         })
         .chain(named)
         .collect();
@@ -263,14 +280,10 @@ fn trusted(one: &Members<'_>, text: &str, keys: &Known) -> Result<Trusted> {
     if let Some(known) = keys.get(text) {
         return Ok(known.clone());
     }
-    match text.split_once(':') {
-        Some((kind @ "keyless", _)) => Err(Error::new(Code::Policy, DOING)
-            .found(format!("{kind}: at \"of\", which is not verified here"))
-            .expected("key:NAME, keyring:NAME, store:NAME or ns:PREFIX")),
-        _ => Err(one.error("of", format!("{text:?}")).expected(
-            "key:NAME of \"keys\", keyring:NAME of \"keyrings\", store:NAME of \"stores\", ns:PREFIX",
-        )),
-    }
+    Err(one.error("of", format!("{text:?}")).expected(
+        "key:NAME of \"keys\", keyless:NAME of \"identities\", keyring:NAME of \"keyrings\", \
+         store:NAME of \"stores\", ns:PREFIX",
+    ))
 }
 
 fn known_form(one: &Members<'_>, text: &str) -> Result<Form> {

@@ -281,9 +281,15 @@ fn t11_every_limit_holds_at_the_limit_and_above_it() {
     let with_more = |entries: usize, stamps: usize| {
         let mut value: serde_json::Value =
             serde_json::from_slice(&bundle(&own, None).bytes).expect("JSON");
-        value["verificationMaterial"]["tlogEntries"] = json!(vec![json!({}); entries]);
+        let entry = json!({
+            "logIndex": "1",
+            "logId": {"keyId": ""},
+            "kindVersion": {"kind": "dsse", "version": "0.0.1"},
+            "canonicalizedBody": "",
+        });
+        value["verificationMaterial"]["tlogEntries"] = json!(vec![entry; entries]);
         value["verificationMaterial"]["timestampVerificationData"] =
-            json!({"rfc3161Timestamps": vec![json!({}); stamps]});
+            json!({"rfc3161Timestamps": vec![json!({"signedTimestamp": ""}); stamps]});
         vec![bundled(value.to_string().into_bytes())]
     };
     assert_eq!(judged(with_more(3, 3), &limits), "");

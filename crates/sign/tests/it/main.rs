@@ -2,8 +2,11 @@
 
 mod certificates;
 mod chains;
+#[path = "../forge/mod.rs"]
+mod forge;
 mod gpg;
 mod judge;
+mod keyless;
 mod keys;
 mod leniency;
 mod notary;
