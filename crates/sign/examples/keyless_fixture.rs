@@ -51,7 +51,7 @@ fn main() {
         return;
     }
     write("artifact", artifact);
-    write("bundle.sigstore.json", bundle.to_string().as_bytes());
-    write("trusted_root.json", world.trusted_root().to_string().as_bytes());
+    write("bundle.sigstore.json", format!("{bundle}\n").as_bytes());
+    write("trusted_root.json", format!("{}\n", world.trusted_root()).as_bytes());
     println!("{} {}", forge::WHO, forge::ISSUER);
 }
