@@ -136,18 +136,18 @@ fn a_policy_names_people() {
     type Change = fn(&mut Value);
     let changes: [(&str, &str, Change); 8] = [
         ("another issuer", "E_UNTRUSTED", |all| {
-            all["identities"]["release"]["issuer"] = "https://x".into()
+            all["identities"]["release"]["issuer"] = "https://x".into();
         }),
         ("too old", "E_EXPIRED", |all| all["rules"][0]["require"][0]["max-age"] = "1s".into()),
         ("no root", "E_POLICY", |all| all["identities"]["release"]["root"] = Value::Null),
         ("another file", "E_NOT_FOUND", |all| {
-            all["identities"]["release"]["root"] = "nothing".into()
+            all["identities"]["release"]["root"] = "nothing".into();
         }),
         ("no issuer", "E_POLICY", |all| all["identities"]["release"]["issuer"] = "".into()),
         ("both", "E_POLICY", |all| all["identities"]["release"]["subject"] = "x".into()),
         ("unknown", "E_POLICY", |all| all["identities"]["release"]["ctlog"] = "ignore".into()),
         ("nobody", "E_POLICY", |all| {
-            all["rules"][0]["require"][0]["of"] = json!(["keyless:other"])
+            all["rules"][0]["require"][0]["of"] = json!(["keyless:other"]);
         }),
     ];
     for (what, code, change) in changes {
