@@ -33,6 +33,8 @@ pub(super) struct Family {
     pub(super) name: String,
     pub(super) about: String,
     pub(super) jobs: Vec<Job>,
+    /// Whether each sample is one start of a process (see `start`).
+    pub(super) starts: bool,
 }
 
 /// A task on a workload, not prepared yet.
@@ -40,12 +42,13 @@ pub(super) struct Task {
     pub(super) name: String,
     pub(super) workload: &'static Workload,
     jobs: fn(&Place<'_>) -> Outcome<Vec<Job>>,
+    pub(super) starts: bool,
 }
 
 /// Where the jobs of a family work.
 pub(super) struct Place<'a> {
     pub(super) image: &'a Image,
-    workload: &'static str,
+    pub(super) workload: &'static str,
     /// The new file system of each job.
     pub(super) out: &'a Path,
     quick: bool,
@@ -53,27 +56,33 @@ pub(super) struct Place<'a> {
 
 /// All tasks, in their order.
 pub(super) fn tasks() -> Vec<Task> {
-    let unpacks = WORKLOADS.iter().map(|workload| Task {
+    let deep = |workload: &&Workload| matches!(workload.name, "layers-101" | "layers-600");
+    let unpacks = WORKLOADS.iter().filter(|workload| !deep(workload)).map(|workload| Task {
         name: format!("unpack/{}", workload.name),
         workload,
         jobs: unpack,
+        starts: false,
     });
     let pack = |workload: &'static Workload| Task {
         name: format!("pack/{}", workload.name),
         workload,
         jobs: pack,
+        starts: false,
     };
     let repack = |workload: &'static Workload| Task {
         name: format!("repack/{}", workload.name),
         workload,
         jobs: repack,
+        starts: false,
     };
     let real =
         || WORKLOADS.iter().filter(|workload| matches!(workload.name, "debian" | "development"));
-    let run = WORKLOADS.iter().filter(|workload| workload.name == "debian").map(|workload| Task {
+    let few = |workload: &&Workload| workload.name == "debian" || deep(workload);
+    let run = WORKLOADS.iter().filter(few).map(|workload| Task {
         name: format!("run/{}", workload.name),
         workload,
         jobs: start,
+        starts: true,
     });
     unpacks.chain(real().map(pack)).chain(real().map(repack)).chain(run).collect()
 }
@@ -91,7 +100,7 @@ impl Task {
             image.layers,
             report::megabytes(image.compressed)
         );
-        Ok(Some(Family { name: self.name.clone(), about, jobs }))
+        Ok(Some(Family { name: self.name.clone(), about, jobs, starts: self.starts }))
     }
 }
 

@@ -17,7 +17,7 @@ mod tree;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use plimsoll_content::{Code, Descriptor, Error, Result, Watch, json};
+use plimsoll_content::{Code, Descriptor, Digest, Error, Result, Watch, json};
 use plimsoll_name::announcement::{RootFile, ZonePlace};
 use plimsoll_name::crypto::Secret;
 use plimsoll_name::listing::{self, Listing, ref_of};
@@ -173,6 +173,8 @@ impl Zone {
     fn settle(&self, rest: &str, mut list: Listing) -> Result<()> {
         tree::prune(&self.site(), &mut list)?;
         list.manifests.sort_by(|a, b| ref_of(a).cmp(&ref_of(b)));
+        // Images first, whoever reads only those.
+        list.manifests.sort_by_key(|entry| ref_of(entry).is_some_and(Digest::is_tag));
         self.write_listing(rest, &list)
     }
 
@@ -410,7 +412,7 @@ fn newest_root(site: &Path) -> Result<Option<RootFile>> {
         else {
             break;
         };
-        let digest = plimsoll_content::Digest::of(plimsoll_content::Algorithm::Sha256, &bytes);
+        let digest = Digest::of(plimsoll_content::Algorithm::Sha256, &bytes);
         newest = Some(RootFile { version, digest, size: bytes.len() as u64 });
     }
     Ok(newest)

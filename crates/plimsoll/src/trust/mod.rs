@@ -93,13 +93,14 @@ impl Gate {
         let bytes = document::read(shelf.source, descriptor)?;
         let mut evidence = gather::gather(shelf, descriptor, &self.limits)
             .map_err(|error| error.context(doing()))?;
-        if self.wants_gpg(&asked) {
-            let files = match shelf.folder {
-                Some(folder) => lookaside::of_folder(folder, "signature-", &self.limits),
-                None => self.lookaside.find(&asked, &descriptor.digest, &self.limits),
-            };
-            evidence.candidates.extend(files.map_err(|error| error.context(doing()))?);
-        }
+        let files = match shelf.folder {
+            Some(folder) => lookaside::of_folder(folder, "signature-", &self.limits),
+            None if self.wants_gpg(&asked) => {
+                self.lookaside.find(&asked, &descriptor.digest, &self.limits)
+            }
+            None => Ok(Vec::new()),
+        };
+        evidence.candidates.extend(files.map_err(|error| error.context(doing()))?);
         let subject =
             Subject { descriptor: descriptor.clone(), bytes: bytes.into(), asked: asked.clone() };
         let seen = seen::read(&self.seen)?;

@@ -9,6 +9,7 @@ pub mod bundle;
 mod cbor;
 pub mod dn;
 pub mod dsse;
+pub mod file;
 pub mod fulcio;
 mod hash;
 pub mod log;

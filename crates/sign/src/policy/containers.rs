@@ -72,26 +72,51 @@ fn requirements(at: &str, all: Vec<Members<'_>>, load: &dyn Load) -> Result<Vec<
 }
 
 fn requirement(one: &mut Members<'_>, load: &dyn Load) -> Result<Requirement> {
-    let kinds =
-        [("insecureAcceptAnything", 0), ("reject", 1), ("signedBy", 2), ("sigstoreSigned", 3)];
+    let kinds = [
+        ("insecureAcceptAnything", 0),
+        ("reject", 1),
+        ("signedBy", 2),
+        ("sigstoreSigned", 3),
+        ("signedBaseLayer", 4),
+    ];
     let kind = one.word("type", &kinds)?;
     match one.needs("type", kind)? {
         0 => Ok(Requirement::Accept),
         1 => Ok(Requirement::Reject),
         2 => signed_by(one, load),
+        4 => {
+            // Its own readers know it, and refuse every image for it.
+            name(one, "baseLayerIdentity")?;
+            Ok(Requirement::Unsupported("a signed base layer (signedBaseLayer)".to_owned()))
+        }
         _ => sigstore_signed(one, load),
     }
 }
 
 /// Signatures with GPG.
 fn signed_by(one: &mut Members<'_>, load: &dyn Load) -> Result<Requirement> {
-    let kind = one.word("keyType", &[("GPGKeys", ())])?;
-    one.needs("keyType", kind)?;
+    let kinds = [
+        ("GPGKeys", None),
+        ("signedByGPGKeys", Some("keys that other keys have signed")),
+        ("X509Certificates", Some("certificates")),
+        ("signedByX509CAs", Some("certificates of authorities")),
+    ];
+    let kind = one.word("keyType", &kinds)?;
+    if let Some(other) = one.needs("keyType", kind)? {
+        // Nobody verifies these, its own readers neither.
+        let ways: Vec<_> =
+            ["keyPath", "keyPaths", "keyData"].iter().filter_map(|way| one.take(way)).collect();
+        name(one, "signedIdentity")?;
+        return match ways.len() {
+            1 => Ok(Requirement::Unsupported(format!("{other} (signedBy)"))),
+            _ => Err(one.error("", "no key, or several ways to one").expected(KEYS)),
+        };
+    }
     let rings = files(one, ["keyPath", "keyPaths", "keyData"], None, load)?;
     let Some(rings) = rings else {
-        return Err(one.error("", "no key").expected(KEYS));
+        return Err(one.error("", "no key, or several ways to one").expected(KEYS));
     };
-    let name = name(one)?;
+    let name = name(one, "signedIdentity")?;
     let mut of = Vec::new();
     for ring in rings {
         let keyring =
@@ -113,7 +138,7 @@ fn sigstore_signed(one: &mut Members<'_>, load: &dyn Load) -> Result<Requirement
     if usize::from(keys.is_some()) + usize::from(fulcio.is_some()) + usize::from(pki) != 1 {
         return Err(one.error("", "no key, or several ways to one").expected(KEYS));
     }
-    let name = name(one)?;
+    let name = name(one, "signedIdentity")?;
     if pki {
         return Ok(Requirement::Unsupported("certificates (sigstoreSigned, pki)".to_owned()));
     }
@@ -228,9 +253,9 @@ fn decoded(one: &Members<'_>, data: &str) -> Result<Vec<u8>> {
     text::base64(data).ok_or_else(|| one.error("keyData", "something else").expected("base64"))
 }
 
-/// Which name must be signed (`signedIdentity`).
-fn name(one: &mut Members<'_>) -> Result<NameRule> {
-    let Some(mut wanted) = one.object("signedIdentity")? else { return Ok(NameRule::Exact) };
+/// Which name must be signed.
+fn name(one: &mut Members<'_>, member: &str) -> Result<NameRule> {
+    let Some(mut wanted) = one.object(member)? else { return Ok(NameRule::Exact) };
     let kinds = [
         ("matchRepoDigestOrExact", 0),
         ("matchExact", 1),

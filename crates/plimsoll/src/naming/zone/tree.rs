@@ -217,6 +217,7 @@ pub(super) fn unsigned(
     notes: &mut Vec<String>,
 ) -> Result<Vec<(String, Vec<u8>)>> {
     let mut out = Vec::new();
+    let mut types = BTreeMap::new();
     let prefix = config.prefix()?;
     for (rest, bytes) in &wanted.listings {
         // For those who come by the host, the whole path is written.
@@ -235,18 +236,28 @@ pub(super) fn unsigned(
         }
         let list = Listing::parse(bytes)?;
         if config.formats.iter().any(|format| format == "v2") && !whole.is_empty() {
-            registry(&whole, &list, site, &mut out)?;
+            registry(&whole, &list, site, &mut out, &mut types)?;
         }
+    }
+    if !types.is_empty() {
+        let lines = types.iter().map(|(path, kind)| format!("\"{path}\" \"{kind}\";\n"));
+        out.push((TYPES.to_owned(), lines.collect::<String>().into_bytes()));
     }
     Ok(out)
 }
 
-/// The files that a client of registries asks for.
+/// What each manifest of the tree is, as lines of an nginx `map`: a client of
+/// registries goes by its content type.
+const TYPES: &str = "v2/types.conf";
+
+/// The files that a client of registries asks for, and what the manifests among
+/// them are.
 fn registry(
     path: &str,
     list: &Listing,
     site: &Path,
     out: &mut Vec<(String, Vec<u8>)>,
+    types: &mut BTreeMap<String, String>,
 ) -> Result<()> {
     let source = Cas(site.to_owned());
     let mut tags = Vec::new();
@@ -255,7 +266,11 @@ fn registry(
         for blob in reachable(&source, entry)?.present {
             let file = site.join(publish::cas_path(&blob.digest));
             let kind = if Node::is_document(&blob.media_type) { "manifests" } else { "blobs" };
-            link(&file, &site.join(format!("v2/{path}/{kind}/{}", blob.digest)))?;
+            let place = format!("v2/{path}/{kind}/{}", blob.digest);
+            link(&file, &site.join(&place))?;
+            if kind == "manifests" {
+                types.insert(format!("/{place}"), plain(&blob));
+            }
         }
         // The first of several images under a tag is as good as any: there is one for each.
         let Some(tag) = ref_of(entry).filter(|tag| tag.parse::<plimsoll_name::Tag>().is_ok())
@@ -268,8 +283,11 @@ fn registry(
         let bytes =
             (&source as &dyn Source).read(entry, "a manifest", plimsoll_content::limits::INDEX)?;
         if let Some(subject) = listed_subject(tag, entry) {
-            out.push((format!("v2/{path}/referrers/{subject}"), bytes.clone()));
+            let place = format!("v2/{path}/referrers/{subject}");
+            types.insert(format!("/{place}"), plain(entry));
+            out.push((place, bytes.clone()));
         }
+        types.insert(format!("/v2/{path}/manifests/{tag}"), plain(entry));
         out.push((format!("v2/{path}/manifests/{tag}"), bytes));
         tags.push(tag.to_owned());
     }
@@ -279,6 +297,12 @@ fn registry(
         json::canonical(&json!({"name": path, "tags": tags}))?,
     ));
     Ok(())
+}
+
+/// A media type that may stand in a file of settings.
+fn plain(blob: &Descriptor) -> String {
+    let good = |c: &char| c.is_ascii_alphanumeric() || "/+-._".contains(*c);
+    blob.media_type.as_str().chars().filter(good).collect()
 }
 
 /// Gives a file a further name; a copy where that can not be.
