@@ -10,6 +10,7 @@ mod errors;
 mod export;
 mod faults;
 mod images;
+mod keyless;
 mod kills;
 mod kit;
 mod lab;
