@@ -8,7 +8,7 @@ use libfuzzer_sys::fuzz_target;
 use plimsoll_content::{Algorithm, Annotations, Descriptor, MediaType, Result};
 use plimsoll_sign::format::bundle::{self, Bundle};
 use plimsoll_sign::format::simple::{self, Payload};
-use plimsoll_sign::format::{dsse, notary, openpgp, statement::Statement, x509::Certificate};
+use plimsoll_sign::format::{dn, dsse, notary, openpgp, statement::Statement, x509::Certificate};
 use plimsoll_sign::judge::{Evidence, Seen, judge};
 use plimsoll_sign::key::{KeyPair, PublicKey};
 use plimsoll_sign::policy::{Load, NameRule, Policy, Trusted, TrustedKey};
@@ -40,6 +40,10 @@ impl Load for NoFiles {
     fn file(&self, _: &str) -> Result<Vec<u8>> {
         Ok(KEY.as_bytes().to_vec())
     }
+
+    fn store(&self, _: &str, _: &str) -> Result<Vec<(String, Vec<u8>)>> {
+        Ok(Vec::new())
+    }
 }
 
 fuzz_target!(|bytes: &[u8]| {
@@ -49,15 +53,21 @@ fuzz_target!(|bytes: &[u8]| {
     let _ = Payload::parse(bytes, simple::COSIGN, &limits);
     let _ = Statement::parse(bytes, &content.digest, &limits);
     let _ = (Policy::trust(bytes, &NoFiles), Policy::containers(bytes, &NoFiles));
+    let _ = Policy::notary(bytes, &NoFiles);
     let _ = (KeyPair::from_pkcs8(bytes), PublicKey::from_der(bytes));
     if let Ok(text) = std::str::from_utf8(bytes) {
         let _ = (KeyPair::from_pem(text), ImageName::parse(text));
+        let _ = notary::write::Chain::from_pem(text);
+        if let Ok(name) = dn::parse(text) {
+            assert_eq!(dn::parse(&dn::write(&name)), Ok(name));
+        }
     }
     let ring = openpgp::Keyring::parse(RING.as_bytes()).expect("a key");
     assert!(openpgp::verify(bytes, &ring, &limits).is_err());
     let _ = (openpgp::Keyring::parse(bytes), Certificate::parse(bytes));
-    assert!(notary::verify(bytes, &[], &limits).is_err());
-    assert!(notary::verify_cose(bytes, &[], &limits).is_err());
+    let nobody = notary::Store::default();
+    assert!(notary::verify(bytes, &nobody, &limits).is_err());
+    assert!(notary::verify_cose(bytes, &nobody, &limits).is_err());
     let key = PublicKey::from_pem(KEY).expect("a key");
     let of = vec![Trusted { name: "k".into(), key: TrustedKey::Public(key) }];
     let policy = Policy::of_keys(of, 1, NameRule::Any);

@@ -194,8 +194,9 @@ pub(crate) struct PlatformArg {
     pub(crate) platform: Option<Platform>,
 }
 
-/// What to do.
+/// What to do. Only the words of the verb that is said are put together.
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 pub(crate) enum Verb {
     /// Make an image from a folder or a root filesystem tar
     #[command(visible_alias = "import")]
@@ -276,6 +277,7 @@ pub(crate) enum Verb {
     Bundle(verbs::bundle::Args),
     /// Make an image of what changed in a bundle
     Repack(verbs::repack::Args),
+    Diff(verbs::diff::Args),
     /// Mount the root filesystem of an image, read-only
     Mount(verbs::mount::Args),
     /// Unmount an image that was mounted

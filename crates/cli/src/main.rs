@@ -3,6 +3,7 @@
 //! This is the only room that prints, reads the environment and ends the
 //! process. What the verbs do is in the crate `plimsoll`.
 
+mod archive;
 mod args;
 mod context;
 mod fail;
@@ -13,8 +14,8 @@ mod verbs;
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
-use clap::Parser;
-use plimsoll::runtime::exec::NotStarted;
+use clap::{CommandFactory, Parser};
+use plimsoll::runtime::exec::{FAILED, NotStarted};
 
 use crate::args::{Cli, Global, Verb};
 use crate::context::Context;
@@ -31,7 +32,11 @@ fn main() -> ExitCode {
         Err(error) => {
             // Help and version are no errors: clap knows where they go.
             let _ = error.print();
-            return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
+            return ExitCode::from(match error.use_stderr() {
+                false => 0,
+                true if of_run() => FAILED,
+                true => 2,
+            });
         }
     };
     let (json, verbose) = (cli.global.json, cli.global.verbose > 0);
@@ -55,6 +60,12 @@ fn main() -> ExitCode {
             ExitCode::from(exit)
         }
     }
+}
+
+/// Whether words that are not understood were about `run`, whose codes are docker's.
+fn of_run() -> bool {
+    let words = Cli::command().ignore_errors(true).try_get_matches();
+    words.is_ok_and(|words| words.subcommand_name() == Some("run"))
 }
 
 fn start(args: verbs::run::Args, global: Global) -> Result<u8, NotStarted> {

@@ -101,6 +101,17 @@ impl Digest {
         Self(Repr::Blake3(value))
     }
 
+    /// Whether a tag is made of a digest, as those are that say what is about an
+    /// image where there is no list of referrers: `sha256-…`, `sha256-….sig`
+    /// (distribution-spec, "Referrers Tag Schema").
+    pub fn is_tag(tag: &str) -> bool {
+        let start = tag.split('.').next().unwrap_or(tag);
+        let Some((algorithm, encoded)) = start.split_once('-') else { return false };
+        let hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+        // Of longer ones, the tag has the beginning.
+        algorithm.parse::<Algorithm>().is_ok() && encoded.len() >= 64 && encoded.bytes().all(hex)
+    }
+
     /// The algorithm, if it can be computed here.
     pub fn algorithm(&self) -> Option<Algorithm> {
         match self.0 {

@@ -60,6 +60,9 @@ pub struct Resolution {
     pub registries: Vec<(Host, String)>,
     /// What the zones say about signatures, outermost first.
     pub signers: Vec<(Prefix, Vec<u8>)>,
+    /// What is listed beside the image because it is about images, such as
+    /// signatures; `None` if only the registries can say it.
+    pub attached: Option<Vec<Descriptor>>,
     /// What people should know.
     pub notes: Vec<String>,
     /// How many requests were made, and how many bytes of documents came.
@@ -84,6 +87,8 @@ pub enum Way {
     Announcement,
     /// A document of the host, or of one above it, as oci-discovery has it.
     RefEngines,
+    /// A page of the host, as AppC has it.
+    Page,
     /// The registry at the host.
     Registry,
 }
@@ -99,6 +104,7 @@ impl Way {
             Self::Dns => "the zone that the DNS names",
             Self::Announcement => "what the host publishes at /.well-known/image-names",
             Self::RefEngines => "what the host publishes at /.well-known/oci-host-ref-engines",
+            Self::Page => "tags of a page of the host",
             Self::Registry => "the registry at that host",
         }
     }
@@ -129,6 +135,7 @@ pub struct Found {
     cas: Vec<Template>,
     registries: Vec<(Host, String)>,
     signers: Vec<(Prefix, Vec<u8>)>,
+    attached: Option<Vec<Descriptor>>,
     /// Where the list was found, for templates in it.
     base: Option<Address>,
 }
@@ -143,8 +150,15 @@ impl Found {
             cas: Vec::new(),
             registries: Vec::new(),
             signers: Vec::new(),
+            attached: None,
             base: None,
         }
+    }
+
+    /// Keeps what a list has about images. One that stands for a registry says
+    /// nothing of that.
+    fn attached_of(&mut self, list: &Listing) {
+        self.attached = self.registries.is_empty().then(|| list.attached());
     }
 }
 
@@ -155,7 +169,34 @@ enum Step {
     One(Descriptor, Found),
 }
 
+/// What the zones of a name say of signatures.
+#[derive(Clone, Debug)]
+pub struct Authority {
+    /// The zones that vouch for it, outermost first.
+    pub zones: Vec<Report>,
+    /// What they say (D6), by the zone.
+    pub signers: Vec<(Prefix, Vec<u8>)>,
+}
+
 impl Resolver<'_> {
+    /// What the zones of a name say of signatures, whether they list that name or
+    /// not; `None` if it has none.
+    ///
+    /// Errors with [`Code::Assurance`] if they are vouched for more weakly than
+    /// the rules demand.
+    pub fn authority(&self, name: &Reference) -> Result<Option<Authority>> {
+        let counted = Counted::new(self.lookup);
+        let chain = Chain { lookup: &counted, zones_only: true, ..Chain::of(self, name) };
+        let doing =
+            |error: Error| error.context(format!("asking whose signatures of {name} count"));
+        self.rules.check(name).map_err(doing)?;
+        let Some(Step::Listing(_, found)) = chain.step(None).map_err(doing)? else {
+            return Ok(None);
+        };
+        self.strong(name, found.assurance)?;
+        Ok(Some(Authority { zones: found.zones, signers: found.signers }))
+    }
+
     /// What a name means.
     ///
     /// Errors with [`Code::NotFound`] if it is certain that there is nothing
@@ -177,13 +218,18 @@ impl Resolver<'_> {
         found: Resolution,
         cost: &Counted<'_>,
     ) -> Result<Resolution> {
+        self.strong(name, found.assurance)?;
+        Ok(Resolution { cost: (cost.requests(), cost.bytes()), ..found })
+    }
+
+    fn strong(&self, name: &Reference, assurance: Assurance) -> Result<()> {
         let (minimum, from) = self.rules.minimum(name);
-        if found.assurance < minimum {
+        if assurance < minimum {
             return Err(Error::new(Code::Assurance, format!("resolving {name}"))
-                .found(format!("assurance {}", found.assurance))
+                .found(format!("assurance {assurance}"))
                 .expected(format!("at least {minimum}, as {from} demands")));
         }
-        Ok(Resolution { cost: (cost.requests(), cost.bytes()), ..found })
+        Ok(())
     }
 
     /// The same, unless only the registry at the host could say it: that is
@@ -217,6 +263,8 @@ struct Chain<'a> {
     name: &'a Reference,
     /// Whether the registry at the host is asked.
     registries: bool,
+    /// Whether only zones are of interest.
+    zones_only: bool,
 }
 
 impl<'a> Chain<'a> {
@@ -229,6 +277,7 @@ impl<'a> Chain<'a> {
             freshness: resolver.freshness,
             name,
             registries: true,
+            zones_only: false,
         }
     }
 
@@ -263,6 +312,7 @@ impl<'a> Chain<'a> {
                 let entry = entry.ok_or_else(|| self.absent(Some(&list)))?.clone();
                 let base = found.base.clone();
                 let mut found = found;
+                found.attached_of(&list);
                 if let Some(base) = base {
                     let engines = listing::engines_of(&entry);
                     let mut cas = templates(&engines, &base)?;
@@ -291,6 +341,7 @@ impl<'a> Chain<'a> {
             cas: found.cas,
             registries,
             signers: found.signers,
+            attached: found.attached,
             notes: found.notes,
             cost: (0, 0),
         })
@@ -313,7 +364,8 @@ impl<'a> Chain<'a> {
         };
         let mut notes = Vec::new();
         let (descriptor, mut found) = match step {
-            Some(Step::Listing(list, found)) => {
+            Some(Step::Listing(list, mut found)) => {
+                found.attached_of(&list);
                 let entry = list.manifests.iter().find(|entry| entry.digest == *digest).cloned();
                 if self.name.which.is_some() {
                     match list.select(which, &self.name.labels, platform) {

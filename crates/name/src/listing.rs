@@ -5,8 +5,8 @@
 use std::collections::BTreeMap;
 
 use plimsoll_content::{
-    Annotations, Code, Descriptor, Document, Error, MediaType, Platform, Result, View, json,
-    limits::Limits,
+    Annotations, Code, Descriptor, Digest, Document, Error, MediaType, Platform, Result, View,
+    json, limits::Limits,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -132,9 +132,20 @@ impl Listing {
         Ok(left.first().copied())
     }
 
-    /// The refs, in order, each once.
+    /// The images, without what is about them.
+    pub fn images(&self) -> impl Iterator<Item = &Descriptor> {
+        self.manifests.iter().filter(|entry| !is_about(entry))
+    }
+
+    /// What is about the images, such as signatures: entries whose refs are made
+    /// of the digests of images, as tags of registries are.
+    pub fn attached(&self) -> Vec<Descriptor> {
+        self.manifests.iter().filter(|entry| is_about(entry)).cloned().collect()
+    }
+
+    /// The refs of images, in order, each once.
     pub fn refs(&self) -> Vec<&str> {
-        let mut refs: Vec<&str> = self.manifests.iter().filter_map(ref_of).collect();
+        let mut refs: Vec<&str> = self.images().filter_map(ref_of).collect();
         refs.sort_unstable();
         refs.dedup();
         refs
@@ -145,6 +156,11 @@ impl Listing {
 pub(crate) fn engines_of(descriptor: &Descriptor) -> Vec<Engine> {
     let engines = descriptor.other.get("casEngines").cloned();
     engines.and_then(|engines| serde_json::from_value(engines).ok()).unwrap_or_default()
+}
+
+/// Whether an entry is there for others.
+fn is_about(entry: &Descriptor) -> bool {
+    ref_of(entry).is_some_and(Digest::is_tag)
 }
 
 /// The ref of an entry.

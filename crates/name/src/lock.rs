@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::chain::{Resolution, Way};
+use crate::listing::ref_of;
 use crate::time::Time;
 use crate::zone::Report;
 use crate::{Assurance, Reference, Template};
@@ -41,6 +42,9 @@ pub struct Locked {
     /// Repositories that had it, as HOST/REPOSITORY.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub registries: Vec<String>,
+    /// What is about it, such as its signatures; `None` if registries are asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attached: Option<Vec<Descriptor>>,
     /// When.
     pub time: Time,
 }
@@ -62,10 +66,20 @@ impl Locked {
             cas: self.cas.clone(),
             registries,
             signers: Vec::new(),
+            attached: self.attached.clone(),
             notes: Vec::new(),
             cost: (0, 0),
         })
     }
+}
+
+/// What is named after an image, of all that is about images.
+fn about(all: &[Descriptor], image: &Descriptor) -> Vec<Descriptor> {
+    let digest = &image.digest;
+    let start: String =
+        format!("{}-{}", digest.algorithm_name(), digest.encoded()).chars().take(71).collect();
+    let named = |entry: &&Descriptor| ref_of(entry).is_some_and(|tag| tag.starts_with(&start));
+    all.iter().filter(named).cloned().collect()
 }
 
 impl View for Lock {
@@ -90,6 +104,9 @@ impl View for Lock {
                     .expected(canonical));
             }
             locked.descriptor.check("/descriptor")?;
+            for entry in locked.attached.iter().flatten() {
+                entry.check("/attached")?;
+            }
         }
         Ok(())
     }
@@ -126,6 +143,7 @@ impl Lock {
                 .iter()
                 .map(|(host, path)| format!("{host}/{path}"))
                 .collect(),
+            attached: found.attached.as_ref().map(|all| about(all, &found.descriptor)),
             time,
         };
         self.names.insert(found.name.to_string(), locked);

@@ -12,8 +12,6 @@ use crate::{Address, Assurance, Host, Reference, Repository};
 pub struct Rules {
     /// In any order; the longest prefix counts, member by member.
     pub rules: Vec<Rule>,
-    /// Whether pages are looked at for the tags of AppC.
-    pub appc: bool,
 }
 
 /// What holds for the names below a prefix.
@@ -80,11 +78,16 @@ impl Rules {
 
     /// The weakest assurance that is enough for a name, and who says so.
     pub fn minimum(&self, name: &Reference) -> (Assurance, &str) {
-        let found = self
-            .of(name)
-            .into_iter()
-            .find_map(|(rule, _)| Some((rule.minimum?, rule.from.as_str())));
-        found.unwrap_or((Assurance::Tls, "the default"))
+        self.said(name).unwrap_or((Assurance::Tls, "the default"))
+    }
+
+    /// The same, if a rule says so.
+    pub fn minimum_by_rule(&self, name: &Reference) -> Option<Assurance> {
+        self.said(name).map(|(minimum, _)| minimum)
+    }
+
+    fn said(&self, name: &Reference) -> Option<(Assurance, &str)> {
+        self.of(name).into_iter().find_map(|(rule, _)| Some((rule.minimum?, rule.from.as_str())))
     }
 
     /// The zone whose root is pinned, with the digest of that root. The longest

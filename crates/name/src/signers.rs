@@ -39,6 +39,9 @@ pub struct SignerRule {
     /// What holds below a cut: `replace`, or `and`.
     #[serde(default = "replace")]
     pub children: String,
+    /// Members that this version does not know.
+    #[serde(flatten)]
+    pub other: Map<String, Value>,
 }
 
 fn exact() -> String {
@@ -120,6 +123,12 @@ impl View for Signers {
     }
 }
 
+impl Default for Signers {
+    fn default() -> Self {
+        Self { schema_version: 1, rules: Vec::new(), other: Map::new() }
+    }
+}
+
 impl Signers {
     /// Reads what the zone of a prefix says. It says nothing of other names.
     pub fn parse(bytes: &[u8], zone: &Prefix) -> Result<Document<Self>> {
@@ -134,6 +143,15 @@ impl Signers {
             }
         }
         Ok(document)
+    }
+
+    /// Puts a rule in the place of the one for the same names; without, takes
+    /// that one away.
+    pub fn put(&mut self, prefix: &Prefix, rule: Option<SignerRule>) {
+        let text = prefix.to_string();
+        self.rules.retain(|rule| rule.prefix != text);
+        self.rules.extend(rule);
+        self.rules.sort_by(|one, other| one.prefix.cmp(&other.prefix));
     }
 
     fn rule(&self, name: &Reference) -> Option<&SignerRule> {

@@ -136,6 +136,12 @@ impl Home {
             }
             return Ok((subject.digest, of_kind(found, artifact_type)));
         }
+        if let Held::Named(_) = opened.held() {
+            for entry in opened.held().about()?.to(&subject)? {
+                found.insert(entry.digest.clone(), told(&entry));
+            }
+            return Ok((subject.digest, of_kind(found, artifact_type)));
+        }
         let tag = fallback_tag(&subject.digest);
         for entry in opened.held().catalog()?.into_entries() {
             if entry.name() == Some(&tag) {

@@ -13,6 +13,7 @@ pub mod change;
 pub mod collect;
 pub mod convert;
 pub mod copy;
+pub mod diff;
 pub mod doctor;
 pub mod draft;
 pub mod edit;

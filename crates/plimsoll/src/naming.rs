@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use plimsoll_content::{Platform, Result};
+use plimsoll_name::appc;
 use plimsoll_name::chain::{Repository, Resolution, Resolver};
 use plimsoll_name::dns::Anchor;
 use plimsoll_name::lock::{Lock, Locked};
@@ -27,6 +28,7 @@ use crate::place::Home;
 
 pub use export::Exported;
 pub use folder::Folder;
+pub(crate) use named::Attached;
 pub use named::NamedPlace;
 pub use settings::{NameRules, Site, nameservers};
 pub use zone::{Checked, Published, Zone};
@@ -108,12 +110,24 @@ impl Naming {
             sites: self.rules.sites.clone(),
             blobs,
             base: Address::new(found.name.host.clone(), "/")?,
+            attached: found.attached.clone(),
         })
     }
 
     /// All images under a name.
     pub fn list(&self, home: &Home, name: &Reference) -> Result<Repository> {
         self.with(home, |resolver| resolver.list(name))
+    }
+
+    /// Where the archive of an App container image is, as pages at the name say.
+    pub fn archive(
+        &self,
+        home: &Home,
+        name: &Reference,
+        platform: &Platform,
+    ) -> Result<Option<appc::Archive>> {
+        self.rules.rules.check(name)?;
+        self.with(home, |resolver| appc::discover(resolver.lookup, name, platform))
     }
 
     /// What the lock file says of a name.
@@ -131,7 +145,11 @@ impl Naming {
         memory::forget(&self.shelf(), prefix)
     }
 
-    fn with<T>(&self, home: &Home, act: impl FnOnce(&Resolver<'_>) -> Result<T>) -> Result<T> {
+    pub(crate) fn with<T>(
+        &self,
+        home: &Home,
+        act: impl FnOnce(&Resolver<'_>) -> Result<T>,
+    ) -> Result<T> {
         self.with_lookup(home, &self.shelf(), None, act)
     }
 
@@ -150,8 +168,8 @@ impl Naming {
         let world = World {
             client: Arc::clone(home.registries()?),
             dns: Some(Dns {
-                servers: self.nameservers.clone(),
-                anchors: Anchor::root(),
+                servers: either(&self.rules.servers, || self.nameservers.clone()),
+                anchors: either(&self.rules.anchors, Anchor::root),
                 now: self.now,
                 offline,
             })
@@ -167,6 +185,11 @@ impl Naming {
             freshness: self.freshness,
         })
     }
+}
+
+/// What the rules say, or else what holds everywhere.
+fn either<T: Clone>(said: &[T], others: impl FnOnce() -> Vec<T>) -> Vec<T> {
+    if said.is_empty() { others() } else { said.to_vec() }
 }
 
 /// The world, but for the addresses that folders of this machine stand for.
@@ -199,7 +222,11 @@ impl Lookup for Sites<'_> {
 
     fn get(&self, ask: &Ask<'_>) -> Result<Option<Got>> {
         for site in self.sites {
-            if let Some(path) = site.path(ask.address) {
+            if let Some(mut path) = site.path(ask.address) {
+                // A page of a folder, as web servers have it.
+                if ask.query.is_some() && path.is_dir() {
+                    path = path.join("index.html");
+                }
                 let bytes = folder::read(&path, ask.limit)?;
                 let got = bytes.map(|bytes| Got {
                     bytes,

@@ -1,6 +1,7 @@
 //! What changed in a bundle becomes one more layer on top of the image that
 //! the bundle was made of.
 
+use std::io::Write;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use plimsoll_content::{
 };
 use plimsoll_layer::apply::{self, Ids};
 use plimsoll_layer::codec::Compression;
-use plimsoll_layer::diff::{self, Since, State};
+use plimsoll_layer::diff::{self, Changed, Diff, Since, State};
 use plimsoll_layer::{IdMap, IdRange, Limits, Root, pack as layer_pack};
 use plimsoll_runtime::convert;
 use plimsoll_spec::History;
@@ -244,7 +245,59 @@ impl Bundle {
         watch: &dyn Watch,
     ) -> Result<(Repacked, Self)> {
         let (source, image) = base;
-        let sink = target.sink();
+        let layer_options = layer_pack::Options {
+            compression: options.compression,
+            epoch: options.epoch,
+            threads: options.threads,
+            limits: options.limits,
+            ..layer_pack::Options::default()
+        };
+        let out = pack::blob(target.sink(), watch)?;
+        let (found, state, out) =
+            self.compare(base, out, &layer_options, options.paranoid, watch)?;
+        let (added, changed, removed) = (
+            found.count(Changed::Added),
+            found.count(Changed::Changed),
+            found.count(Changed::Removed),
+        );
+        let warnings = notes::all("", &found.packed.findings, watch);
+        let (descriptor, layer) = if found.is_empty() {
+            drop(out);
+            (same(source, image, target, watch)?, None)
+        } else {
+            let blob = pack::commit(out, options.compression)?;
+            let layer = PackedLayer::new(&blob, &found.packed, options.compression);
+            (on_top(base, &blob, &layer, target, options, watch)?, Some(layer))
+        };
+        watch.end(&format!("{added} added, {changed} changed, {removed} removed"));
+        let repacked = Repacked {
+            digest: descriptor.digest.clone(),
+            descriptor,
+            platform: image.platform().to_string(),
+            base: image.descriptor.digest.clone(),
+            base_layers: image.manifest.layers.len(),
+            layer,
+            added,
+            changed,
+            removed,
+            compared: found.compared,
+            warnings,
+        };
+        Ok((repacked, Self { state, ..self }))
+    }
+
+    /// Writes the layer of what changed since the bundle was unpacked from
+    /// `base`, and gives the state that it has now.
+    ///
+    /// Of `options`, owners do not count: the bundle knows whose its files are.
+    pub(crate) fn compare<W: Write>(
+        &self,
+        (source, image): (&dyn Source, &Image),
+        out: W,
+        options: &layer_pack::Options<'_>,
+        paranoid: bool,
+        watch: &dyn Watch,
+    ) -> Result<(Diff, State, W)> {
         let ids = self.origin.owners.ids()?;
         let limits = options.limits;
         watch.begin(&format!("comparing {}", self.shown), None);
@@ -259,48 +312,14 @@ impl Bundle {
             unpacked = Some(staged);
             handle.map_err(|cause| Error::io("opening", "the unpacked image", cause))
         };
-        let layer_options = layer_pack::Options {
-            compression: options.compression,
-            epoch: options.epoch,
+        let options = layer_pack::Options {
             own: self.own(&ids)?,
             map: if let Ids::Mapped { map, .. } = &ids { Some(map) } else { None },
-            threads: options.threads,
-            limits,
-            ..layer_pack::Options::default()
+            ..*options
         };
-        let how = Since { paranoid: options.paranoid };
-        let out = pack::blob(sink, watch)?;
-        let (found, state, out) =
-            diff::since(&self.state, self.tree.as_fd(), tree_of_base, out, &layer_options, how)
-                .map_err(|error| error.context(format!("repacking {}", self.shown)))?;
-        drop(unpacked);
-        let warnings = notes::all("", &found.packed.findings, watch);
-        let (descriptor, layer) = if found.is_empty() {
-            drop(out);
-            (same(source, image, target, watch)?, None)
-        } else {
-            let blob = pack::commit(out, options.compression)?;
-            let layer = PackedLayer::new(&blob, &found.packed, options.compression);
-            (on_top(base, &blob, &layer, target, options, watch)?, Some(layer))
-        };
-        watch.end(&format!(
-            "{} added, {} changed, {} removed",
-            found.added, found.changed, found.removed
-        ));
-        let repacked = Repacked {
-            digest: descriptor.digest.clone(),
-            descriptor,
-            platform: image.platform().to_string(),
-            base: image.descriptor.digest.clone(),
-            base_layers: image.manifest.layers.len(),
-            layer,
-            added: found.added,
-            changed: found.changed,
-            removed: found.removed,
-            compared: found.compared,
-            warnings,
-        };
-        Ok((repacked, Self { state, ..self }))
+        let how = Since { paranoid };
+        diff::since(&self.state, self.tree.as_fd(), tree_of_base, out, &options, how)
+            .map_err(|error| error.context(format!("comparing {}", self.shown)))
     }
 
     /// Writes down that the bundle now is what `image`, which lies at `place`,

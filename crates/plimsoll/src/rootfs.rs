@@ -30,7 +30,7 @@ use crate::unpack;
 /// A root filesystem for one run.
 #[derive(Debug)]
 pub struct Rootfs {
-    /// What the embedded runtime mounts.
+    /// What the runtime mounts.
     pub root: exec::Root,
     /// The same for looking into it: users, volumes, the working folder.
     pub handle: Root,
@@ -94,31 +94,42 @@ pub fn prepare(
     limits: Limits,
     watch: &dyn Watch,
 ) -> Result<Rootfs> {
+    let error = match stacked(source, image, store, kind, scratch, limits, watch) {
+        Err(error) => error,
+        stacked => return stacked,
+    };
     match overlay::supported(scratch) {
-        Ok(()) => {
-            // Until all layers are held, nobody may take them for unneeded.
-            let writing = store.layout().writing()?;
-            let (lowers, held) = layers(source, image, store, kind, limits, watch)?;
-            drop(writing);
-            let (upper, work) = (folder(scratch, "upper")?, folder(scratch, "work")?);
-            like(&upper, lowers.first().map(PathBuf::as_path))?;
-            // Each mount has a work folder of its own, as the kernel asks of those that never sync.
-            let merged = mount(&lowers, &upper, &folder(scratch, "early")?)?;
-            Ok(Rootfs {
-                root: exec::Root::Overlay { lowers, upper, work },
-                handle: Root::new(merged),
-                held,
-            })
-        }
+        Ok(()) => Err(error),
         Err(why) => {
             watch.warn(&format!("no overlay here, so the image is unpacked for this run: {why}"));
-            Ok(plain(source, image, scratch, limits, watch)?)
+            plain(source, image, scratch, limits, watch)
         }
     }
 }
 
+/// The layers of the cache, and a folder for what is written over them.
+fn stacked(
+    source: &dyn Source,
+    image: &Image,
+    store: &Store,
+    kind: Kind,
+    scratch: &Path,
+    limits: Limits,
+    watch: &dyn Watch,
+) -> Result<Rootfs> {
+    // Until all layers are held, nobody may take them for unneeded.
+    let writing = store.layout().writing()?;
+    let (lowers, held) = layers(source, image, store, kind, limits, watch)?;
+    drop(writing);
+    let (upper, work) = (folder(scratch, "upper")?, folder(scratch, "work")?);
+    like(&upper, lowers.first().map(PathBuf::as_path))?;
+    let merged = mount(&lowers, &upper, &work)?;
+    let tree = merged.try_clone().map_err(|cause| Error::io("opening", "the overlay", cause))?;
+    Ok(Rootfs { root: exec::Root::Mounted { tree, over: upper }, handle: Root::new(merged), held })
+}
+
 /// Unpacks the image for one run, to the folder `rootfs` in `scratch`.
-pub fn plain(
+fn plain(
     source: &dyn Source,
     image: &Image,
     scratch: &Path,
@@ -138,10 +149,10 @@ pub fn plain(
 ///
 /// The kernel does the translation: a layer is applied, as ever, to an overlay
 /// over the layers below it. Whoever calls must be allowed to mount one, as
-/// root is and as users are in a user namespace of theirs; the marks are
-/// `trusted.` or `user.` attributes accordingly. Of more layers than the kernel stacks ([`overlay::LOWERS`]) the
-/// lowest are one folder, in steps of [`GROUP`], so that images that grow
-/// share it.
+/// root is and as users are in a user namespace of theirs, which is tried before
+/// anything is unpacked; the marks are `trusted.` or `user.` attributes accordingly.
+/// Of more layers than the kernel stacks ([`overlay::LOWERS`]) the lowest are one
+/// folder, in steps of [`GROUP`], so that images that grow share it.
 pub fn layers(
     source: &dyn Source,
     image: &Image,
@@ -179,6 +190,7 @@ pub fn layers(
             staged => staged?,
         };
         if !begun {
+            overlay::supported(&staged.path())?;
             watch.begin("reading layers", Some(unpack::total(&layers[range.start..])));
             begun = true;
         }

@@ -67,44 +67,35 @@ pub fn run(
     watch: &dyn Watch,
 ) -> Result<Exit, NotStarted> {
     startable(image, more.any_platform, watch)?;
+    if more.init && *runtime != Runtime::Embedded {
+        return Err(Error::new(Code::Usage, "running an image with --init")
+            .found("another runtime, which has no such process")
+            .fix("leave out --init or --runtime")
+            .into());
+    }
     let scratch = scratch(store, &image.descriptor.digest)?;
     let (connected, options) = surroundings::connect(image, options, more, &scratch, watch)?;
-    let options = &options;
+    let kind = Kind::current()?;
+    let limits = options.apply.limits;
+    let rootfs = rootfs::prepare(source, image, store, kind, &scratch.path(), limits, watch)?;
+    let names = connected.as_ref().map(Connected::names);
+    let spec = prepared(image, &rootfs, &options, names, &scratch, watch)?;
+    // The layers of the cache are held until the end; the mount is the runtime's alone.
+    let rootfs::Rootfs { root, handle, held: _held } = rootfs;
+    drop(handle);
     let outcome = match runtime {
         Runtime::Embedded => {
-            let rootfs = rootfs::prepare(
-                source,
-                image,
-                store,
-                Kind::current()?,
-                &scratch.path(),
-                options.apply.limits,
-                watch,
-            )?;
-            let names = connected.as_ref().map(Connected::names);
-            let spec = prepared(image, &rootfs, options, names, &scratch, watch)?;
-            drop(rootfs.handle);
-            let bundle = exec::Bundle { spec, root: rootfs.root };
-            exec::run(&bundle, &exec::Options { make_cwd: false, init: more.init })
+            let options = exec::Options { make_cwd: false, init: more.init };
+            exec::run(exec::Bundle { spec, root }, &options)
         }
         Runtime::External(program) => {
-            if more.init {
-                return Err(Error::new(Code::Usage, "running an image with --init")
-                    .found("another runtime, which has no such process")
-                    .fix("leave out --init or --runtime")
-                    .into());
-            }
-            let rootfs =
-                rootfs::plain(source, image, &scratch.path(), options.apply.limits, watch)?;
-            let names = connected.as_ref().map(Connected::names);
-            let spec = prepared(image, &rootfs, options, names, &scratch, watch)?;
             bundle::write(scratch.fd(), "config.json", &spec.to_bytes()?)?;
             let id = scratch
                 .path()
                 .file_name()
                 .map(|name| name.to_string_lossy().trim_matches('.').to_owned());
             let id = id.unwrap_or_else(|| "plimsoll".to_owned());
-            external::run(program, &scratch.path(), &id, &scratch.path().join("state"))
+            external::run(program, &scratch.path(), root, &id, &scratch.path().join("state"))
         }
     };
     drop(connected);
@@ -180,7 +171,9 @@ fn native(host: &str, offered: &str) -> bool {
 /// A private folder for this run, removed after it; what killed runs left is
 /// removed here.
 fn scratch(store: &Store, digest: &Digest) -> Result<StagedDir> {
-    let runs = store.path().join("run");
+    // Runtimes know no folder that paths could be relative to.
+    let runs = std::path::absolute(store.path().join("run"))
+        .map_err(|cause| Error::io("finding", store.path().display(), cause))?;
     bundle::private(&runs)?;
     StagedDir::beside(&runs.join(digest.short()))
 }

@@ -6,13 +6,16 @@
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
+use std::fs::File;
 use std::io::{self, Write as _};
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use plimsoll_content::{Code, Error, Result};
 use plimsoll_runtime::exec::{self, Bundle, Options, Root};
-use plimsoll_runtime::rootless::{self, Entered};
+use plimsoll_runtime::overlay::{self, Overlay};
+use plimsoll_runtime::rootless::{self, Entered, Mapping};
 use plimsoll_runtime::spec::Spec;
 
 fn main() -> ExitCode {
@@ -79,16 +82,20 @@ fn execute(args: impl Iterator<Item = OsString>) -> Result<u8, exec::NotStarted>
                 .join(spec.root.as_ref().map_or(Path::new("rootfs"), |root| Path::new(&root.path))),
         ),
     };
-    exec::run(&Bundle { spec, root }, &options).map(|exit| exit.code)
+    exec::run(Bundle { spec, root }, &options).map(|exit| exit.code)
 }
 
 fn overlay_root(text: &str) -> Result<Root> {
     let [lowers, upper, work] = text.split(',').collect::<Vec<_>>()[..] else {
         return Err(Error::new(Code::Usage, "execute: --overlay LOWER[:LOWER…],UPPER,WORK"));
     };
-    Ok(Root::Overlay {
-        lowers: lowers.split(':').map(PathBuf::from).collect(),
-        upper: upper.into(),
-        work: work.into(),
-    })
+    let open = |path: &str| File::open(path).map_err(|cause| Error::io("opening", path, cause));
+    let lowers = lowers.split(':').map(open).collect::<Result<Vec<_>>>()?;
+    let tree = overlay::mount(&Overlay {
+        lowers: lowers.iter().map(AsFd::as_fd).collect(),
+        upper: Some((open(upper)?.as_fd(), open(work)?.as_fd())),
+        user_attributes: !Mapping::current()?.is_initial(),
+        volatile: true,
+    })?;
+    Ok(Root::Mounted { tree, over: upper.into() })
 }

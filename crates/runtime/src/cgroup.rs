@@ -7,14 +7,17 @@
 //! only to those who ask for limits.
 
 use std::collections::BTreeSet;
-use std::fs;
+use std::fs::{self, File};
 use std::io;
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use plimsoll_content::{Code, Error, Result};
 
+use crate::device_filter::{self, Instruction};
 use crate::spec::{DeviceRule, Resources};
+use crate::sys;
 
 /// The start of the names of our cgroups; the number of the process that
 /// removes it follows.
@@ -25,18 +28,21 @@ const TRIES: u32 = 200;
 
 /// What every container may do with devices: make any file for one, use the
 /// default ones and terminals.
-const DEVICES: &[&str] = &[
-    "c *:* m",
-    "b *:* m",
-    "c 1:3 rwm",
-    "c 1:5 rwm",
-    "c 1:7 rwm",
-    "c 1:8 rwm",
-    "c 1:9 rwm",
-    "c 5:0 rwm",
-    "c 5:2 rwm",
-    "c 136:* rwm",
+const DEVICES: &[(&str, Option<i64>, Option<i64>, &str)] = &[
+    ("c", None, None, "m"),
+    ("b", None, None, "m"),
+    ("c", Some(1), Some(3), "rwm"),
+    ("c", Some(1), Some(5), "rwm"),
+    ("c", Some(1), Some(7), "rwm"),
+    ("c", Some(1), Some(8), "rwm"),
+    ("c", Some(1), Some(9), "rwm"),
+    ("c", Some(5), Some(0), "rwm"),
+    ("c", Some(5), Some(2), "rwm"),
+    ("c", Some(136), None, "rwm"),
 ];
+
+/// The controller for devices, in old hierarchies.
+const DEVICE_CONTROLLER: &str = "devices";
 
 /// One file of a cgroup and what it is to say.
 #[derive(Clone, Debug, PartialEq)]
@@ -44,12 +50,21 @@ struct Setting {
     controller: &'static str,
     /// Its name and text in old hierarchies.
     old: Vec<(&'static str, String)>,
-    /// The same in the new one; none if that has no such file.
-    new: Option<(&'static str, String)>,
+    /// The same in the new one.
+    new: New,
+}
+
+/// What sets a limit in the new hierarchy.
+#[derive(Clone, Debug, PartialEq)]
+enum New {
+    /// A file and its text.
+    File(&'static str, String),
+    /// A program that is asked about devices. The controller has no name there.
+    Program(Vec<Instruction>),
 }
 
 /// What a config asks for.
-fn settings(resources: &Resources, devices: bool) -> Vec<Setting> {
+fn settings(resources: &Resources, devices: bool) -> Result<Vec<Setting>> {
     let mut settings = Vec::new();
     let bounded = |number: i64| if number < 0 { None } else { Some(number) };
     if let Some(limit) = resources.memory.as_ref().and_then(|memory| memory.limit) {
@@ -58,7 +73,7 @@ fn settings(resources: &Resources, devices: bool) -> Vec<Setting> {
         settings.push(Setting {
             controller: "memory",
             old: vec![("memory.limit_in_bytes", old)],
-            new: Some(("memory.max", new)),
+            new: New::File("memory.max", new),
         });
     }
     if let Some(cpu) = &resources.cpu
@@ -73,7 +88,7 @@ fn settings(resources: &Resources, devices: bool) -> Vec<Setting> {
                 ("cpu.cfs_period_us", period.to_string()),
                 ("cpu.cfs_quota_us", quota.unwrap_or(-1).to_string()),
             ],
-            new: Some(("cpu.max", format!("{new} {period}"))),
+            new: New::File("cpu.max", format!("{new} {period}")),
         });
     }
     if let Some(pids) = &resources.pids {
@@ -81,20 +96,33 @@ fn settings(resources: &Resources, devices: bool) -> Vec<Setting> {
         settings.push(Setting {
             controller: "pids",
             old: vec![("pids.max", most.clone())],
-            new: Some(("pids.max", most)),
+            new: New::File("pids.max", most),
         });
     }
     if devices {
+        let usual = DEVICES.iter().map(|(kind, major, minor, access)| DeviceRule {
+            allow: true,
+            kind: Some((*kind).to_owned()),
+            major: *major,
+            minor: *minor,
+            access: Some((*access).to_owned()),
+            ..DeviceRule::default()
+        });
+        // Everything is denied before the first one already.
+        let asked = resources.devices.iter().filter(|rule| **rule != DeviceRule::deny_all());
+        let rules: Vec<_> = usual.chain(asked.cloned()).collect();
         let mut old = vec![("devices.deny", "a".to_owned())];
-        old.extend(DEVICES.iter().map(|rule| ("devices.allow", (*rule).to_owned())));
-        // Everything was denied above already.
-        let rules = resources.devices.iter().filter(|rule| **rule != DeviceRule::deny_all());
-        old.extend(rules.map(|rule| {
+        old.extend(rules.iter().map(|rule| {
             (if rule.allow { "devices.allow" } else { "devices.deny" }, rule_text(rule))
         }));
-        settings.push(Setting { controller: "devices", old, new: None });
+        let program = device_filter::program(&rules).ok_or_else(|| {
+            Error::new(Code::Runtime, "limiting the devices of the container")
+                .found("a rule that is none, in linux.resources.devices")
+                .expected("the type a, b or c; access of r, w and m; numbers that devices have")
+        })?;
+        settings.push(Setting { controller: DEVICE_CONTROLLER, old, new: New::Program(program) });
     }
-    settings
+    Ok(settings)
 }
 
 fn rule_text(rule: &DeviceRule) -> String {
@@ -173,7 +201,7 @@ impl Cgroup {
     /// Makes the cgroup that a config asks for; `devices` says whether it must
     /// filter devices too. `None` if nothing is limited.
     pub(crate) fn make(resources: &Resources, devices: bool) -> Result<Option<Self>> {
-        let settings = settings(resources, devices);
+        let settings = settings(resources, devices)?;
         if settings.is_empty() {
             return Ok(None);
         }
@@ -231,7 +259,20 @@ impl Cgroup {
         number: u32,
     ) -> io::Result<bool> {
         if hierarchy.new {
-            let Some((file, text)) = &setting.new else { return Ok(false) };
+            let (file, text) = match &setting.new {
+                New::File(file, text) => (file, text),
+                New::Program(program) => {
+                    let program = sys::load_device_filter(program)?;
+                    // One folder is enough; this needs no controller to be had there.
+                    let made = self.folders.iter().find(|made| made.starts_with(&hierarchy.top));
+                    let folder = match made {
+                        Some(made) => made.clone(),
+                        None => self.folder(&hierarchy.own, number)?,
+                    };
+                    sys::attach_device_filter(File::open(folder)?.as_fd(), program.as_fd())?;
+                    return Ok(true);
+                }
+            };
             let Some(parent) = with_controller(hierarchy, setting, all)? else { return Ok(false) };
             let folder = self.folder(&parent, number)?;
             fs::write(folder.join(file), text)?;
@@ -298,8 +339,11 @@ impl Drop for Cgroup {
 pub(crate) fn filters_devices() -> bool {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
     hierarchies(&read("/proc/self/cgroup"), &read("/proc/self/mountinfo")).iter().any(|hierarchy| {
-        hierarchy.controllers.contains("devices")
-            && rustix::fs::access(&hierarchy.own, rustix::fs::Access::WRITE_OK).is_ok()
+        let can = hierarchy.controllers.contains(DEVICE_CONTROLLER)
+            || hierarchy.new
+                && device_filter::program(&[])
+                    .is_some_and(|program| sys::load_device_filter(&program).is_ok());
+        can && rustix::fs::access(&hierarchy.own, rustix::fs::Access::WRITE_OK).is_ok()
     })
 }
 
@@ -321,7 +365,7 @@ fn with_controller(
         }
         let control = parent.join("cgroup.subtree_control");
         // All at once: what is enabled one after another could end up in different places.
-        let missing = all.iter().filter(|setting| setting.new.is_some());
+        let missing = all.iter().filter(|setting| matches!(setting.new, New::File(..)));
         for setting in missing {
             if !lists(control.clone(), setting)?
                 && let Err(cause) = fs::write(&control, format!("+{}", setting.controller))
@@ -423,7 +467,8 @@ mod tests {
             own,
             top: folder.path().to_owned(),
         }];
-        let cgroup = Cgroup::make_in(&found, &settings(&all(), false), 7).expect("made");
+        let cgroup =
+            Cgroup::make_in(&found, &settings(&all(), false).expect("known"), 7).expect("made");
         assert_eq!(cgroup.folders, [slice.join("plimsoll-7")]);
         for (file, text) in
             [("memory.max", "1048576"), ("cpu.max", "150000 100000"), ("pids.max", "7")]
@@ -435,23 +480,30 @@ mod tests {
 
     #[test]
     fn texts_are_those_of_each_kind() {
-        let settings = settings(&all(), true);
-        let new: Vec<_> = settings.iter().filter_map(|setting| setting.new.clone()).collect();
+        let settings = settings(&all(), true).expect("known");
+        let file = |name, text: &str| New::File(name, text.to_owned());
+        let new: Vec<_> = settings[..3].iter().map(|setting| setting.new.clone()).collect();
         assert_eq!(
             new,
             [
-                ("memory.max", "1048576".to_owned()),
-                ("cpu.max", "150000 100000".to_owned()),
-                ("pids.max", "7".to_owned()),
+                file("memory.max", "1048576"),
+                file("cpu.max", "150000 100000"),
+                file("pids.max", "7")
             ]
         );
+        assert!(matches!(settings[3].new, New::Program(_)));
+        let mut odd = all();
+        odd.devices = vec![DeviceRule { kind: Some("x".to_owned()), ..DeviceRule::default() }];
+        assert!(super::settings(&odd, true).is_err());
         assert_eq!(settings[1].old[1], ("cpu.cfs_quota_us", "150000".to_owned()));
         assert_eq!(settings[3].old[0], ("devices.deny", "a".to_owned()));
+        assert_eq!(settings[3].old[3], ("devices.allow", "c 1:3 rwm".to_owned()));
     }
 
     #[test]
     fn a_limit_that_can_not_be_set_is_named() {
-        let error = Cgroup::make_in(&[], &settings(&all(), false), 1).expect_err("nowhere");
+        let error =
+            Cgroup::make_in(&[], &settings(&all(), false).expect("known"), 1).expect_err("nowhere");
         assert_eq!(error.code(), Code::Runtime);
         assert!(error.to_string().contains("memory"), "{error}");
         assert!(error.fix_text().is_some_and(|fix| fix.contains("--memory")));

@@ -5,9 +5,10 @@
 //! tells failures of the runtime from those of the program that it ran, and
 //! removes what it may leave behind.
 
-use std::ffi::OsStr;
+use std::ffi::{CString, OsStr};
 use std::fs::{self, File};
 use std::io::{self, Read};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -16,7 +17,8 @@ use plimsoll_content::{Code, Error};
 use rustix::process::Pid;
 use serde::Deserialize;
 
-use crate::exec::{Exit, FAILED, NOT_EXECUTABLE, NOT_FOUND, NotStarted};
+use crate::convert::ROOTFS;
+use crate::exec::{Exit, FAILED, NOT_EXECUTABLE, NOT_FOUND, NotStarted, Root};
 use crate::signal::{Keys, Relay};
 use crate::sys;
 
@@ -29,7 +31,8 @@ const ID: usize = 128;
 /// Runs the bundle in the folder `bundle` by `RUNTIME run` and waits for its
 /// end.
 ///
-/// `runtime` is a path, or a name that is looked up as a shell would. `state`
+/// A `root` that is a mount appears as the bundle's folder `rootfs`, for the runtime
+/// and nobody else; one that is a folder must be that one. `runtime` is a path, or a name that is looked up as a shell would. `state`
 /// is a folder of the caller's own in which the runtime keeps its notes
 /// (`--root`; made if it is missing), `id` the name of the container there: letters, digits, `-`,
 /// `_` and `.`. Standard input, output and error are the caller's; signals
@@ -43,6 +46,7 @@ const ID: usize = 128;
 pub fn run(
     runtime: impl AsRef<OsStr>,
     bundle: &Path,
+    root: Root,
     id: &str,
     state: &Path,
 ) -> Result<Exit, NotStarted> {
@@ -69,8 +73,16 @@ pub fn run(
         .arg("--log")
         .arg(&log)
         .args(["--log-format", "json", "run", "--bundle"])
-        .arg(bundle)
+        .arg(&bundle)
         .arg(id);
+    if let Root::Mounted { tree, .. } = root {
+        let over = bundle.join(ROOTFS);
+        let failed = |cause| Error::io("making folder", over.display(), cause);
+        fs::create_dir(&over).map_err(failed)?;
+        let over = CString::new(over.as_os_str().as_bytes())
+            .map_err(|cause| failed(io::Error::other(cause)))?;
+        sys::mount_for(&mut command, tree, over);
+    }
     // The runtime gets the three standard streams and no more.
     sys::close_on_exec_from_three()
         .map_err(|cause| Error::io("closing descriptors for", &name, cause))?;
@@ -184,7 +196,9 @@ mod tests {
     fn tells_the_runtimes_failures_from_the_programs_and_cleans_up() {
         let folder = tempfile::tempdir().expect("folder");
         let state = folder.path().join("state");
-        let run = |script: &str| run(fake(folder.path(), script), folder.path(), "c1", &state);
+        let root = || Root::Folder(folder.path().join(ROOTFS));
+        let run =
+            |script: &str| run(fake(folder.path(), script), folder.path(), root(), "c1", &state);
         let says = |text: &str| {
             run(&format!(r#"echo '{{"level":"error","msg":"{text}"}}' > "$4"; exit 1"#))
         };
@@ -214,7 +228,7 @@ mod tests {
         assert_eq!(fs::read_dir(&state).expect("listed").count(), 0, "nothing is left");
 
         let here = Path::new(".");
-        let missing = super::run("/nosuch/runtime", here, "c1", here).expect_err("missing");
+        let missing = super::run("/nosuch/runtime", here, root(), "c1", here).expect_err("missing");
         assert_eq!((missing.error.code(), missing.exit), (Code::NotFound, FAILED));
     }
 
@@ -222,7 +236,8 @@ mod tests {
     fn refuses_ids_that_are_options_or_paths() {
         let here = Path::new(".");
         for id in ["", "-x", "../x", "a/b", ".", "a b", &"a".repeat(129)] {
-            let not_started = run("/nosuch/runtime", here, id, here).expect_err(id);
+            let not_started =
+                run("/nosuch/runtime", here, Root::Folder(ROOTFS.into()), id, here).expect_err(id);
             assert_eq!(not_started.error.code(), Code::Usage, "{id:?}");
         }
     }

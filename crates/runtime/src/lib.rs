@@ -12,6 +12,7 @@ pub mod binfmt;
 pub mod capability;
 mod cgroup;
 pub mod convert;
+mod device_filter;
 pub mod exec;
 pub mod external;
 pub mod image_mount;

@@ -14,8 +14,12 @@ use std::process::Command;
 use std::ptr;
 use std::sync::atomic::{AtomicI32, Ordering};
 
+use rustix::fs::CWD;
+use rustix::mount::{MountPropagationFlags, MoveMountFlags, mount_change, move_mount};
 use rustix::process::Pid;
 use rustix::thread::UnshareFlags;
+
+use crate::device_filter::Instruction as Filter;
 
 fn check(result: libc::c_int) -> io::Result<libc::c_int> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
@@ -103,6 +107,20 @@ pub(crate) fn follow(command: &mut Command) {
     };
     // SAFETY: the closure calls nothing but `prctl`; it neither allocates nor locks.
     unsafe { command.pre_exec(follow) };
+}
+
+/// Gives the child of `command` mounts of its own, and in them `tree` over the folder `over`.
+pub(crate) fn mount_for(command: &mut Command, tree: OwnedFd, over: CString) {
+    let mount = move || {
+        unshare(UnshareFlags::NEWNS)?;
+        let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
+        mount_change(c"/", private)?;
+        let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
+        Ok(move_mount(&tree, c"", CWD, over.as_c_str(), flags)?)
+    };
+    // SAFETY: the closure makes three system calls; with strings that end in a NUL already,
+    // their wrappers neither allocate nor lock.
+    unsafe { command.pre_exec(mount) };
 }
 
 /// Tells the other end of a socket that nothing more comes; answers still may.
@@ -198,6 +216,74 @@ pub(crate) fn install_filter(program: &[Instruction], flags: libc::c_ulong) -> i
         libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &raw const program)
     };
     check_long(result).map(drop)
+}
+
+/// Asks the kernel for a program that says which devices may be used.
+pub(crate) fn load_device_filter(program: &[Filter]) -> io::Result<OwnedFd> {
+    /// The part of `union bpf_attr` for loading, up to the flags.
+    #[repr(C)]
+    struct Load {
+        kind: u32,
+        count: u32,
+        instructions: *const Filter,
+        license: *const libc::c_char,
+        log_level: u32,
+        log_size: u32,
+        log: u64,
+        kernel: u32,
+        flags: u32,
+    }
+    const PROG_LOAD: libc::c_int = 5;
+    const CGROUP_DEVICE: u32 = 15;
+    let load = Load {
+        kind: CGROUP_DEVICE,
+        count: u32::try_from(program.len()).map_err(io::Error::other)?,
+        instructions: program.as_ptr(),
+        license: c"Apache-2.0".as_ptr(),
+        log_level: 0,
+        log_size: 0,
+        log: 0,
+        kernel: 0,
+        flags: 0,
+    };
+    // SAFETY: the structure has the layout of the kernel's on all machines with pointers of 64
+    // bits, and its size; it points to as many instructions as it says and to a string, which
+    // the kernel copies.
+    let number = check_long(unsafe {
+        libc::syscall(libc::SYS_bpf, PROG_LOAD, &raw const load, size_of::<Load>())
+    })?;
+    let number = RawFd::try_from(number).map_err(io::Error::other)?;
+    // SAFETY: the call has made it, and it belongs to nobody else.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
+/// Puts a program of [`load_device_filter`] in force for a cgroup, beside those that are.
+pub(crate) fn attach_device_filter(
+    cgroup: BorrowedFd<'_>,
+    program: BorrowedFd<'_>,
+) -> io::Result<()> {
+    /// The part of `union bpf_attr` for attaching.
+    #[repr(C)]
+    struct Attach {
+        target: u32,
+        program: u32,
+        kind: u32,
+        flags: u32,
+    }
+    const PROG_ATTACH: libc::c_int = 8;
+    const CGROUP_DEVICE: u32 = 6;
+    const ALLOW_MULTI: u32 = 2;
+    let attach = Attach {
+        target: cgroup.as_raw_fd() as u32,
+        program: program.as_raw_fd() as u32,
+        kind: CGROUP_DEVICE,
+        flags: ALLOW_MULTI,
+    };
+    // SAFETY: the structure is what the call reads, and it holds numbers only.
+    check_long(unsafe {
+        libc::syscall(libc::SYS_bpf, PROG_ATTACH, &raw const attach, size_of::<Attach>())
+    })
+    .map(drop)
 }
 
 /// The writing end that [`note_signal`] uses; -1 when nobody listens.

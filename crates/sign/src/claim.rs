@@ -11,6 +11,10 @@ use plimsoll_content::Digest;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::keyless::Vouched;
+use crate::policy::Facet;
+use crate::reason::Reason;
+
 /// Seconds since 1970.
 pub type Seconds = i64;
 
@@ -19,7 +23,7 @@ pub type Seconds = i64;
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Form {
-    /// A sigstore bundle (v0.1 to v0.3) with a key.
+    /// A sigstore bundle (v0.1 to v0.3).
     SigstoreBundle,
     /// Cosign's old form: a JSON payload, its signature in an annotation.
     CosignSimple,
@@ -60,7 +64,8 @@ impl Form {
 /// Who says something. Two signers are one if their `id` is the same.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize)]
 pub struct Signer {
-    /// The fingerprint of the key; of one key it is one, whatever it is called.
+    /// The fingerprint of the key; of one key it is one, whatever it is called. Of
+    /// somebody with a certificate, issuer and subject.
     pub id: String,
     /// How the policy calls it.
     pub name: String,
@@ -107,15 +112,22 @@ pub struct Claim {
     /// When it was said, by the signer's own word.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub issued: Option<Seconds>,
-    /// Since when it holds.
+    /// In which time the certificates of the signer hold, where nobody else vouches for
+    /// when it was said: begin and end.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub begins: Option<Seconds>,
+    pub certified: Option<(Seconds, Seconds)>,
     /// Until when it holds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expires: Option<Seconds>,
     /// The number of this claim among those about the same name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sequence: Option<u64>,
+    /// What others vouch for: who signed, and when.
+    #[serde(flatten)]
+    pub vouched: Vouched,
+    /// What is wrong with it that a rule may let pass.
+    #[serde(skip)]
+    pub doubts: Vec<(Facet, Reason)>,
 }
 
 /// A claim whose signature holds.

@@ -36,9 +36,7 @@ impl<'a> Der<'a> {
 
     /// The next value with its tag and length, if it has that tag.
     pub(crate) fn whole(&mut self, tag: u8) -> Option<&'a [u8]> {
-        let before = self.0;
-        self.take(tag)?;
-        before.get(..before.len() - self.0.len())
+        if self.is(tag) { self.any_whole() } else { None }
     }
 
     /// Whether the next value has that tag.
@@ -117,6 +115,18 @@ impl<'a> Der<'a> {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// What is left.
+    pub(crate) fn rest(&self) -> &'a [u8] {
+        self.0
+    }
+
+    /// The next value, whatever it is, with its tag and length.
+    pub(crate) fn any_whole(&mut self) -> Option<&'a [u8]> {
+        let before = self.0;
+        self.any()?;
+        before.get(..before.len() - self.0.len())
     }
 }
 

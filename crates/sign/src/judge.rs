@@ -1,20 +1,48 @@
 //! When it is enough: a policy, what was found, and the time give a verdict with
 //! all of its reasons.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use plimsoll_content::{Code, Descriptor, Error};
 use serde::Serialize;
 
 use crate::claim::{Form, Saying, Seconds, Signer, VerifiedClaim};
+use crate::keyless::Check;
 use crate::limits::Limits;
-use crate::policy::{Policy, Requirement, Signed};
+use crate::policy::{
+    self, Action, Enforcement, Facet, Policy, Requirement, Signed, TimeRule, ZoneRule, Zoned,
+};
 use crate::reason::{Reason, Why, quoted};
 use crate::scheme::{Candidate, SCHEMES, Scheme, Subject};
 
 /// A clock that shows an earlier time is not set, and nothing that depends on
 /// the time can be judged.
 pub const CLOCK: Seconds = 1_735_689_600;
+
+/// As of when something is judged.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Moment {
+    /// Now, by the clock of this machine, which may not be set.
+    Clock(Seconds),
+    /// Moment a time that somebody has named.
+    Given(Seconds),
+}
+
+impl Moment {
+    /// The time.
+    pub fn seconds(self) -> Seconds {
+        match self {
+            Self::Clock(time) | Self::Given(time) => time,
+        }
+    }
+}
+
+impl From<Seconds> for Moment {
+    fn from(time: Seconds) -> Self {
+        Self::Clock(time)
+    }
+}
 
 /// How far clocks may differ.
 const SKEW: Seconds = 300;
@@ -43,6 +71,8 @@ pub struct Outcome {
     pub counts: bool,
     /// Why it does not.
     pub reason: Option<Reason>,
+    /// What is wrong with it all the same, where a rule lets that pass.
+    pub not_enforced: Vec<Reason>,
     /// What is signed, where the signature holds.
     pub signed: Option<VerifiedClaim>,
 }
@@ -57,6 +87,8 @@ pub struct Need {
     pub threshold: usize,
     /// Who has signed.
     pub signers: Vec<Signer>,
+    /// What signatures may lack, although rules usually ask for it.
+    pub not_enforced: Vec<Facet>,
     /// Whether that is enough.
     pub met: bool,
 }
@@ -106,10 +138,11 @@ pub fn judge(
     policy: &Policy,
     subject: &Subject,
     evidence: &Evidence,
-    at: Seconds,
+    at: impl Into<Moment>,
     seen: &Seen,
     limits: &Limits,
 ) -> Judgement {
+    let at = at.into();
     let (rule, require) = policy.rule(&subject.asked);
     let most = limits.candidates.min(evidence.candidates.len());
     let (looked_at, over) = evidence.candidates.split_at(most);
@@ -155,7 +188,13 @@ pub fn judge(
 
 impl Need {
     fn of(what: &str, met: bool) -> Self {
-        Self { what: what.to_owned(), threshold: 0, signers: Vec::new(), met }
+        Self {
+            what: what.to_owned(),
+            threshold: 0,
+            signers: Vec::new(),
+            not_enforced: Vec::new(),
+            met,
+        }
     }
 }
 
@@ -171,6 +210,7 @@ fn not_asked(candidate: &Candidate) -> Outcome {
             place: candidate.place.clone(),
             counts: false,
             reason: Some(Reason::malformed(broken)),
+            not_enforced: Vec::new(),
             signed: None,
         };
     }
@@ -183,6 +223,7 @@ fn not_asked(candidate: &Candidate) -> Outcome {
         place: candidate.place.clone(),
         counts: false,
         reason: Some(Reason::new(Why::Form, text)),
+        not_enforced: Vec::new(),
         signed: None,
     }
 }
@@ -190,7 +231,7 @@ fn not_asked(candidate: &Candidate) -> Outcome {
 struct Judge<'a> {
     subject: &'a Subject,
     candidates: &'a [Candidate],
-    at: Seconds,
+    at: Moment,
     seen: &'a Seen,
     limits: &'a Limits,
     newest: Option<(String, u64)>,
@@ -198,6 +239,70 @@ struct Judge<'a> {
 
 impl Judge<'_> {
     fn signed(
+        &mut self,
+        signed: &Signed,
+        outcomes: &mut [Outcome],
+        cut: Option<&str>,
+    ) -> (Need, Option<Error>) {
+        let mut whole = signed.clone();
+        let mut denied = None;
+        for zone in &signed.zones {
+            match self.zone(zone, signed, outcomes, cut) {
+                Ok(rules) => {
+                    for rule in rules {
+                        whole.of.extend(rule.of.iter().cloned());
+                        whole.forms_of.extend(rule.forms_of.clone());
+                    }
+                }
+                Err(error) => denied = denied.or(Some(error)),
+            }
+        }
+        let (need, error) = self.enough(&whole, outcomes, cut);
+        // What the owner of the name misses is nearer than that nobody else signed.
+        (need, error.map(|error| denied.unwrap_or(error)))
+    }
+
+    /// What the owner of a name demands, if all of it is met.
+    fn zone<'z>(
+        &mut self,
+        zone: &'z Zoned,
+        signed: &Signed,
+        outcomes: &mut [Outcome],
+        cut: Option<&str>,
+    ) -> Result<&'z [ZoneRule], Error> {
+        let silent = |why: &str| {
+            refusal(Code::Untrusted, self.subject)
+                .found(why)
+                .expected(format!("the signers of ns:{}", zone.prefix))
+        };
+        let rules = match &zone.says {
+            None => return Err(silent("nobody who was asked about them")),
+            Some(Err(why)) => return Err(silent(why)),
+            Some(Ok(rules)) if rules.is_empty() => return Err(silent("nothing")),
+            Some(Ok(rules)) => rules,
+        };
+        let mut seen = outcomes.to_vec();
+        for rule in rules {
+            let rule = Signed {
+                threshold: rule.threshold,
+                of: rule.of.clone(),
+                forms_of: rule.forms_of.clone(),
+                name: rule.name.clone(),
+                zones: Vec::new(),
+                ..signed.clone()
+            };
+            if let (_, Some(error)) = self.enough(&rule, &mut seen, cut) {
+                // It counts for nothing yet; why it does not is told.
+                for (outcome, seen) in outcomes.iter_mut().zip(seen).filter(|(_, it)| !it.counts) {
+                    *outcome = seen;
+                }
+                return Err(error);
+            }
+        }
+        Ok(rules)
+    }
+
+    fn enough(
         &mut self,
         signed: &Signed,
         outcomes: &mut [Outcome],
@@ -211,10 +316,12 @@ impl Judge<'_> {
                 reasons.extend(outcome.reason.clone());
                 continue;
             }
-            let (claim, reason) = if signed.forms.contains(&scheme.form()) {
-                match scheme.verify(candidate, self.subject, &signed.of, self.limits) {
+            let mut not_enforced = Vec::new();
+            let of = in_form(signed, scheme.form());
+            let (claim, reason) = if signed.forms.contains(&scheme.form()) && !of.is_empty() {
+                match scheme.verify(candidate, self.subject, &of, self.limits) {
                     Ok(claim) => {
-                        let reason = self.counts(signed, &claim).err();
+                        let reason = self.counts(signed, &claim, &mut not_enforced).err();
                         (Some(claim), reason)
                     }
                     Err(reason) => (None, Some(reason)),
@@ -228,6 +335,7 @@ impl Judge<'_> {
                 *outcome = Outcome {
                     counts: true,
                     reason: None,
+                    not_enforced,
                     signed: claim.clone(),
                     ..outcome.clone()
                 };
@@ -246,8 +354,9 @@ impl Judge<'_> {
                 (None, None) => {}
             }
         }
-        let names: BTreeSet<_> = signed.of.iter().map(|one| one.name.as_str()).collect();
-        let names: Vec<_> = names.into_iter().collect();
+        let names: BTreeSet<_> = signed.of.iter().map(|one| one.name.clone()).collect();
+        let mut names: Vec<_> = names.into_iter().collect();
+        names.extend(signed.zones.iter().map(|zone| format!("ns:{}", zone.prefix)));
         let what = match &signed.of_type {
             None => format!("a signature of {}", names.join(", ")),
             Some(kind) => format!("an attestation {kind} of {}", names.join(", ")),
@@ -255,11 +364,17 @@ impl Judge<'_> {
         let met = signers.len() >= signed.threshold;
         let error = (!met).then(|| self.denied(signed, &what, signers.len(), &reasons, cut));
         let signers = signers.into_values().collect();
-        (Need { what, threshold: signed.threshold, signers, met }, error)
+        let not_enforced = signed.enforce.lets_pass();
+        (Need { what, threshold: signed.threshold, signers, not_enforced, met }, error)
     }
 
     /// Whether a verified claim is one that the requirement asks for.
-    fn counts(&self, signed: &Signed, claim: &VerifiedClaim) -> Result<(), Reason> {
+    fn counts(
+        &self,
+        signed: &Signed,
+        claim: &VerifiedClaim,
+        not_enforced: &mut Vec<Reason>,
+    ) -> Result<(), Reason> {
         kind(signed, claim)?;
         if let Saying::Signature = claim.saying {
             signed
@@ -267,7 +382,16 @@ impl Judge<'_> {
                 .allows(&claim.names, &self.subject.asked)
                 .map_err(|text| Reason::new(Why::Name, text))?;
         }
-        self.in_time(signed, claim)?;
+        witnessed(signed.time, claim)?;
+        let mut doubts = claim.doubts.clone();
+        doubts.extend(self.in_time(signed, claim)?);
+        for (facet, reason) in doubts {
+            match signed.enforce.of(facet) {
+                Action::Enforce => return Err(reason),
+                Action::Log => not_enforced.push(reason),
+                Action::Skip => {}
+            }
+        }
         if signed.rollback {
             let name = self.subject.asked.to_string();
             let newest = self.seen.get(&name).copied();
@@ -288,25 +412,41 @@ impl Judge<'_> {
         Ok(())
     }
 
-    fn in_time(&self, signed: &Signed, claim: &VerifiedClaim) -> Result<(), Reason> {
-        let at = self.at;
-        let bounded = claim.expires.is_some() || claim.begins.is_some();
-        let depends = (bounded && !signed.expired) || signed.max_age.is_some();
-        if !depends {
-            return Ok(());
-        }
-        if at < CLOCK {
+    /// What the time makes of it; what a rule can not let pass is an error.
+    fn in_time(
+        &self,
+        signed: &Signed,
+        claim: &VerifiedClaim,
+    ) -> Result<Vec<(Facet, Reason)>, Reason> {
+        let at = self.at.seconds();
+        let Enforcement { time, expiry, .. } = signed.enforce;
+        let depends = (claim.expires.is_some() && expiry == Action::Enforce)
+            || (claim.certified.is_some() && time == Action::Enforce)
+            || signed.max_age.is_some();
+        if depends && matches!(self.at, Moment::Clock(time) if time < CLOCK) {
             let text = "it depends on the time, and the clock of this machine is not set";
             return Err(Reason::new(Why::NotYet, text));
         }
-        if let Some(issued) = claim.issued.filter(|issued| *issued > at.saturating_add(SKEW)) {
+        if let Some(issued) = claim.issued.filter(|issued| *issued > at.saturating_add(SKEW))
+            && depends
+        {
             return Err(Reason::new(Why::NotYet, format!("issued at {issued}, and it is {at}")));
         }
-        if let Some(begins) = claim.begins.filter(|begins| at < *begins && !signed.expired) {
-            return Err(Reason::new(Why::NotYet, format!("begins at {begins}, and it is {at}")));
+        let mut wrong = Vec::new();
+        if let Some((begin, end)) = claim.certified {
+            let mut push = |why, text| {
+                wrong.push((Facet::AuthenticTimestamp, Reason::new(why, text)));
+            };
+            if at < begin {
+                push(Why::NotYet, format!("its certificates hold from {begin} on, and it is {at}"));
+            }
+            if at > end {
+                push(Why::Expired, format!("its certificates held until {end}, and it is {at}"));
+            }
         }
-        if let Some(expires) = claim.expires.filter(|expires| at > *expires && !signed.expired) {
-            return Err(Reason::new(Why::Expired, format!("expired at {expires}, and it is {at}")));
+        if let Some(expires) = claim.expires.filter(|expires| at > *expires) {
+            let text = format!("expired at {expires}, and it is {at}");
+            wrong.push((Facet::Expiry, Reason::new(Why::Expired, text)));
         }
         if let Some(most) = signed.max_age {
             let age = claim.issued.map(|issued| at.saturating_sub(issued));
@@ -322,7 +462,7 @@ impl Judge<'_> {
                 Some(_) => {}
             }
         }
-        Ok(())
+        Ok(wrong)
     }
 
     /// Keeps the highest sequence of what counts.
@@ -364,6 +504,17 @@ impl Judge<'_> {
     }
 }
 
+/// Those whose signatures of that form count.
+fn in_form(signed: &Signed, form: Form) -> Cow<'_, [policy::Trusted]> {
+    if signed.forms_of.is_empty() {
+        return Cow::Borrowed(&signed.of);
+    }
+    let counts = |one: &&policy::Trusted| {
+        signed.forms_of.get(&one.name).is_none_or(|all| all.contains(&form))
+    };
+    Cow::Owned(signed.of.iter().filter(counts).cloned().collect())
+}
+
 /// Whether a claim says what is asked for.
 fn kind(signed: &Signed, claim: &VerifiedClaim) -> Result<(), Reason> {
     match (&signed.of_type, &claim.saying) {
@@ -393,6 +544,19 @@ fn kind(signed: &Signed, claim: &VerifiedClaim) -> Result<(), Reason> {
             Ok(())
         }
     }
+}
+
+/// Whether somebody else has seen it, as the rule asks.
+fn witnessed(rule: TimeRule, claim: &VerifiedClaim) -> Result<(), Reason> {
+    let (wanted, what) = match rule {
+        TimeRule::Any => return Ok(()),
+        TimeRule::Timestamp => (Check::Timestamp, "time stamp of a trusted authority"),
+        TimeRule::Log => (Check::Log, "entry of a trusted log"),
+    };
+    if claim.vouched.checked.contains(&wanted) {
+        return Ok(());
+    }
+    Err(Reason::new(Why::Time, format!("no {what}, which the rule asks for")))
 }
 
 fn refusal(code: Code, subject: &Subject) -> Error {

@@ -34,6 +34,7 @@ mod der;
 pub mod format;
 pub mod judge;
 pub mod key;
+pub mod keyless;
 mod limits;
 pub mod policy;
 mod reason;

@@ -30,6 +30,9 @@ plimsoll_content::budgets! {
         /// How many time stamps a bundle may have.
         timestamps: usize = 32, "timestamps", Count, u64::MAX,
             "each is looked at";
+        /// The largest file whose signature is looked at.
+        blob: u64 = 512 << 20, "signed-file", Bytes, u64::MAX,
+            "it is held in memory, once";
         /// How deep arrays and objects of signed JSON may nest.
         depth: usize = 32, "signature-depth", Levels, 127,
             "readers that recurse run out of stack";

@@ -18,6 +18,14 @@ pub enum Why {
     Malformed,
     /// No key that is trusted made it, or somebody changed it.
     Key,
+    /// Its certificate leads to no authority that is trusted, or is not for this.
+    Certificate,
+    /// No log that is trusted has it, or the log has something else.
+    Log,
+    /// Nobody who is trusted says when it was made, or a time stamp does not hold.
+    Time,
+    /// It holds, and somebody else made it.
+    Identity,
     /// The signature holds, and is about other content.
     Subject,
     /// The signature holds, and says something else than was asked for.
@@ -38,9 +46,9 @@ impl Why {
     /// The error code of an image that fails for this reason.
     pub fn code(self) -> Code {
         match self {
-            Self::Form | Self::Malformed => Code::Signature,
+            Self::Form | Self::Malformed | Self::Log | Self::Time => Code::Signature,
             Self::Limit => Code::SignatureLimit,
-            Self::Key => Code::Untrusted,
+            Self::Key | Self::Certificate | Self::Identity => Code::Untrusted,
             Self::Subject | Self::Type | Self::Check => Code::Unsigned,
             Self::Name => Code::SignedName,
             Self::NotYet | Self::Expired => Code::Expired,

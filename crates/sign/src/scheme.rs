@@ -9,15 +9,17 @@ use plimsoll_content::{Annotations, Descriptor};
 
 use crate::asked::Asked;
 use crate::claim::{Claim, Form, Saying, Signer, VerifiedClaim};
+use crate::format::beside;
 use crate::format::bundle::{self, Bundle, Content};
 use crate::format::dsse::{self, Envelope};
 use crate::format::parse;
 use crate::format::simple::{self, Payload};
 use crate::format::statement::Statement;
 use crate::format::{notary, openpgp};
-use crate::key::{Algorithm, Kind, PublicKey};
+use crate::key::PublicKey;
+use crate::keyless::{self, By, Held, Material, Signature, Vouched, made_by};
 use crate::limits::Limits;
-use crate::policy::{Trusted, TrustedKey};
+use crate::policy::{Facet, Rooted, Trusted, TrustedKey, Who};
 use crate::reason::{Reason, Why, quoted};
 use crate::text;
 
@@ -75,59 +77,111 @@ pub static SCHEMES: [&dyn Scheme; 6] = [
     &Notary(Form::NotaryCose),
 ];
 
-/// Whose signature it is. The algorithms are tried in the order in which they
-/// are common; for each kind of key there are at most two.
-fn signer<'a>(
-    trusted: &'a [Trusted],
-    message: &[u8],
-    signature: &[u8],
-) -> Result<(&'a Trusted, &'a PublicKey, Algorithm), Reason> {
-    for one in trusted {
-        let TrustedKey::Public(key) = &one.key else { continue };
-        let algorithms: &[Algorithm] = match key.kind() {
-            Kind::P256 => &[Algorithm::EcdsaP256Sha256],
-            Kind::P384 => &[Algorithm::EcdsaP384Sha384, Algorithm::EcdsaP384Sha256],
-            Kind::Ed25519 => &[Algorithm::Ed25519],
-            Kind::Rsa => &[Algorithm::RsaPkcs1Sha256],
-        };
-        for algorithm in algorithms {
-            if key.verifies(*algorithm, message, signature) {
-                return Ok((one, key, *algorithm));
-            }
-        }
-    }
-    let names: Vec<_> = trusted.iter().map(|one| one.name.as_str()).collect();
-    Err(Reason::new(
-        Why::Key,
-        format!("not made by {}, or changed since", quoted(&names.join(", "))),
-    ))
+/// Who made a signature, as far as the policy knows them.
+struct Found<'a> {
+    trusted: &'a Trusted,
+    /// The key, or the person, for thresholds.
+    id: String,
+    held: Held,
 }
 
-fn claim(
-    found: (&Trusted, &PublicKey, Algorithm),
-    subject: &Subject,
-    saying: Saying,
-    names: Vec<String>,
-) -> Claim {
-    let (trusted, key, algorithm) = found;
+/// Whose signature it is.
+fn signer<'a>(
+    trusted: &'a [Trusted],
+    signature: &Signature<'_>,
+    material: Result<&Material, &Reason>,
+) -> Result<Found<'a>, Reason> {
+    let mut nearest: Option<Reason> = None;
+    // With many people of one root, all that comes along is verified once.
+    let mut known: Vec<(&Rooted, Result<Held, Reason>)> = Vec::new();
+    for one in trusted {
+        let found = match &one.key {
+            // What comes along changes nothing for somebody who knows the key.
+            TrustedKey::Public(key) => {
+                let algorithm = made_by(key, signature);
+                let held = algorithm.map(|algorithm| Held {
+                    algorithm,
+                    vouched: Vouched::default(),
+                    holds: None,
+                    revocable: false,
+                });
+                held.map(|held| (key.fingerprint(), held)).ok_or_else(|| {
+                    let name = quoted(&one.name);
+                    Reason::new(Why::Key, format!("not made by {name}, or changed since"))
+                })
+            }
+            TrustedKey::Rooted(rooted) => {
+                let same = known.iter().find(|(other, _)| other.alike(rooted));
+                let held = match same {
+                    Some((_, held)) => held.clone(),
+                    None => {
+                        let held = material
+                            .map_err(Clone::clone)
+                            .and_then(|material| keyless::verify(signature, material, rooted));
+                        known.push((rooted, held.clone()));
+                        held
+                    }
+                };
+                held.and_then(|held| match (&rooted.who, &held.vouched.identity) {
+                    (Who::Anyone(wanted), Some(identity)) => {
+                        keyless::wanted(identity, wanted.iter())?;
+                        Ok((keyless::signer(identity), held))
+                    }
+                    (Who::Key(key), _) => Ok((key.fingerprint(), held)),
+                    (Who::Anyone(_), None) => Err(Reason::new(Why::Identity, "by nobody")),
+                })
+            }
+            TrustedKey::Keyring(_) | TrustedKey::Certificates { .. } => continue,
+        };
+        match found {
+            Ok((id, held)) => return Ok(Found { trusted: one, id, held }),
+            Err(reason) if nearest.as_ref().is_none_or(|old| old.why < reason.why) => {
+                nearest = Some(reason);
+            }
+            Err(_) => {}
+        }
+    }
+    let keys = trusted.iter().filter(|one| matches!(one.key, TrustedKey::Public(_)));
+    let names: Vec<_> = keys.map(|one| one.name.as_str()).collect();
+    Err(match nearest {
+        Some(reason) if reason.why != Why::Key || names.len() < 2 => reason,
+        _ => {
+            let names = quoted(&names.join(", "));
+            Reason::new(Why::Key, format!("not made by {names}, or changed since"))
+        }
+    })
+}
+
+fn claim(found: Found<'_>, subject: &Subject, saying: Saying, names: Vec<String>) -> Claim {
+    let Found { trusted, id, held } = found;
     Claim {
-        signer: Signer { id: key.fingerprint(), name: trusted.name.clone() },
-        algorithm: algorithm.as_str().to_owned(),
+        signer: Signer { id, name: trusted.name.clone() },
+        algorithm: held.algorithm.as_str().to_owned(),
         digest: subject.descriptor.digest.clone(),
         media_type: None,
         size: None,
         names,
         saying,
-        issued: None,
-        begins: None,
+        // Of several times the first: nobody makes something newer than it is.
+        issued: held.vouched.times.iter().map(|seen| seen.at).min(),
+        certified: held.holds,
         expires: None,
         sequence: None,
+        vouched: held.vouched,
+        doubts: held.revocable.then(may_be_revoked).into_iter().collect(),
     }
+}
+
+/// What is not known of certificates that say where it can be known.
+fn may_be_revoked() -> (Facet, Reason) {
+    let text = "its certificates name a place that tells whether they were called back, and \
+                nobody is asked here";
+    (Facet::Revocation, Reason::new(Why::Check, text))
 }
 
 /// What a verified statement says.
 fn stated(
-    found: (&Trusted, &PublicKey, Algorithm),
+    found: Found<'_>,
     payload: &[u8],
     subject: &Subject,
     limits: &Limits,
@@ -153,6 +207,8 @@ fn stated(
     }
     let Statement { saying, names, media_type, size, issued, expires, sequence } = said;
     let claim = claim(found, subject, saying, names);
+    let issued = [issued, claim.issued].into_iter().flatten().min();
+    let expires = [expires, claim.expires].into_iter().flatten().min();
     Ok(VerifiedClaim::new(Claim { media_type, size, issued, expires, sequence, ..claim }))
 }
 
@@ -175,14 +231,29 @@ impl Scheme for SigstoreBundle {
         trusted: &[Trusted],
         limits: &Limits,
     ) -> Result<VerifiedClaim, Reason> {
-        match Bundle::parse(&candidate.bytes, limits)?.content {
+        let bundle = Bundle::parse(&candidate.bytes, limits)?;
+        let rooted = trusted.iter().any(|one| matches!(one.key, TrustedKey::Rooted(_)));
+        if matches!(bundle.material.by, By::Certificates(_)) && !rooted {
+            let text = "a bundle with a certificate, and nobody with one is trusted";
+            return Err(Reason::new(Why::Form, text));
+        }
+        match bundle.content {
             Content::Dsse(envelope) => {
-                let found = signer(trusted, &envelope.signed(), &envelope.signature)?;
+                let message = envelope.signed();
+                let signature = Signature {
+                    message: &message,
+                    made: &envelope.signature,
+                    envelope: Some(&envelope),
+                };
+                let found = signer(trusted, &signature, Ok(&bundle.material))?;
                 envelope.is_statement()?;
                 stated(found, &envelope.payload, subject, limits)
             }
-            Content::Message { signature } => {
-                let found = signer(trusted, &subject.bytes, &signature)?;
+            Content::Message { signature, digest } => {
+                bundle::is_hash(digest.as_ref(), &subject.bytes)?;
+                let signature =
+                    Signature { message: &subject.bytes, made: &signature, envelope: None };
+                let found = signer(trusted, &signature, Ok(&bundle.material))?;
                 Ok(VerifiedClaim::new(claim(found, subject, Saying::Signature, Vec::new())))
             }
         }
@@ -223,7 +294,9 @@ impl Scheme for CosignSimple {
             .ok_or_else(|| Reason::malformed(format!("no annotation {}", simple::SIGNATURE)))?;
         let signature = text::base64(signature)
             .ok_or_else(|| Reason::malformed("a signature that is not canonical base64"))?;
-        let found = signer(trusted, &candidate.bytes, &signature)?;
+        let material = beside::material(&candidate.annotations, limits);
+        let signature = Signature { message: &candidate.bytes, made: &signature, envelope: None };
+        let found = signer(trusted, &signature, material.as_ref())?;
         let payload = Payload::parse(&candidate.bytes, simple::COSIGN, limits)?;
         if payload.digest != subject.descriptor.digest {
             return Err(Reason::new(
@@ -232,7 +305,8 @@ impl Scheme for CosignSimple {
             ));
         }
         let claim = claim(found, subject, Saying::Signature, vec![payload.name]);
-        Ok(VerifiedClaim::new(Claim { issued: payload.issued, ..claim }))
+        let issued = [payload.issued, claim.issued].into_iter().flatten().min();
+        Ok(VerifiedClaim::new(Claim { issued, ..claim }))
     }
 }
 
@@ -258,7 +332,11 @@ impl Scheme for CosignAttestation {
         parse::within("an attestation", candidate.bytes.len(), limits.attestation)?;
         let envelope = parse::object("the envelope", &candidate.bytes, limits.depth)?;
         let envelope = Envelope::of(&envelope)?;
-        let found = signer(trusted, &envelope.signed(), &envelope.signature)?;
+        let material = beside::material(&candidate.annotations, limits);
+        let message = envelope.signed();
+        let signature =
+            Signature { message: &message, made: &envelope.signature, envelope: Some(&envelope) };
+        let found = signer(trusted, &signature, material.as_ref())?;
         envelope.is_statement()?;
         stated(found, &envelope.payload, subject, limits)
     }
@@ -318,9 +396,11 @@ impl Scheme for GpgSimple {
                 names: vec![payload.name],
                 saying: Saying::Signature,
                 issued: Some(signed.issued),
-                begins: None,
+                certified: None,
                 expires: signed.expires,
                 sequence: None,
+                vouched: Vouched::default(),
+                doubts: Vec::new(),
             }));
         }
         Err(nearest.unwrap_or_else(|| Reason::new(Why::Key, "no keyring that could have made it")))
@@ -349,12 +429,12 @@ impl Scheme for Notary {
     ) -> Result<VerifiedClaim, Reason> {
         let mut nearest: Option<Reason> = None;
         for one in trusted {
-            let TrustedKey::Certificates { anchors, identities } = &one.key else { continue };
+            let TrustedKey::Certificates(store) = &one.key else { continue };
             let read = match self.0 {
                 Form::NotaryCose => notary::verify_cose,
                 _ => notary::verify,
             };
-            let signed = match read(&candidate.bytes, anchors, limits) {
+            let signed = match read(&candidate.bytes, store, limits) {
                 Ok(signed) => signed,
                 Err(reason) => {
                     if nearest.as_ref().is_none_or(|old| old.why <= reason.why) {
@@ -363,14 +443,6 @@ impl Scheme for Notary {
                     continue;
                 }
             };
-            let is = |identity: &Vec<(String, String)>| {
-                identity.iter().all(|part| signed.leaf.subject.contains(part))
-            };
-            if !identities.is_empty() && !identities.iter().any(is) {
-                let name = quoted(&signed.leaf.name());
-                nearest = Some(Reason::new(Why::Key, format!("{name} is not who may sign")));
-                continue;
-            }
             let Descriptor { digest, media_type, size, .. } = &subject.descriptor;
             if (&signed.digest, signed.media_type.as_str(), signed.size)
                 != (digest, media_type.as_str(), *size)
@@ -380,11 +452,18 @@ impl Scheme for Notary {
                     format!("the signature is about {} ({} bytes)", signed.digest, signed.size),
                 ));
             }
+            let mut doubts = Vec::new();
+            let name = match signed.stranger {
+                // Nobody vouches for what it says of itself.
+                Some(reason) => {
+                    doubts.push((Facet::Authenticity, reason));
+                    "a stranger".to_owned()
+                }
+                None => format!("{} ({})", one.name, signed.leaf.name()),
+            };
+            doubts.extend(signed.revocable.then(may_be_revoked));
             return Ok(VerifiedClaim::new(Claim {
-                signer: Signer {
-                    id: signed.leaf.key.fingerprint(),
-                    name: format!("{} ({})", one.name, signed.leaf.name()),
-                },
+                signer: Signer { id: signed.leaf.key.fingerprint(), name },
                 algorithm: signed.algorithm,
                 digest: signed.digest,
                 media_type: Some(signed.media_type),
@@ -392,9 +471,11 @@ impl Scheme for Notary {
                 names: Vec::new(),
                 saying: Saying::Signature,
                 issued: Some(signed.issued),
-                begins: signed.holds.0,
-                expires: signed.holds.1,
+                certified: signed.certified,
+                expires: signed.expires,
                 sequence: None,
+                vouched: Vouched::default(),
+                doubts,
             }));
         }
         Err(nearest
@@ -413,14 +494,20 @@ pub fn verify_blob(
     bytes: Arc<[u8]>,
     limits: &Limits,
 ) -> Result<VerifiedClaim, Reason> {
-    let candidate = Candidate {
-        media_type: bundle::MEDIA_TYPE.to_owned(),
-        bytes: bundle.into(),
-        annotations: Annotations::new(),
-        place: String::new(),
-        broken: None,
-    };
     let subject = Subject { descriptor: artifact.clone(), bytes, asked: Asked::default() };
     let trusted = [Trusted { name: key.fingerprint(), key: TrustedKey::Public(key.clone()) }];
-    SigstoreBundle.verify(&candidate, &subject, &trusted, limits)
+    SigstoreBundle.verify(&Candidate::bundle(bundle, ""), &subject, &trusted, limits)
+}
+
+impl Candidate {
+    /// A sigstore bundle of a file.
+    pub fn bundle(bytes: &[u8], place: &str) -> Self {
+        Self {
+            media_type: bundle::MEDIA_TYPE.to_owned(),
+            bytes: bytes.into(),
+            annotations: Annotations::new(),
+            place: place.to_owned(),
+            broken: None,
+        }
+    }
 }

@@ -17,11 +17,16 @@ pub trait SigningKey {
     /// The public key.
     fn public(&self) -> &PublicKey;
 
-    /// How it signs.
+    /// How it signs, where the form leaves the choice.
     fn algorithm(&self) -> Algorithm;
 
-    /// A signature over `message`.
-    fn sign(&self, message: &[u8]) -> Result<Vec<u8>>;
+    /// A signature over `message`, made in that way; ECDSA gives DER.
+    fn sign_with(&self, algorithm: Algorithm, message: &[u8]) -> Result<Vec<u8>>;
+
+    /// A signature over `message`, as [`SigningKey::algorithm`] says.
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>> {
+        self.sign_with(self.algorithm(), message)
+    }
 }
 
 /// A key in memory, with the random bytes that signing takes.
@@ -41,8 +46,8 @@ impl SigningKey for Local<'_> {
         self.pair.algorithm()
     }
 
-    fn sign(&self, message: &[u8]) -> Result<Vec<u8>> {
-        self.pair.sign(message, self.random)
+    fn sign_with(&self, algorithm: Algorithm, message: &[u8]) -> Result<Vec<u8>> {
+        self.pair.sign_with(algorithm, message, self.random)
     }
 }
 

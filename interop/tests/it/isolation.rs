@@ -6,9 +6,12 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use plimsoll_interop::{Program, Scratch, busybox_rootfs, is_root, peer, run, skip};
+use plimsoll_interop::{Program, Scratch, busybox_rootfs, is_root, peer, run, shell, skip};
 
 const PROBE: &str = include_str!("isolation.sh");
+
+/// The part of the probe that makes system calls no tool makes.
+const CALLS: &str = include_str!("isolation.c");
 
 /// What the probe needs beyond the usual image.
 const TOOLS: &[&str] = &[
@@ -24,6 +27,12 @@ type Facts = BTreeMap<String, String>;
 fn facts(text: &str) -> Facts {
     let lines = text.lines().filter_map(|line| line.split_once('='));
     lines.map(|(name, value)| (name.to_owned(), value.trim().to_owned())).collect()
+}
+
+/// Compiles the calls into the image, with what every build of this project needs.
+fn compile(scratch: &Scratch) {
+    fs::write(scratch.join("calls.c"), CALLS).expect("written");
+    shell(scratch.path(), "cc -static -O1 -Wall -Werror -o tree/probe calls.c");
 }
 
 /// Whether `ours` allows no more than `theirs`.
@@ -74,6 +83,7 @@ fn a_container_can_do_no_more_than_podmans() {
         symlink("busybox", root.join("bin").join(tool)).expect("a link");
     }
     fs::write(root.join("probe.sh"), PROBE).expect("written");
+    compile(&scratch);
     let name = format!("oci:{}:probe", scratch.text("images"));
     plimsoll.good(&["pack", "tree", &name, "--entrypoint", "/bin/sh", "--cmd", "/probe.sh"]);
     let done = plimsoll.run(&["run", "--network=none", &name]);

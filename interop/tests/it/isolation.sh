@@ -35,3 +35,4 @@ say "options of /" "$(grep -E '^[0-9]+ [0-9]+ [0-9:]+ [^ ]+ / ' /proc/self/mount
 say interfaces "$(ls /sys/class/net | tr '\n' ' ' | sed 's/ $//')"
 for at in /proc /dev /dev/shm /dev/pts /dev/mqueue /sys; do say "options of $at" "$(grep " $at " /proc/self/mountinfo | head -1 | options)"; done
 say "processes" "$(ls -d /proc/[0-9]* | wc -l | sed 's/[2-9]/few/')"
+/probe

@@ -1,15 +1,17 @@
 //! Names, zones and the DNS against implementations of other people: python-tuf,
-//! dnspython, the TUF conformance suite, skopeo.
+//! dnspython, the TUF conformance suite, oci-discovery, nginx, nsd, skopeo, crane
+//! and cosign.
 //!
 //! Python finds its modules by `PLIMSOLL_NAMES_PYTHON`, the python of a virtual
-//! environment with `tuf` and `dnspython`; the suite lies at
-//! `PLIMSOLL_TUF_CONFORMANCE`. CONTRIBUTING.md tells how to make both.
+//! environment with `tuf`, `dnspython` and `uritemplate`; the suite lies at
+//! `PLIMSOLL_TUF_CONFORMANCE`, oci-discovery at `PLIMSOLL_OCI_DISCOVERY`.
+//! CONTRIBUTING.md tells how to have them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use plimsoll_interop::{Program, Scratch, run, skip};
+use plimsoll_interop::{Program, Scratch, is_root, peer, run, skip};
 
 /// A python that has the modules.
 fn python(what: &str) -> Option<PathBuf> {
@@ -172,4 +174,69 @@ fn the_tuf_conformance_suite_passes() {
         .current_dir(suite));
     let said = done.good("pytest");
     assert!(said.contains(" passed") && !said.contains("failed"), "{said}");
+}
+
+/// The lines of the book for nginx: what stands there is what is tried.
+fn locations() -> String {
+    let book = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/registries/zones.md");
+    let text = fs::read_to_string(book).expect("the book");
+    let (_, rest) = text.split_once("```nginx\n").expect("lines for nginx");
+    rest.split("```").next().expect("their end").to_owned()
+}
+
+#[test]
+fn other_clients_read_what_is_published() {
+    let what = "names in a network of their own";
+    if !is_root(what) {
+        return;
+    }
+    for tool in ["nginx", "nsd", "ldns-signzone", "drill", "openssl", "ip", "unshare"] {
+        if peer(tool).is_none() {
+            return;
+        }
+    }
+    let scratch = Scratch::new();
+    let plimsoll = program(&scratch);
+    fs::write(scratch.join("locations.conf"), locations()).expect("written");
+    let lab = scratch.join("lab");
+    fs::create_dir(&lab).expect("a folder");
+    fs::rename(scratch.join("locations.conf"), lab.join("locations.conf")).expect("moved");
+    let mut command = Command::new("unshare");
+    command.args(["-nm", "--fork", "--kill-child", "bash", "-c", include_str!("names.sh")]);
+    command.env_clear().envs(plimsoll.environment());
+    command.env("LAB", &lab).env("PLIMSOLL", plimsoll.path());
+    command.env("IMAGE", format!("oci:{}/images:hello", scratch.text("demo")));
+    let mut expected = vec!["ours by DNSSEC".to_owned(), "ours unpacked and verified".to_owned()];
+    let first = "example.com/org/app:v1.0.0";
+    match std::env::var_os("PLIMSOLL_OCI_DISCOVERY") {
+        Some(checkout) => {
+            command.env("DISCOVERY", checkout);
+            let theirs = "e9770a03fbdccdd4632895151a93f9af58bbe2c91fdfaaf73160648d250e6ec3";
+            expected.insert(0, format!("theirs sha256:{theirs}"));
+            expected.insert(1, "theirs by tls".to_owned());
+            expected.push("oci-discovery python3".to_owned());
+            if let Some(python) = std::env::var_os("PLIMSOLL_NAMES_PYTHON") {
+                let name = Path::new(&python).file_name().expect("a name").to_string_lossy();
+                expected.push(format!("oci-discovery {name}"));
+                command.env("PYTHON", &python);
+            }
+        }
+        None => skip("oci-discovery: PLIMSOLL_OCI_DISCOVERY names no checkout of it"),
+    }
+    for (tool, variable, names) in [
+        ("skopeo", "SKOPEO", &[first, "example.com/team/app:v2"][..]),
+        ("crane", "CRANE", &[first]),
+        ("cosign", "COSIGN", &[first]),
+    ] {
+        if let Some(peer) = peer(tool) {
+            command.env(variable, &peer.path);
+            expected.extend(names.iter().map(|name| format!("{tool} {name}")));
+        }
+    }
+    expected.push("a false record is refused".to_owned());
+    let done = run(&mut command);
+    let lines: Vec<_> = done.out.lines().map(str::to_owned).collect();
+    let err = fs::read_to_string(lab.join("nginx.err")).unwrap_or_default();
+    assert_eq!(lines, expected, "{}{err}", done.err);
+    assert_eq!(done.code, 0, "{}", done.err);
 }

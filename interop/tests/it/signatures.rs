@@ -1,6 +1,7 @@
 //! Signatures: cosign, OpenSSL and the library of podman verify ours, and we theirs.
 
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 use plimsoll_interop::{Output, Peer, Program, Scratch, peer, run};
@@ -238,6 +239,61 @@ fn openssl_verifies_what_its_keys_sign_here() {
         ask(verify).good(name);
         fs::write(scratch.join("pae"), "something else").expect("a file");
         assert_ne!(ask(verify).code, 0, "{name}");
+    }
+}
+
+/// Libraries that verify bundles with a key: that of npm, and that of PyPI.
+#[test]
+fn the_libraries_of_npm_and_pypi_verify_our_bundles() {
+    let tools = [
+        ("sigstore-node", "node/sigstore_verifies.cjs"),
+        ("signatures-python", "python/dsse_verifies.py"),
+    ];
+    let scratch = Scratch::new();
+    let plimsoll = Program::new(scratch.path());
+    let ours = |words: &[&str]| {
+        run(plimsoll.command().env("PLIMSOLL_PASSPHRASE", "").args(words)).good(words[0])
+    };
+    fs::create_dir(scratch.join("tree")).expect("a folder");
+    plimsoll.good(&["pack", "tree", "oci:images:v1"]);
+    ours(&["key", "new", "stranger"]);
+    fs::write(scratch.join("stranger.pub"), ours(&["key", "export", "stranger"])).expect("a file");
+    for (tool, script) in tools {
+        let Some(peer) = peer(tool) else { continue };
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join(script);
+        for kind in ["p256", "p384", "ed25519"] {
+            let name = format!("{tool}-{kind}");
+            let (layout, key) = (format!("oci:{name}:v1"), format!("{name}.pub"));
+            ours(&["key", "new", &name, "--type", kind]);
+            fs::write(scratch.join(&key), ours(&["key", "export", &name])).expect("a file");
+            ours(&["copy", "oci:images:v1", &layout]);
+            ours(&["sign", &layout, "--key", &name, "--as", "example.com/org/app:v1"]);
+            let report: serde_json::Value =
+                serde_json::from_str(&ours(&["referrers", &layout, "--json"])).expect("JSON");
+            let digest = report["referrers"][0]["digest"].as_str().expect("a digest");
+            let text = ours(&["show", &format!("oci:{name}@{digest}")]);
+            let manifest: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+            let blob =
+                manifest["layers"][0]["digest"].as_str().expect("a digest").replace(':', "/");
+            let bundle = scratch.text(&format!("{name}/blobs/{blob}"));
+            let verify = |key: &str| {
+                let payload = scratch.text("payload");
+                let mut command = peer.command();
+                command.arg(&script).args([&bundle, &scratch.text(key), &payload]);
+                run(&mut command).code == 0
+            };
+            // That of npm takes SHA-256 for every curve.
+            let good = (tool, kind) != ("sigstore-node", "p384");
+            assert_eq!(verify(&key), good, "{name}");
+            if good {
+                // Neither compares what is signed with anything.
+                let signed = fs::read(scratch.join("payload")).expect("a payload");
+                let signed: serde_json::Value = serde_json::from_slice(&signed).expect("JSON");
+                let digest = ours(&["inspect", "-q", &layout]).trim().replace("sha256:", "");
+                assert_eq!(signed["subject"][0]["digest"]["sha256"], digest);
+            }
+            assert!(!verify("stranger.pub"), "{name}");
+        }
     }
 }
 

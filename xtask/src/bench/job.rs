@@ -10,6 +10,7 @@ use std::process::Command;
 use super::archive::TAG;
 use super::report;
 use super::start::start;
+use super::verify::verify;
 use super::workload::{Image, WORKLOADS, Workload};
 use crate::{Outcome, budget};
 
@@ -33,6 +34,8 @@ pub(super) struct Family {
     pub(super) name: String,
     pub(super) about: String,
     pub(super) jobs: Vec<Job>,
+    /// Whether each sample is one start of a process (see `start`).
+    pub(super) starts: bool,
 }
 
 /// A task on a workload, not prepared yet.
@@ -40,12 +43,13 @@ pub(super) struct Task {
     pub(super) name: String,
     pub(super) workload: &'static Workload,
     jobs: fn(&Place<'_>) -> Outcome<Vec<Job>>,
+    pub(super) starts: bool,
 }
 
 /// Where the jobs of a family work.
 pub(super) struct Place<'a> {
     pub(super) image: &'a Image,
-    workload: &'static str,
+    pub(super) workload: &'static str,
     /// The new file system of each job.
     pub(super) out: &'a Path,
     quick: bool,
@@ -53,29 +57,42 @@ pub(super) struct Place<'a> {
 
 /// All tasks, in their order.
 pub(super) fn tasks() -> Vec<Task> {
-    let unpacks = WORKLOADS.iter().map(|workload| Task {
+    let deep = |workload: &&Workload| matches!(workload.name, "layers-101" | "layers-600");
+    let unpacks = WORKLOADS.iter().filter(|workload| !deep(workload)).map(|workload| Task {
         name: format!("unpack/{}", workload.name),
         workload,
         jobs: unpack,
+        starts: false,
     });
     let pack = |workload: &'static Workload| Task {
         name: format!("pack/{}", workload.name),
         workload,
         jobs: pack,
+        starts: false,
     };
     let repack = |workload: &'static Workload| Task {
         name: format!("repack/{}", workload.name),
         workload,
         jobs: repack,
+        starts: false,
     };
     let real =
         || WORKLOADS.iter().filter(|workload| matches!(workload.name, "debian" | "development"));
-    let run = WORKLOADS.iter().filter(|workload| workload.name == "debian").map(|workload| Task {
+    let few = |workload: &&Workload| workload.name == "debian" || deep(workload);
+    let run = WORKLOADS.iter().filter(few).map(|workload| Task {
         name: format!("run/{}", workload.name),
         workload,
         jobs: start,
+        starts: true,
     });
-    unpacks.chain(real().map(pack)).chain(real().map(repack)).chain(run).collect()
+    let tiny = WORKLOADS.iter().filter(|workload| workload.name == "tiny");
+    let verify = tiny.map(|workload| Task {
+        name: "verify/tiny".to_owned(),
+        workload,
+        jobs: verify,
+        starts: false,
+    });
+    unpacks.chain(real().map(pack)).chain(real().map(repack)).chain(run).chain(verify).collect()
 }
 
 impl Task {
@@ -91,7 +108,7 @@ impl Task {
             image.layers,
             report::megabytes(image.compressed)
         );
-        Ok(Some(Family { name: self.name.clone(), about, jobs }))
+        Ok(Some(Family { name: self.name.clone(), about, jobs, starts: self.starts }))
     }
 }
 
@@ -275,11 +292,15 @@ fn repack(place: &Place<'_>) -> Outcome<Vec<Job>> {
              echo changed >> {root}/etc/passwd && sync -f {out}"
         )
     };
-    let mut jobs = vec![
+    // Level 3 makes as many bytes as umoci does at what it calls 6.
+    let ours = |level: u8| {
         Job::new(
-            "plimsoll repack",
+            match level {
+                6 => "plimsoll repack".to_owned(),
+                _ => format!("plimsoll repack, gzip:{level}"),
+            },
             format!(
-                "{program} repack --quiet --compression gzip:6 {out}/bundle oci:{out}/images:new"
+                "{program} repack --quiet --compression gzip:{level} {out}/bundle oci:{out}/images:new"
             ),
         )
         .after(format!(
@@ -287,8 +308,9 @@ fn repack(place: &Place<'_>) -> Outcome<Vec<Job>> {
              {program} bundle --quiet --entrypoint /bin/sh oci:{out}/images:{TAG} {out}/bundle
              {}",
             change(format!("{out}/bundle/rootfs"))
-        )),
-    ];
+        ))
+    };
+    let mut jobs = vec![ours(6), ours(3)];
     for (umoci, version) in peers("umoci") {
         let umoci = umoci.display();
         jobs.push(

@@ -118,7 +118,8 @@ impl Bed {
         Ok(Sample { wall, cpu, peak, product })
     }
 
-    fn renew(&self) -> Outcome {
+    /// Gives the jobs a file system that nobody has used.
+    pub(super) fn renew(&self) -> Outcome {
         let (out, image) = (self.out(), self.folder.join("image"));
         if !self.mounted {
             return shell(&format!("rm -rf {out} && mkdir {out}", out = out.display()));

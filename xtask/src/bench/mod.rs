@@ -9,6 +9,7 @@ mod job;
 mod measure;
 mod report;
 mod start;
+mod verify;
 mod workload;
 
 use std::fs;
@@ -23,7 +24,7 @@ use measure::Bed;
 const USAGE: &str = "\
 usage: cargo xtask bench [OPTION]...
 
-  --rounds N   how often each command runs [default: 5]
+  --rounds N   how often each command runs [default: 5; 60 to start a process]
   --only A,B   tasks, or single commands (`TASK:COMMAND`), whose names hold one
                of the words; ours always runs, for the ratios
   --quick      small workloads and one round: does it work at all?
@@ -47,16 +48,10 @@ pub(crate) fn run(arguments: &[String]) -> Outcome {
     }
     let has = |flag: &str| rest.iter().any(|word| word == flag);
     let quick = has("--quick");
-    let rounds: usize = match rounds {
-        Some(text) => text.parse().map_err(|_| format!("--rounds {text} is no number"))?,
-        None => {
-            if quick {
-                1
-            } else {
-                5
-            }
-        }
-    };
+    let said = rounds
+        .map(|text| text.parse::<usize>().map_err(|_| format!("--rounds {text} is no number")));
+    let said = said.transpose()?;
+    let rounds = said.unwrap_or(if quick { 1 } else { 5 });
     let words: Vec<String> =
         only.iter().flat_map(|words| words.split(',')).map(str::to_owned).collect();
     if has("--list") {
@@ -64,6 +59,9 @@ pub(crate) fn run(arguments: &[String]) -> Outcome {
             println!("{:<22} {}", task.name, task.workload.about);
         }
         return Ok(());
+    }
+    if let Some(done) = start::apart(arguments) {
+        return done;
     }
     if !has("--no-build") {
         budget::build_release()?;
@@ -84,7 +82,11 @@ pub(crate) fn run(arguments: &[String]) -> Outcome {
         }
         let Some(mut family) = task.prepare(&kept, &bed.out(), quick)? else { continue };
         choose(&mut family, &words);
-        let result = rounds_of(&bed, &family, rounds, has("--sync"))?;
+        let result = if family.starts {
+            start::rounds(&bed, &family, said.unwrap_or(if quick { 3 } else { start::ROUNDS }))?
+        } else {
+            rounds_of(&bed, &family, rounds, has("--sync"))?
+        };
         if !has("--json") {
             println!("{}", result.table());
         }
@@ -160,6 +162,7 @@ mod tests {
             let mut family = Family {
                 name: "unpack/tiny".into(),
                 about: String::new(),
+                starts: false,
                 jobs: vec![job("plimsoll unpack"), job("umoci 1 unpack"), job("tar")],
             };
             choose(&mut family, &words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>());

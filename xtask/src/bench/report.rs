@@ -18,6 +18,8 @@ pub(super) struct Result {
     pub(super) name: String,
     pub(super) about: String,
     pub(super) jobs: Vec<(String, Vec<Sample>)>,
+    /// Whether each sample is one start of a process.
+    pub(super) starts: bool,
 }
 
 impl Result {
@@ -26,11 +28,15 @@ impl Result {
             name: family.name.clone(),
             about: family.about.clone(),
             jobs: family.jobs.iter().map(|job| (job.name.clone(), Vec::new())).collect(),
+            starts: family.starts,
         }
     }
 
     /// The family as a table.
     pub(super) fn table(&self) -> String {
+        if self.starts {
+            return self.of_starts();
+        }
         let products = self.jobs.iter().flat_map(|(_, samples)| samples);
         let products = products.clone().any(|sample| sample.product.is_some());
         let mut text = format!("### {}\n\n{}\n\n", self.name, self.about);
@@ -51,6 +57,24 @@ impl Result {
                 let _ = write!(text, " {} |", made.unwrap_or_default());
             }
             text.push('\n');
+        }
+        text
+    }
+
+    /// A table of milliseconds.
+    fn of_starts(&self) -> String {
+        let mut text = format!("### {}\n\n{}\n\n", self.name, self.about);
+        text.push_str(
+            "| command | starts | median ms | least ms | nine of ten below ms | ratio |\n",
+        );
+        text.push_str("|---|---:|---:|---:|---:|---:|\n");
+        for row in self.rows() {
+            let [wall, least, tenth] = [row.wall, row.least, row.tenth].map(|time| time * 1e3);
+            let _ = writeln!(
+                text,
+                "| {} | {} | {wall:.1} | {least:.1} | {tenth:.1} | {:.2} |",
+                row.name, row.count, row.walls
+            );
         }
         text
     }
@@ -84,6 +108,8 @@ impl Result {
                     name,
                     least: walls.iter().copied().fold(f64::INFINITY, f64::min),
                     most: walls.iter().copied().fold(0.0, f64::max),
+                    tenth: below(walls.clone()),
+                    count: walls.len(),
                     wall: median(walls),
                     cpu: median(of(|sample| sample.cpu)),
                     peak: median(of(|sample| sample.peak)),
@@ -101,6 +127,8 @@ struct Row<'a> {
     wall: f64,
     least: f64,
     most: f64,
+    tenth: f64,
+    count: usize,
     cpu: f64,
     peak: f64,
     walls: f64,
@@ -122,6 +150,13 @@ fn median(mut numbers: Vec<f64>) -> f64 {
         (Some(low), Some(high)) => f64::midpoint(*low, *high),
         _ => f64::NAN,
     }
+}
+
+/// What nine of ten do not exceed.
+fn below(mut numbers: Vec<f64>) -> f64 {
+    numbers.sort_by(f64::total_cmp);
+    let at = (numbers.len() * 9).div_ceil(10).saturating_sub(1);
+    numbers.get(at).copied().unwrap_or(f64::NAN)
 }
 
 /// The day, and what the machine is.
@@ -189,6 +224,8 @@ mod tests {
         assert!((median(vec![3.0, 1.0, 2.0]) - 2.0).abs() < 1e-9);
         assert!((median(vec![4.0, 1.0, 2.0, 3.0]) - 2.5).abs() < 1e-9);
         assert!(median(Vec::new()).is_nan());
+        assert!((below((1..=10).map(f64::from).collect()) - 9.0).abs() < 1e-9);
+        assert!((below(vec![7.0]) - 7.0).abs() < 1e-9);
     }
 
     #[test]
@@ -197,6 +234,7 @@ mod tests {
         let result = Result {
             name: "a".into(),
             about: "b".into(),
+            starts: false,
             // The machine was three times slower in the second round.
             jobs: vec![
                 ("ours".into(), vec![sample(1.0), sample(3.0), sample(1.0)]),

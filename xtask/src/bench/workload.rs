@@ -61,6 +61,16 @@ pub(super) const WORKLOADS: &[Workload] = &[
         about: "128 layers of one file each",
         make: |site| thin(site, 128),
     },
+    Workload {
+        name: "layers-101",
+        about: "a minimal Debian and 100 layers of one file each",
+        make: |site| topped(site, 100),
+    },
+    Workload {
+        name: "layers-600",
+        about: "a minimal Debian and 599 layers of one file each",
+        make: |site| topped(site, 599),
+    },
 ];
 
 /// Where workloads are made and kept.
@@ -296,6 +306,12 @@ fn thin(site: &Site, count: usize) -> Outcome<Option<Vec<PathBuf>>> {
         })
     });
     layers.collect::<Outcome<Vec<_>>>().map(Some)
+}
+
+/// The minimal Debian, and that many thin layers on top.
+fn topped(site: &Site, count: usize) -> Outcome<Option<Vec<PathBuf>>> {
+    let (Some(base), Some(tops)) = (debian(site)?, thin(site, count)?) else { return Ok(None) };
+    Ok(Some(base.into_iter().chain(tops).collect()))
 }
 
 fn written(path: &Path, make: impl FnOnce(&Path) -> io::Result<()>) -> Outcome<PathBuf> {

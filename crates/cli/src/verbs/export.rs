@@ -1,15 +1,14 @@
 //! `plimsoll export`: an image becomes the tar of its root filesystem.
 
-use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
-use plimsoll::content::{Code, Error, Result};
+use plimsoll::content::Result;
 use plimsoll::export::{self, Exported, Options};
 use plimsoll::image::Image;
 use plimsoll::layer::codec::Compression;
 use plimsoll::reference::Reference;
-use plimsoll::store::StagedFile;
 
+use crate::archive;
 use crate::context::{Context, source_date_epoch};
 use crate::out::{count, size};
 
@@ -37,67 +36,38 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<u8> {
-    let file = args.output.as_deref().filter(|path| *path != Path::new("-"));
-    if file.is_none() && io::stdout().is_terminal() {
-        return Err(Error::new(Code::Usage, "writing a tar archive")
-            .found("a terminal")
-            .expected("a file or a pipe")
-            .fix("-o FILE   names a file; | tar t   lists the archive"));
-    }
+    let file = archive::file(args.output.as_deref());
     let opened = context.home.open(&args.image)?;
     let image = Image::open(opened.source(), &opened.root, args.platform.platform.as_ref())?;
-    let options = |scratch| -> Result<Options> {
-        Ok(Options {
-            compression: args.compression,
-            epoch: source_date_epoch()?,
-            scratch,
-            limits: context.limits.layers,
-        })
-    };
-    let source = opened.source();
-    let Some(path) = file else {
-        let options = options(context.home.scratch().to_owned())?;
-        let out = io::BufWriter::with_capacity(1 << 17, io::stdout().lock());
-        let exported = export::export(source, &image, out, &options, &context.watch).and_then(
-            |(done, out)| {
-                out.into_inner()
-                    .map_err(io::IntoInnerError::into_error)
-                    .and_then(|mut out| out.flush())
-                    .map_err(|cause| Error::io("writing to", "standard output", cause))?;
-                Ok(done)
-            },
-        );
-        return match exported {
-            // The archive has standard output to itself.
-            Ok(done) => {
-                context.out.report_aside("export", &done, "", |_| String::new())?;
-                Ok(0)
-            }
-            Err(error) if is_broken_pipe(&error) => Ok(0),
-            Err(error) => Err(error),
-        };
-    };
-    let staged = StagedFile::beside(path)?.flushed(context.home.flush());
-    let around = path.parent().filter(|path| !path.as_os_str().is_empty());
-    let options = options(around.unwrap_or(Path::new(".")).to_owned())?;
-    let (done, staged) = export::export(source, &image, staged, &options, &context.watch)
-        .map_err(|error| error.context(format!("exporting to {}", path.display())))?;
-    staged.publish()?;
-    context.out.report("export", &done, &done.diff_id.to_string(), |_| text(&done, path))?;
-    Ok(0)
-}
-
-/// Whether nobody reads any more, which is their affair.
-fn is_broken_pipe(error: &Error) -> bool {
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        if error.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe)
-        {
-            return true;
+    let scratch = match file {
+        Some(path) => {
+            let around = path.parent().filter(|path| !path.as_os_str().is_empty());
+            around.unwrap_or(Path::new("."))
         }
-        cause = error.source();
+        None => context.home.scratch(),
+    };
+    let options = Options {
+        compression: args.compression,
+        epoch: source_date_epoch()?,
+        scratch: scratch.to_owned(),
+        limits: context.limits.layers,
+    };
+    let done = archive::write(file, context, |out| {
+        let exported = export::export(opened.source(), &image, out, &options, &context.watch);
+        exported.map(|(done, _)| done)
+    })?;
+    match (done, file) {
+        (Some(done), Some(path)) => {
+            let text = |_| text(&done, path);
+            context.out.report("export", &done, &done.diff_id.to_string(), text)?;
+        }
+        // The archive has standard output to itself.
+        (Some(done), None) => {
+            context.out.report_aside("export", &done, "", |_| String::new())?;
+        }
+        (None, _) => {}
     }
-    false
+    Ok(0)
 }
 
 fn text(done: &Exported, path: &Path) -> String {

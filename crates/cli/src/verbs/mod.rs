@@ -7,6 +7,7 @@ pub(crate) mod completions;
 pub(crate) mod convert;
 pub(crate) mod copy;
 pub(crate) mod demo;
+pub(crate) mod diff;
 pub(crate) mod doctor;
 pub(crate) mod edit;
 pub(crate) mod editing;
@@ -43,6 +44,7 @@ pub(crate) mod secret;
 pub(crate) mod serve;
 pub(crate) mod show;
 pub(crate) mod sign;
+pub(crate) mod signer;
 pub(crate) mod squash;
 pub(crate) mod tag;
 pub(crate) mod trust;
@@ -94,6 +96,7 @@ pub(crate) fn dispatch(verb: Verb, context: &Context) -> Result<u8> {
         Verb::Export(args) => export::run(&args, context),
         Verb::Bundle(args) => bundle::run(&args, context),
         Verb::Repack(args) => repack::run(args, context),
+        Verb::Diff(args) => diff::run(&args, context),
         Verb::Mount(args) => mount::run(&args, context),
         Verb::Umount(args) => mount::unmount(&args, context),
         Verb::Demo(args) => demo::run(&args, context),

@@ -6,13 +6,16 @@ use clap::{Subcommand, ValueEnum};
 use plimsoll::content::{Code, Error, Result};
 use plimsoll::name::announcement::ZonePlace;
 use plimsoll::name::publish::Profile;
+use plimsoll::name::signers::{Signer, SignerRule};
 use plimsoll::name::{Address, Prefix, Reference};
 use plimsoll::naming::{Published, Zone};
 use plimsoll::reference;
+use plimsoll::sign::text::to_base64;
 use serde::Serialize;
 
 use crate::context::Context;
 use crate::out::{Style, safe};
+use crate::verbs::secret::passphrase;
 
 /// Publish names of a domain: signed lists of images, as files.
 ///
@@ -41,6 +44,9 @@ enum Act {
         /// How keys are handed out
         #[arg(long, value_enum, default_value_t = ProfileArg::Hobby)]
         profile: ProfileArg,
+        /// Encrypt the keys by a passphrase
+        #[arg(long)]
+        encrypt: bool,
     },
     /// List an image under a name
     Add {
@@ -75,6 +81,24 @@ enum Act {
         #[arg(value_name = "PREFIX")]
         prefix: Prefix,
     },
+    /// Say whose signatures count for the images below a prefix: what ns:PREFIX means
+    Signers {
+        /// The names
+        #[arg(value_name = "PREFIX")]
+        prefix: Prefix,
+        /// The keys: names of `key ls`, or files; none takes back what was said
+        #[arg(long, value_name = "KEY")]
+        key: Vec<String>,
+        /// How many of them must have signed
+        #[arg(long, value_name = "N", default_value_t = 1)]
+        threshold: u64,
+        /// Which name must be signed
+        #[arg(long, value_enum, default_value_t = NameArg::Exact)]
+        name: NameArg,
+        /// That it holds below cuts too, beside what those say to whom they were given
+        #[arg(long)]
+        and_below: bool,
+    },
     /// Sign what changed, and write the tree
     Publish {
         /// Where to write it [default: site in the folder of the zone]
@@ -83,6 +107,10 @@ enum Act {
         /// Further keys that sign, beside those in the folder
         #[arg(long, value_name = "FILE")]
         key: Vec<PathBuf>,
+        /// From now on, write pages for clients of AppC, which find their archives there:
+        /// https://HOST/PATH with {name}, {version}, {os}, {arch} and {ext}
+        #[arg(long, value_name = "TEMPLATE")]
+        ac_discovery: Option<String>,
     },
     /// Look at the tree as a client does that sees it for the first time
     Check,
@@ -94,6 +122,9 @@ enum Act {
         /// The id of the key that it replaces, or its beginning
         #[arg(long, value_name = "ID")]
         old: Option<String>,
+        /// Encrypt the new key by a passphrase
+        #[arg(long)]
+        encrypt: bool,
     },
     /// Write all that it takes to resolve names elsewhere, without a network
     Export {
@@ -120,6 +151,14 @@ enum ProfileArg {
     Hobby,
     /// Two of three keys for the root, others for the rest; 7 days
     Team,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum NameArg {
+    /// The repository and the tag
+    Exact,
+    /// The repository
+    Repository,
 }
 
 /// What was done.
@@ -151,12 +190,13 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<u8> {
         findings: Vec::new(),
     };
     match args.act {
-        Act::Init { prefix, url, profile } => {
+        Act::Init { prefix, url, profile, encrypt } => {
+            let secret = encrypt.then(|| passphrase("the zone", true)).transpose()?;
             let profile = match profile {
                 ProfileArg::Hobby => Profile::Hobby,
                 ProfileArg::Team => Profile::Team,
             };
-            Zone::init(folder, &prefix, &url, profile, seed)?;
+            Zone::init(folder, &prefix, &url, profile, seed, secret.as_ref())?;
             done.act = "init";
             done.prefix = Some(prefix.to_string());
             for key in profile.keys() {
@@ -192,9 +232,39 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<u8> {
             done.prefix = Some(prefix.to_string());
             done.lines.push(format!("{prefix} is taken back with the next publication"));
         }
-        Act::Publish { out, key } => {
+        Act::Signers { prefix, key, threshold, name, and_below } => {
+            let mut of = Vec::new();
+            for written in &key {
+                let public = context.keys.public(written)?;
+                done.lines.push(format!("{prefix}  {written} {}", public.fingerprint()));
+                of.push(Signer::Key { spki: to_base64(public.der()), forms: Vec::new() });
+            }
+            if of.is_empty() {
+                done.lines.push(format!("nothing is said any more of signatures below {prefix}"));
+            }
+            let name = match name {
+                NameArg::Exact => "exact",
+                NameArg::Repository => "repository",
+            };
+            let rule = SignerRule {
+                prefix: prefix.to_string(),
+                threshold,
+                of,
+                name: name.to_owned(),
+                children: if and_below { "and" } else { "replace" }.to_owned(),
+                other: serde_json::Map::new(),
+            };
+            Zone::open(folder)?.sign_by(&prefix, (!key.is_empty()).then_some(rule))?;
+            done.act = "signers";
+            done.prefix = Some(prefix.to_string());
+        }
+        Act::Publish { out, key, ac_discovery } => {
             done.act = "publish";
-            publish(&Zone::open(folder)?, out.as_deref(), &key, context, &mut done)?;
+            let mut zone = Zone::open(folder)?;
+            if let Some(template) = ac_discovery {
+                zone.say_archives(&template)?;
+            }
+            publish(&zone, out.as_deref(), &key, context, &mut done)?;
         }
         Act::Check => {
             let checked = Zone::open(folder)?.check(naming.now)?;
@@ -206,7 +276,8 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<u8> {
             ));
             done.findings = checked.findings;
         }
-        Act::Rotate { role, old } => {
+        Act::Rotate { role, old, encrypt } => {
+            let secret = encrypt.then(|| passphrase(&role, true)).transpose()?;
             let mut zone = Zone::open(folder)?;
             done.act = "rotate";
             let roles: Vec<&str> = match role.as_str() {
@@ -215,7 +286,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<u8> {
             };
             let key = seed()?;
             for role in roles {
-                let id = zone.rotate(role, key, old.as_deref())?;
+                let id = zone.rotate(role, key, old.as_deref(), secret.as_ref())?;
                 done.lines.push(format!("{role}  {id}"));
             }
         }
@@ -264,7 +335,8 @@ fn publish(
     context: &Context,
     done: &mut Done,
 ) -> Result<()> {
-    let published = zone.publish(out, keys, context.home.naming()?.now)?;
+    let published =
+        zone.publish(out, keys, &|key| passphrase(key, false), context.home.naming()?.now)?;
     done.prefix = Some(zone.config().prefix.clone());
     if published.missing.is_empty() {
         let site = published.site.display();

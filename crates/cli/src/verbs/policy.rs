@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Subcommand;
 use plimsoll::content::{Code, Error, Result};
 use plimsoll::reference::Reference;
-use plimsoll::sign::policy::{NameRule, Requirement, Signed, TrustedKey, trust};
+use plimsoll::sign::policy::{Action, NameRule, Requirement, Signed, TimeRule, TrustedKey, trust};
 use plimsoll::trust::{asked, policy};
 use serde_json::{Value, json};
 
@@ -15,8 +15,8 @@ use crate::verbs::trust::TrustArgs;
 
 /// Tell what a policy says, and which rule is for an image.
 ///
-/// Nothing is fetched for it. A policy is a trust.json, or a policy.json of the
-/// containers tools.
+/// Nothing is fetched for it. A policy is a trust.json, a policy.json of the containers
+/// tools, or a trustpolicy.json of the Notary Project.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -118,8 +118,8 @@ fn import(
     output: Option<&Path>,
     context: &Context,
 ) -> Result<u8> {
-    let keys = args.trusted(context)?;
-    let value = if keys.is_empty() {
+    let signed = args.signed(context, 1)?;
+    let value = if signed.of.is_empty() && signed.zones.is_empty() {
         let file = args.file()?;
         let (policy, _) = policy::read(&file)?;
         trust::of(&policy)
@@ -130,14 +130,17 @@ fn import(
                 .found("keys, and no images that they are for")
                 .expected("a scope: example.com/org/, *.example.com, oci: or *"));
         }
-        let keys: Vec<_> = keys
+        let keys = signed
+            .of
             .into_iter()
-            .filter_map(|trusted| match trusted.key {
-                TrustedKey::Public(key) => Some((stem(&trusted.name), key)),
-                _ => None,
+            .map(|trusted| match trusted.key {
+                TrustedKey::Public(key) => Ok((stem(&trusted.name), key)),
+                _ => Err(Error::new(Code::Unrepresentable, "writing a policy")
+                    .found(format!("{:?}, which lies in a file of its own", trusted.name))
+                    .expected("public keys; the others are named in a trust.json by hand")),
             })
-            .collect();
-        trust::write(&keys, scopes)
+            .collect::<Result<Vec<_>>>()?;
+        trust::write(&keys, &signed.zones, scopes)
     };
     let mut text = serde_json::to_string_pretty(&value)
         .map_err(|cause| Error::new(Code::Bug, "writing a policy").found(&cause).cause(cause))?;
@@ -176,7 +179,8 @@ fn all(require: &[Requirement]) -> Vec<Value> {
                 "predicateType": signed.of_type,
                 "name": signed.name,
                 "maxAge": signed.max_age,
-                "expired": signed.expired,
+                "time": signed.time,
+                "notEnforced": signed.enforce.lets_pass(),
                 "rollback": signed.rollback,
             }),
             Requirement::Unsupported(what) => json!({"kind": "unsupported", "what": what}),
@@ -185,8 +189,9 @@ fn all(require: &[Requirement]) -> Vec<Value> {
         .collect()
 }
 
-fn names(signed: &Signed) -> Vec<&str> {
-    signed.of.iter().map(|one| one.name.as_str()).collect()
+fn names(signed: &Signed) -> Vec<String> {
+    let zones = signed.zones.iter().map(|zone| format!("ns:{}", zone.prefix));
+    signed.of.iter().map(|one| one.name.clone()).chain(zones).collect()
 }
 
 fn lines(require: &[Requirement], text: &mut String) {
@@ -220,11 +225,20 @@ fn sentence(signed: &Signed) -> String {
         NameRule::Remap { .. } => ", under another beginning of its name",
     };
     let mut text = format!("{what} by {} of {}{name}", signed.threshold, names(signed).join(", "));
+    match signed.time {
+        TimeRule::Any => {}
+        TimeRule::Timestamp => text.push_str(", with a time stamp"),
+        TimeRule::Log => text.push_str(", in a log"),
+    }
     if let Some(age) = signed.max_age {
         text.push_str(&format!(", not older than {age} seconds"));
     }
-    if signed.expired {
-        text.push_str(", also when it has expired");
+    let lets_pass: Vec<_> = signed.enforce.lets_pass().iter().map(|one| one.as_str()).collect();
+    if !lets_pass.is_empty() {
+        text.push_str(&format!(", NOT ENFORCED: {}", lets_pass.join(", ")));
+    }
+    if signed.enforce.revocation == Action::Enforce {
+        text.push_str(", with certificates that nobody has to be asked about");
     }
     if signed.rollback {
         text.push_str(", never going back");

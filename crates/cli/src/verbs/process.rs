@@ -20,6 +20,7 @@ const ENV_FILE: u64 = 6 << 20;
 
 /// How the process is to differ from what the image says.
 #[derive(clap::Args, Clone, Debug)]
+#[command(mut_arg("verbose", |verbose| verbose.short(None).help("Tell more (-v is --volume here)")))]
 pub(crate) struct ProcessArgs {
     /// Set an environment variable; a NAME alone takes the caller's value, if there is one
     #[arg(short, long, value_name = "NAME[=VALUE]")]
@@ -98,10 +99,6 @@ pub(crate) struct ProcessArgs {
     /// Give the process a terminal
     #[arg(short, long)]
     tty: bool,
-
-    /// Tell more (-v is --volume here)
-    #[arg(id = "verbose", long = "verbose", action = clap::ArgAction::Count, help_heading = "Global options")]
-    _verbose: u8,
 }
 
 /// Nobody but the user himself, as user 0.

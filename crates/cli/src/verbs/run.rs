@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use plimsoll::content::Result;
+use plimsoll::content::{Code, Error, Result};
 use plimsoll::image::Image;
 use plimsoll::reference::Reference;
 use plimsoll::run::{self, Connection, More, Runtime};
@@ -10,6 +10,7 @@ use plimsoll::runtime::convert::Users;
 use plimsoll::runtime::exec::NotStarted;
 use plimsoll::runtime::network::Port;
 use plimsoll::runtime::rootless::{self, Entered};
+use plimsoll::trust::Gate;
 
 use crate::context::Context;
 use crate::verbs::process::ProcessArgs;
@@ -63,6 +64,10 @@ pub(crate) struct Args {
 
     #[command(flatten)]
     trust: crate::verbs::trust::VerifyArgs,
+
+    /// Run what a name means also if no policy and no zone vouches for it
+    #[arg(long, help_heading = "Trust", conflicts_with = "verify")]
+    unverified: bool,
 }
 
 /// Where the network comes from.
@@ -85,10 +90,25 @@ pub(crate) fn enter() -> Result<Option<u8>> {
     }
 }
 
+/// What must let an image pass that a mere name stands for: the policy of this
+/// machine, if nobody vouches for the name itself.
+fn gate_of_name(args: &Args, context: &Context) -> Result<Option<Gate>> {
+    let Some(doubt) = context.home.doubt(&args.image)? else { return Ok(None) };
+    args.trust.usual(context)?.map(Some).ok_or_else(|| {
+        Error::new(Code::Assurance, format!("running {}", args.image))
+            .found(doubt)
+            .expected("a policy (trust.json), or a zone that somebody vouches for")
+            .fix(format!("plimsoll run --unverified {}   runs it all the same", args.image))
+    })
+}
+
 pub(crate) fn run(args: Args, context: &Context) -> Result<u8, NotStarted> {
     let wanted = args.platform.platform.as_ref();
-    let (opened, root) =
-        context.home.admit(&args.image, args.trust.gate(context)?.as_ref(), wanted)?;
+    let gate = match args.trust.gate(context)? {
+        None if !args.unverified => gate_of_name(&args, context)?,
+        gate => gate,
+    };
+    let (opened, root) = context.home.admit(&args.image, gate.as_ref(), wanted)?;
     context.tell();
     let image = Image::open(opened.source(), &root, wanted)?;
     let mapping = rootless::Mapping::current()?;

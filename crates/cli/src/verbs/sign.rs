@@ -7,14 +7,16 @@ use std::process::{Command, Stdio};
 use clap::ValueEnum;
 use plimsoll::content::{Code, Error, Result};
 use plimsoll::reference::Reference;
+use plimsoll::sign::Form;
+use plimsoll::sign::format::notary::write::Chain;
 use plimsoll::sign::policy::trust::duration;
-use plimsoll::sign::write::{Local, Term};
-use plimsoll::trust::sign::Options;
-use ring::rand::SystemRandom;
+use plimsoll::sign::write::Term;
+use plimsoll::trust::policy;
+use plimsoll::trust::sign::{Certified, Options};
 
 use crate::context::{self, Context};
 use crate::out::{count, safe};
-use crate::verbs::key;
+use crate::verbs::signer::Signer;
 
 /// Sign an image.
 ///
@@ -22,14 +24,15 @@ use crate::verbs::key;
 /// signed, in the two forms that cosign 3, cosign 2 and podman read, and the
 /// signatures are put beside the image: in its layout, in the local store, or in
 /// its registry. The name that is signed is that of the image in its registry, or
-/// NAME.
+/// NAME. With the certificates of the key, a signature is made that notation reads.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
     /// The images
     #[arg(value_name = "REF", required = true, value_parser = Reference::parse)]
     images: Vec<Reference>,
 
-    /// The key: a name of `key ls`, or the file of a private key
+    /// The key: a name of `key ls`, the file of a private key, or exec:PROGRAM, which
+    /// holds the key and signs
     #[arg(long, short, value_name = "KEY", required_unless_present = "gpg")]
     key: Option<String>,
 
@@ -41,6 +44,11 @@ pub(crate) struct Args {
     /// Where signatures with GPG are kept [default: as registries.d says]
     #[arg(long, value_name = "DIR", requires = "gpg")]
     lookaside: Option<PathBuf>,
+
+    /// The certificates of the key, in PEM: its own first, and the root last. With them
+    /// a signature of the Notary Project is made, and no other unless --form says so
+    #[arg(long, value_name = "FILE", requires = "key")]
+    cert: Option<PathBuf>,
 
     /// The name to sign, as in example.com/org/app:v1
     #[arg(long = "as", value_name = "NAME")]
@@ -72,25 +80,30 @@ enum FormArg {
     SigstoreBundle,
     /// The old kind, which podman, skopeo and cosign 2 read
     CosignSimple,
+    /// An envelope of the Notary Project in JWS, which notation reads; takes --cert
+    NotaryJws,
+    /// The same in COSE
+    NotaryCose,
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<u8> {
-    let random = SystemRandom::new();
-    let pair = args.key.as_deref().map(|name| key::private(context, name)).transpose()?;
+    let signer = args.key.as_deref().map(|name| Signer::find(context, name)).transpose()?;
     let issued = context::now();
     let expires = args.expires.as_deref().map(|text| end(text, issued)).transpose()?;
-    let makes = |form| args.forms.is_empty() || args.forms.contains(&form);
+    let certified = certified(args)?;
+    let makes = |form| args.forms.contains(&form) || (args.forms.is_empty() && certified.is_none());
     let options = Options {
         name: args.name.clone(),
         bundles: makes(FormArg::SigstoreBundle),
         simple: makes(FormArg::CosignSimple),
+        certified: certified.clone(),
         recursive: !args.no_recursive,
         term: Term { issued, expires, sequence: args.sequence },
     };
     let mut reports = Vec::new();
     for image in &args.images {
-        let signed = match (&pair, &args.gpg) {
-            (Some(pair), _) => context.home.sign(image, &Local { pair, random: &random }, &options),
+        let signed = match (&signer, &args.gpg) {
+            (Some(signer), _) => context.home.sign(image, signer, &options),
             (None, gpg) => {
                 let key = gpg.as_deref().unwrap_or_default();
                 let place = context::lookaside(args.lookaside.clone());
@@ -118,6 +131,36 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<u8> {
         text
     })?;
     Ok(0)
+}
+
+/// Signatures of the Notary Project, if they were asked for.
+fn certified(args: &Args) -> Result<Option<Certified>> {
+    let forms: Vec<_> = args
+        .forms
+        .iter()
+        .filter_map(|form| match form {
+            FormArg::NotaryJws => Some(Form::NotaryJws),
+            FormArg::NotaryCose => Some(Form::NotaryCose),
+            FormArg::SigstoreBundle | FormArg::CosignSimple => None,
+        })
+        .collect();
+    let Some(path) = &args.cert else {
+        if forms.is_empty() {
+            return Ok(None);
+        }
+        return Err(Error::new(Code::Usage, "signing for the Notary Project")
+            .found("no certificate of the key")
+            .expected("--cert FILE"));
+    };
+    if forms.is_empty() && !args.forms.is_empty() {
+        return Err(Error::new(Code::Usage, "signing")
+            .found("a certificate, which none of the forms holds")
+            .expected("--form notary-jws or notary-cose"));
+    }
+    let chain = Chain::from_pem(&policy::text(path)?)
+        .map_err(|error| error.context(format!("reading {}", path.display())))?;
+    let forms = if forms.is_empty() { vec![Form::NotaryJws] } else { forms };
+    Ok(Some(Certified { chain, forms }))
 }
 
 /// The message that gpg makes of a payload. The key is a value of an option, never

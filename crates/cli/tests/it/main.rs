@@ -5,12 +5,15 @@ mod aci;
 mod change;
 mod convert;
 mod demo;
+mod diff;
 mod errors;
 mod export;
 mod faults;
 mod images;
+mod keyless;
 mod kills;
 mod kit;
+mod lab;
 mod limits;
 mod mirror;
 mod names;
@@ -28,6 +31,7 @@ mod serve;
 #[path = "../../../registry/tests/it/server.rs"]
 #[allow(dead_code, reason = "the tests of the client need more of it")]
 mod server;
+mod signatures;
 mod squash;
 mod store;
 mod support;

@@ -48,6 +48,7 @@ fn every_report_follows_its_schema() {
         &["tag", "oci:images:v1", "v2"],
         &["validate", "oci:images:v1", "oci:images:v2"],
         &["unpack", "oci:images:v1", "out"],
+        &["diff", "oci:images:v1", "oci:images:v1"],
         &["export", "oci:images:v1", "-o", "v1.tar"],
         &["bundle", "oci:images:v1", "bundle"],
         &["repack", "bundle", "oci:images:v3"],

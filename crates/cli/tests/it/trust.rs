@@ -9,10 +9,10 @@ use crate::schemas::check;
 use crate::server::{Reply, Server};
 use crate::support::{Done, Sandbox};
 
-const NAME: &str = "example.com/org/app:v1";
+pub(crate) const NAME: &str = "example.com/org/app:v1";
 
 /// The program with a passphrase, whatever comes of it.
-fn run(sandbox: &Sandbox, words: &[&str]) -> Done {
+pub(crate) fn run(sandbox: &Sandbox, words: &[&str]) -> Done {
     let mut command = sandbox.command(words);
     for variable in ["PLIMSOLL_POLICY", "PLIMSOLL_KEYS", "COSIGN_PASSWORD"] {
         command.env_remove(variable);
@@ -21,13 +21,13 @@ fn run(sandbox: &Sandbox, words: &[&str]) -> Done {
     Done::of(&command.output().expect("started"))
 }
 
-fn ok(sandbox: &Sandbox, words: &[&str]) -> String {
+pub(crate) fn ok(sandbox: &Sandbox, words: &[&str]) -> String {
     let done = run(sandbox, words);
     assert_eq!(done.code, 0, "{words:?}: {}{}", done.stdout, done.stderr);
     done.stdout
 }
 
-fn report(sandbox: &Sandbox, words: &[&str]) -> Value {
+pub(crate) fn report(sandbox: &Sandbox, words: &[&str]) -> Value {
     let words: Vec<_> = words.iter().copied().chain(["--json"]).collect();
     let done = run(sandbox, &words);
     let report = serde_json::from_str(&done.stdout).expect("one document");
@@ -36,7 +36,7 @@ fn report(sandbox: &Sandbox, words: &[&str]) -> Value {
 }
 
 /// Fails with that exit code and that error code.
-fn fails(sandbox: &Sandbox, exit: i32, code: &str, words: &[&str]) -> String {
+pub(crate) fn fails(sandbox: &Sandbox, exit: i32, code: &str, words: &[&str]) -> String {
     let done = run(sandbox, words);
     assert_eq!(done.code, exit, "{words:?}: {}{}", done.stdout, done.stderr);
     assert!(done.stderr.contains(&format!("error[{code}]")), "{words:?}: {}", done.stderr);
@@ -44,7 +44,7 @@ fn fails(sandbox: &Sandbox, exit: i32, code: &str, words: &[&str]) -> String {
 }
 
 /// A sandbox with `oci:images:v1` and two keys, `a` and `b`.
-fn sandbox() -> Sandbox {
+pub(crate) fn sandbox() -> Sandbox {
     let sandbox = Sandbox::new();
     sandbox.image();
     ok(&sandbox, &["key", "new", "a"]);

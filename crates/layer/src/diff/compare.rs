@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 
 use plimsoll_content::Result;
 
-use super::order::{Plan, order};
+use super::order::{Plan, changes, order};
 use super::record::{Record, Veil};
+use super::{Change, Changed};
 use crate::entry::EntryKind;
 use crate::path::RelPath;
 
@@ -46,11 +47,17 @@ pub(crate) fn plan(
         });
     }
     let put = regroup(old, new, &pairs, &fates);
-    let count = |fate| fates.iter().filter(|other| **other == fate).count() as u64;
-    let relinked = put.iter().zip(&fates).filter(|(put, fate)| **put && **fate == Fate::Same);
-    let (added, changed, removed) =
-        (count(Fate::Added), count(Fate::Changed) + relinked.count() as u64, gone.len() as u64);
-    Ok(Plan { steps: order(new, put, gone), added, changed, removed })
+    let there = new.iter().zip(fates.iter().zip(&put)).filter_map(|(record, fate)| {
+        let kind = match fate {
+            (Fate::Added, _) => Changed::Added,
+            // What is put and the same has names that are not.
+            (Fate::Changed, _) | (Fate::Same, true) => Changed::Changed,
+            (Fate::Same, false) => return None,
+        };
+        Some(Change { kind, path: record.path.clone() })
+    });
+    let changes = changes(there.collect(), &gone);
+    Ok(Plan { steps: order(new, put, gone), changes })
 }
 
 /// For each new record the old one of the same path, and the paths that are

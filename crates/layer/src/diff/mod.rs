@@ -40,25 +40,19 @@ use plimsoll_content::Result;
 
 use crate::finding::Findings;
 use crate::pack::{self, Packed};
+use crate::path::RelPath;
 
 pub use state::State;
 pub use upper::{Attributes, Upper, upper};
-
-#[cfg(doc)]
-use crate::RelPath;
 
 /// A layer that holds what changed.
 #[derive(Clone, Debug)]
 pub struct Diff {
     /// The layer.
     pub packed: Packed,
-    /// How many files there are that were not there before.
-    pub added: u64,
-    /// How many files became others.
-    pub changed: u64,
-    /// How many files and folders are gone; what was in a folder that is
-    /// gone does not count.
-    pub removed: u64,
+    /// What differs, by path. Folders that are written for what is in them
+    /// are not among it.
+    pub changes: Vec<Change>,
     /// Of how many files the content had to be compared.
     pub compared: u64,
 }
@@ -69,6 +63,32 @@ impl Diff {
     pub fn is_empty(&self) -> bool {
         self.packed.entries == 0
     }
+
+    /// How many changes there are of a kind.
+    pub fn count(&self, kind: Changed) -> u64 {
+        self.changes.iter().filter(|change| change.kind == kind).count() as u64
+    }
+}
+
+/// One thing that differs.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Change {
+    /// What became of it.
+    pub kind: Changed,
+    /// Where it is, or was.
+    pub path: RelPath,
+}
+
+/// What became of a file or folder.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Changed {
+    /// It was not there before.
+    Added,
+    /// It became another: content, owner, mode, time, attributes, what kind of
+    /// thing it is, or which names it has.
+    Changed,
+    /// It is gone. What was in a folder that is gone is not told apart.
+    Removed,
 }
 
 /// Writes what makes `new` of `old`. Both are only read.
@@ -151,6 +171,5 @@ fn finish<W: Write>(
     options: &pack::Options<'_>,
 ) -> Result<(Diff, W)> {
     let (packed, out) = write::write(tree, records, &plan.steps, findings, out, options)?;
-    let order::Plan { added, changed, removed, .. } = plan;
-    Ok((Diff { packed, added, changed, removed, compared }, out))
+    Ok((Diff { packed, changes: plan.changes, compared }, out))
 }

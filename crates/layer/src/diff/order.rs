@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 
 use super::record::Record;
+use super::{Change, Changed};
 use crate::path::RelPath;
 
 /// One entry of the layer.
@@ -16,13 +17,20 @@ pub(crate) enum Step {
     Put(usize, Option<usize>),
 }
 
-/// What is written, and how much of each kind.
+/// What is written, and why.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Plan {
     pub(crate) steps: Vec<Step>,
-    pub(crate) added: u64,
-    pub(crate) changed: u64,
-    pub(crate) removed: u64,
+    pub(crate) changes: Vec<Change>,
+}
+
+/// The changes by path: what became of names that are there, and those that
+/// are gone.
+pub(crate) fn changes(mut there: Vec<Change>, gone: &[RelPath]) -> Vec<Change> {
+    let gone = gone.iter().map(|path| Change { kind: Changed::Removed, path: path.clone() });
+    there.extend(gone);
+    there.sort_by(|one, other| one.path.cmp(&other.path));
+    there
 }
 
 /// Orders the records that are to be written and the paths that are gone.

@@ -20,10 +20,10 @@ use rustix::io::Errno;
 
 use super::content::Contents;
 use super::cursor::Cursor;
-use super::order::{Plan, order};
+use super::order::{Plan, changes, order};
 use super::record::Record;
 use super::scan::{Groups, Reader};
-use super::{Diff, finish};
+use super::{Change, Changed, Diff, finish};
 use crate::entry::EntryKind;
 use crate::finding::{Finding, Findings};
 use crate::handle::{Chain, FOLDER, names};
@@ -81,17 +81,16 @@ pub fn upper<W: Write>(
         records: Vec::new(),
         put: Vec::new(),
         gone: Vec::new(),
-        counts: (0, 0),
+        there: Vec::new(),
         findings: Findings::default(),
     };
     let level = walk.enter(&opened, path, false)?;
     let mut chain = Chain::new(opened, level);
     walk.run(&mut chain)?;
-    let Walk { mut records, put, gone, groups, counts, findings, contents, .. } = walk;
+    let Walk { mut records, put, gone, groups, there, findings, contents, .. } = walk;
     groups.settle(&mut records);
-    let removed = gone.len() as u64;
-    let steps = order(&records, put, gone);
-    let plan = Plan { steps, added: counts.0, changed: counts.1, removed };
+    let changes = changes(there, &gone);
+    let plan = Plan { steps: order(&records, put, gone), changes };
     finish(upper, &records, plan, contents.compared, findings, out, options)
 }
 
@@ -104,8 +103,8 @@ struct Walk {
     records: Vec<Record>,
     put: Vec<bool>,
     gone: Vec<RelPath>,
-    /// How many were added and changed.
-    counts: (u64, u64),
+    /// What was added and changed.
+    there: Vec<Change>,
     findings: Findings,
 }
 
@@ -208,20 +207,17 @@ impl Walk {
 
     fn push(&mut self, record: Record, stat: &Stat) -> Result<()> {
         let put = match self.below(&record.path)? {
-            None => {
-                self.counts.0 += 1;
-                true
-            }
+            None => Some(Changed::Added),
             Some(before) => {
                 let alone = record.is_folder() || (stat.st_nlink == 1 && before.1.st_nlink == 1);
                 let compare = record.path.is_root() || (self.how.minimize && alone);
                 let put = !compare || !self.same(&record, &before)?;
-                self.counts.1 += u64::from(put);
-                put
+                put.then_some(Changed::Changed)
             }
         };
+        self.there.extend(put.map(|kind| Change { kind, path: record.path.clone() }));
         self.records.push(record);
-        self.put.push(put);
+        self.put.push(put.is_some());
         Ok(())
     }
 

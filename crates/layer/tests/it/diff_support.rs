@@ -75,6 +75,19 @@ impl Pair {
     }
 }
 
+/// The changes, a line each.
+pub(crate) fn changes(diff: &Diff) -> Vec<String> {
+    let line = |change: &diff::Change| {
+        let letter = match change.kind {
+            diff::Changed::Added => 'A',
+            diff::Changed::Changed => 'C',
+            diff::Changed::Removed => 'D',
+        };
+        format!("{letter} {}", change.path)
+    };
+    diff.changes.iter().map(line).collect()
+}
+
 /// A handle of a folder.
 pub(crate) fn handle(path: &Path) -> Result<OwnedFd> {
     File::open(path).map(OwnedFd::from).map_err(|cause| Error::io("opening", path.display(), cause))

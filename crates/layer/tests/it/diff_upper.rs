@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use plimsoll_content::{Code, Result};
-use plimsoll_layer::diff::{self, Attributes, Diff, Upper};
+use plimsoll_layer::diff::{self, Attributes, Changed, Diff, Upper};
 use plimsoll_layer::tar::Entries;
 use plimsoll_layer::{EntryKind, IdMap, IdRange, Limits, Root, pack};
 use proptest::prelude::*;
@@ -16,7 +16,7 @@ use rustix::fs::{CWD, FileType, Mode, XattrFlags};
 use tempfile::TempDir;
 
 use crate::apply_support::{is_root, look, needs_root};
-use crate::diff_support::{apply, assert_same, list, plain, sh};
+use crate::diff_support::{apply, assert_same, changes, list, plain, sh};
 
 /// A lower and an upper folder, and what an overlay of both shows.
 struct Overlay {
@@ -127,7 +127,7 @@ fn whiteouts_share_an_inode_and_are_no_hard_links() {
     both("touch a b c d; mkdir e; touch e/f", "rm a b c; rm -r e", |overlay| {
         let (diff, bytes) = overlay.layer(false);
         assert_eq!(list(&bytes), ["/", ".wh.a", ".wh.b", ".wh.c", ".wh.e"]);
-        assert_eq!(diff.removed, 4);
+        assert_eq!(changes(&diff), ["C /", "D a", "D b", "D c", "D e"]);
         let mut entries = Entries::new(&bytes[..], Limits::default());
         while let Some((entry, _)) = entries.next().expect("good") {
             assert!(!matches!(entry.kind, EntryKind::Hardlink { .. } | EntryKind::Char { .. }));
@@ -219,7 +219,7 @@ fn an_opaque_folder_with_whiteouts_in_it() {
     );
     let (diff, bytes) = overlay.diff(false).expect("a layer");
     assert_eq!(list(&bytes), ["/", "d/", "d/.wh.a", "d/.wh.b"]);
-    assert_eq!(diff.removed, 2);
+    assert_eq!(diff.count(Changed::Removed), 2);
     // A whiteout of what is not there says nothing.
     sh(&overlay.path("upper"), "mknod never c 0 0");
     assert!(!list(&overlay.diff(false).expect("a layer").1).contains(&".wh.never".to_owned()));

@@ -23,6 +23,7 @@ impl Chain<'_> {
         // 1. The rules of this machine.
         for (mirror, path, resolve) in self.rules.mirrors(self.name)? {
             if resolve
+                && !self.zones_only
                 && wanted.is_tag()
                 && !self.offline()
                 && let Some(step) = self.registry(&mirror, &path, wanted, Way::Rules)?
@@ -82,7 +83,12 @@ impl Chain<'_> {
                         self.check_contradiction(&prefix, record)?;
                     }
                     if let (Step::Listing(_, found), Some((got, said))) = (&mut step, &engines) {
-                        found.cas.extend(templates(&said.cas_engines, &got.address)?);
+                        for one in templates(&said.cas_engines, &got.address)? {
+                            // The zone says the same of itself as a rule.
+                            if !found.cas.contains(&one) {
+                                found.cas.push(one);
+                            }
+                        }
                     }
                     return Ok(Some(step));
                 }
@@ -93,6 +99,9 @@ impl Chain<'_> {
                     .found("none that is announced")
                     .expected("the one whose root is pinned"));
             }
+        }
+        if self.zones_only {
+            return Ok(None);
         }
         let level =
             if self.lookup.is_insecure(host) { Assurance::Insecure } else { Assurance::Tls };
@@ -188,6 +197,10 @@ impl Chain<'_> {
         let mut found = Found { zones, notes, signers, ..Found::new(level, way) };
         for zone in found.zones.iter().filter(|zone| zone.stale) {
             found.notes.push(format!("zone {} has expired ({})", zone.prefix, zone.expires));
+        }
+        if self.zones_only {
+            let none = Listing::new(Vec::new(), Vec::new());
+            return Ok(Step::Listing(Document::new(none)?, found));
         }
         let Some(list) = listing else {
             let zone = found.zones.last().map(|zone| zone.prefix.clone()).unwrap_or_default();

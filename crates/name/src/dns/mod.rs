@@ -9,6 +9,8 @@ mod denial;
 mod message;
 mod proof;
 
+use core::str::FromStr;
+
 use plimsoll_content::{Code, Error, Result};
 
 use crate::crypto::unhex;
@@ -62,6 +64,30 @@ impl Anchor {
                 digest: unhex(digest).unwrap_or_default(),
             })
             .collect()
+    }
+}
+
+impl FromStr for Anchor {
+    type Err = Error;
+
+    /// Reads `TAG ALGORITHM KIND DIGEST`, as DS records are written.
+    fn from_str(text: &str) -> Result<Self> {
+        let words: Vec<&str> = text.split_ascii_whitespace().collect();
+        let read = || {
+            let [tag, algorithm, kind, digest @ ..] = &words[..] else { return None };
+            Some(Self {
+                tag: tag.parse().ok()?,
+                algorithm: algorithm.parse().ok()?,
+                kind: kind.parse().ok()?,
+                digest: unhex(&digest.concat().to_ascii_lowercase())
+                    .filter(|digest| !digest.is_empty())?,
+            })
+        };
+        read().ok_or_else(|| {
+            Error::new(Code::Malformed, "reading a key of the root of the DNS")
+                .found(format!("{text:?}"))
+                .expected("TAG ALGORITHM KIND DIGEST, as in a DS record")
+        })
     }
 }
 

@@ -50,8 +50,11 @@ pub fn announcement(config: &Config, root: Option<RootFile>) -> Result<Vec<u8>> 
 /// fail over protocols that they do not know: there is one.
 pub fn ref_engines(config: &Config) -> Result<Option<Vec<u8>>> {
     let Some(index) = &config.index else { return Ok(None) };
+    // Some of its readers replace `{path}` as text, and know no `+`; to the
+    // others it is the same file of a web server, coded.
+    let index = index.as_str().replace("{+path}", "{path}");
     let said = RefEngines {
-        ref_engines: vec![Engine::new(INDEX_TEMPLATE, index.as_str())],
+        ref_engines: vec![Engine::new(INDEX_TEMPLATE, &index)],
         cas_engines: vec![Engine::new(CAS_TEMPLATE, config.cas.as_str())],
         other: Map::new(),
     };

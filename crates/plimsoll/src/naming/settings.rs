@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use plimsoll_content::{Code, Error, Result};
 use plimsoll_name::Address;
+use plimsoll_name::dns::Anchor;
 use plimsoll_name::rules::{Mirror, Rule, Rules};
 use plimsoll_registry::conf::parse_toml;
 use serde::Deserialize;
@@ -26,11 +27,22 @@ pub struct NameRules {
     pub hosts: BTreeMap<String, SocketAddr>,
     /// Whether the DNS is asked for records.
     pub dns: bool,
+    /// The servers that are asked, instead of those of this machine.
+    pub servers: Vec<SocketAddr>,
+    /// The keys of the root of the DNS, instead of those that everybody has.
+    pub anchors: Vec<Anchor>,
 }
 
 impl Default for NameRules {
     fn default() -> Self {
-        Self { rules: Rules::default(), sites: Vec::new(), hosts: BTreeMap::new(), dns: true }
+        Self {
+            rules: Rules::default(),
+            sites: Vec::new(),
+            hosts: BTreeMap::new(),
+            dns: true,
+            servers: Vec::new(),
+            anchors: Vec::new(),
+        }
     }
 }
 
@@ -53,17 +65,14 @@ impl Site {
         let base = self.base.path().trim_end_matches('/');
         let rest = address.path().strip_prefix(base)?.strip_prefix('/')?;
         // An address has no `..`; what is coded in it stays coded.
-        (!rest.is_empty()).then(|| self.folder.join(rest))
+        Some(self.folder.join(rest))
     }
 }
 
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
-    #[serde(default)]
-    appc: bool,
-    #[serde(default = "yes")]
-    dns: bool,
+    dns: Option<DnsRule>,
     #[serde(default)]
     prefix: Vec<PrefixRule>,
     #[serde(default)]
@@ -72,8 +81,21 @@ struct File {
     site: Vec<SiteRule>,
 }
 
-fn yes() -> bool {
-    true
+/// `dns = false`, or a table of how it is asked.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum DnsRule {
+    Asked(bool),
+    How(DnsTable),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DnsTable {
+    #[serde(default)]
+    servers: Vec<String>,
+    #[serde(default)]
+    anchors: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -119,7 +141,7 @@ impl NameRules {
         let file: File = serde_json::from_value(value).map_err(|cause| {
             Error::new(Code::Malformed, "reading the rules of names").found(&cause).cause(cause)
         })?;
-        let mut rules = Rules { rules: Vec::new(), appc: file.appc };
+        let mut rules = Rules::default();
         for rule in file.prefix {
             let mut mirrors = Vec::new();
             for (list, resolve) in [(&rule.resolve, true), (&rule.mirrors, false)] {
@@ -151,8 +173,30 @@ impl NameRules {
         for site in file.site {
             sites.push(Site { base: site.base.parse()?, folder: folder.join(site.folder) });
         }
-        Ok(Self { rules, sites, hosts, dns: file.dns })
+        let (dns, table) = match file.dns {
+            None => (true, None),
+            Some(DnsRule::Asked(asked)) => (asked, None),
+            Some(DnsRule::How(table)) => (true, Some(table)),
+        };
+        let (servers, anchors) = match table {
+            None => (Vec::new(), Vec::new()),
+            Some(DnsTable { servers, anchors }) => (
+                servers.iter().map(|text| server(text)).collect::<Result<_>>()?,
+                anchors.iter().map(|text| text.parse()).collect::<Result<_>>()?,
+            ),
+        };
+        Ok(Self { rules, sites, hosts, dns, servers, anchors })
     }
+}
+
+/// A server of the DNS: an address, with or without a port.
+fn server(text: &str) -> Result<SocketAddr> {
+    let plain = || text.parse::<IpAddr>().map(|address| SocketAddr::new(address, 53));
+    text.parse().or_else(|_| plain()).map_err(|_| {
+        Error::new(Code::Malformed, "reading the servers of the DNS")
+            .found(format!("{text:?}"))
+            .expected("addresses, as in 10.0.0.53 or 127.0.0.1:5353")
+    })
 }
 
 fn mirror(text: &str, resolve: bool) -> Result<Mirror> {

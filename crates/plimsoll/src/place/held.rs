@@ -7,7 +7,7 @@ use plimsoll_registry::client::Remote;
 use plimsoll_store::{About, Archive, Catalog, Dir, Entry, Form, Layout, Reading, Referrers};
 
 use super::{Home, bug, registry};
-use crate::naming::NamedPlace;
+use crate::naming::{Attached, NamedPlace};
 use crate::reference::{At, Reference, Which};
 
 /// A place that is open.
@@ -50,6 +50,7 @@ impl Held {
     pub fn about(&self) -> Result<Box<dyn About + '_>> {
         match self {
             Self::Registry(remote) => Ok(Box::new(registry::Listed { remote, pages: None })),
+            Self::Named(place) => Ok(Box::new(Attached { place, pages: None })),
             _ => Ok(Box::new(Referrers::of(self.source(), &self.catalog()?)?)),
         }
     }

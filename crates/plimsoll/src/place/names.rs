@@ -5,6 +5,8 @@
 use std::sync::{Arc, PoisonError};
 
 use plimsoll_content::{Code, Error, Kind, Platform, Resolve, Result};
+use plimsoll_name::Assurance;
+use plimsoll_name::chain::{Authority, Resolution as Meaning, Way};
 use plimsoll_registry::client::{By, Called, Resolution, Tried};
 use plimsoll_registry::conf::{Conf, How};
 use plimsoll_registry::protocol::Image;
@@ -169,23 +171,61 @@ impl Home {
         Ok(Some(Reference::Zone { name: canonical }))
     }
 
+    /// What the zones said of signatures when a name of a repository was resolved.
+    pub(crate) fn resolved_below(&self, host: &str, repository: &str) -> Option<Authority> {
+        let resolved = self.resolved.lock().unwrap_or_else(PoisonError::into_inner);
+        // A lock file keeps zones, and not what they said.
+        let found = resolved.values().find(|found| {
+            found.way != Way::Lock
+                && !found.zones.is_empty()
+                && found.name.host.to_string() == host
+                && found.name.path.as_str() == repository
+        })?;
+        Some(Authority { zones: found.zones.clone(), signers: found.signers.clone() })
+    }
+
+    /// What is left open about who says what a name means, if that is anything: not for
+    /// places that are said, for what the local store or the lock file has, for digests, for
+    /// zones whose root somebody vouches for, and where a rule of this machine says what
+    /// assurance is enough.
+    pub fn doubt(&self, reference: &Reference) -> Result<Option<String>> {
+        let Reference::Name { name, .. } = reference else { return Ok(None) };
+        let parsed = name.parse::<plimsoll_name::Reference>().ok();
+        let assurance = match self.locate(reference)? {
+            Reference::Registry { which: Which::Digest(_), .. } => return Ok(None),
+            Reference::Registry { .. } => Assurance::Tls,
+            Reference::Zone { name } => self.meaning_of(&name)?.assurance,
+            _ => return Ok(None),
+        };
+        let ruled = self.naming.as_ref().zip(parsed).is_some_and(|(naming, parsed)| {
+            naming.rules.rules.minimum_by_rule(&parsed).is_some_and(|minimum| assurance >= minimum)
+        });
+        if ruled || assurance >= Assurance::ZoneAnchored {
+            return Ok(None);
+        }
+        let caveat = assurance.caveat().unwrap_or_default();
+        Ok(Some(format!("{}: {caveat}", assurance.as_str())))
+    }
+
     /// The content of a name that was resolved.
     pub(super) fn by_name(&self, name: &str) -> Result<NamedPlace> {
+        let found = self.meaning_of(name)?;
+        self.naming()?.place(self, &found)
+    }
+
+    fn meaning_of(&self, name: &str) -> Result<Arc<Meaning>> {
         let lost = || {
             Error::new(Code::Bug, format!("opening {name}")).found("a name that was not resolved")
         };
         let resolved = self.resolved.lock().unwrap_or_else(PoisonError::into_inner);
         let found = resolved.get(name).cloned();
         drop(resolved);
-        let found = match found {
-            Some(found) => found,
-            None => {
-                self.by_owner(name)?;
-                let resolved = self.resolved.lock().unwrap_or_else(PoisonError::into_inner);
-                resolved.get(name).cloned().ok_or_else(lost)?
-            }
-        };
-        self.naming()?.place(self, &found)
+        if let Some(found) = found {
+            return Ok(found);
+        }
+        self.by_owner(name)?;
+        let resolved = self.resolved.lock().unwrap_or_else(PoisonError::into_inner);
+        resolved.get(name).cloned().ok_or_else(lost)
     }
 
     fn has(&self, image: &Image) -> Result<()> {

@@ -101,9 +101,13 @@ pub(super) fn find(remote: &Remote, which: &Which) -> Result<Entry> {
 }
 
 fn entry(remote: &Remote, position: usize, tag: &str) -> Result<Entry> {
-    let mut descriptor = remote.resolve(tag)?;
+    Ok(Entry { position, ..called(remote.resolve(tag)?, tag) })
+}
+
+/// What a tag stands for, as an entry.
+pub(crate) fn called(mut descriptor: Descriptor, tag: &str) -> Entry {
     descriptor.annotations.insert(REF_NAME.to_owned(), tag.to_owned());
-    Ok(Entry { position, descriptor })
+    Entry { position: 0, descriptor }
 }
 
 /// All tags, and what they stand for.
@@ -187,7 +191,7 @@ pub(super) fn tag(name: &str) -> Result<String> {
 }
 
 /// Whose referrers an index lists that has such a tag.
-pub(super) fn listed_subject(tag: &str, image: &Descriptor) -> Option<Digest> {
+pub(crate) fn listed_subject(tag: &str, image: &Descriptor) -> Option<Digest> {
     let subject: Digest = tag.replacen('-', ":", 1).parse().ok()?;
     (image.media_type == media_type::INDEX && fallback_tag(&subject) == tag).then_some(subject)
 }

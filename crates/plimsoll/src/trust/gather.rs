@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use plimsoll_content::{Code, Descriptor, Document, Error, Kind, Resolve, Result, Source};
 use plimsoll_sign::Limits;
-use plimsoll_sign::format::{bundle, dsse};
+use plimsoll_sign::format::{bundle, dsse, notary};
 use plimsoll_sign::judge::Evidence;
 use plimsoll_sign::scheme::Candidate;
 use plimsoll_spec::Manifest;
@@ -19,6 +19,7 @@ use plimsoll_spec::graph::Node;
 use plimsoll_store::{About, Entry};
 
 use crate::image;
+use crate::naming::Attached;
 use crate::place::{Held, registry};
 
 /// How long a list of referrers may be, in pages.
@@ -45,6 +46,7 @@ pub(crate) struct Shelf<'a> {
 pub(crate) fn about(held: &Held) -> Result<Box<dyn About + '_>> {
     match held {
         Held::Registry(remote) => Ok(Box::new(registry::Listed { remote, pages: Some(PAGES) })),
+        Held::Named(place) => Ok(Box::new(Attached { place, pages: Some(PAGES) })),
         other => other.about(),
     }
 }
@@ -59,6 +61,7 @@ pub(crate) fn tagged(held: &Held, name: &str) -> Result<Option<Descriptor>> {
             };
             remote.resolve(tag.as_str())
         }
+        Held::Named(place) => return place.tagged(name),
         other => other.catalog()?.find_name(name).map(|entry| entry.descriptor),
     };
     match found {
@@ -68,10 +71,10 @@ pub(crate) fn tagged(held: &Held, name: &str) -> Result<Option<Descriptor>> {
     }
 }
 
-/// What a place lists; nothing of a registry, which is asked by name.
+/// What a place lists; nothing of those that are asked by name.
 pub(crate) fn entries(held: &Held) -> Result<Vec<Entry>> {
     match held {
-        Held::Registry(_) => Ok(Vec::new()),
+        Held::Registry(_) | Held::Named(_) => Ok(Vec::new()),
         other => Ok(other.catalog()?.into_entries()),
     }
 }
@@ -158,6 +161,11 @@ impl Gathering<'_> {
         }
         if manifest.subject.as_ref().is_none_or(|about| about.digest != subject.digest) {
             self.broken(referrer, &place, "its subject is another one".to_owned());
+            return Ok(());
+        }
+        if manifest.kind().as_str() == notary::ARTIFACT && manifest.layers.len() != 1 {
+            let found = format!("{} envelopes instead of one", manifest.layers.len());
+            self.broken(referrer, &place, found);
             return Ok(());
         }
         self.layers(&manifest, &place)
@@ -273,10 +281,10 @@ impl Gathering<'_> {
 }
 
 /// Whether a referrer of that kind may hold signatures or attestations.
-fn is_signature(kind: &str) -> bool {
+pub(crate) fn is_signature(kind: &str) -> bool {
     bundle::is_bundle(kind)
         || [
-            "application/vnd.cncf.notary.signature",
+            notary::ARTIFACT,
             "application/vnd.dev.cosign.artifact.sig.v1+json",
             dsse::MEDIA_TYPE,
             "application/vnd.in-toto+json",

@@ -8,9 +8,10 @@ use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use plimsoll_content::{Annotations, Code, Digest, Error, Result};
+use plimsoll_content::{Code, Digest, Error, Result};
+use plimsoll_sign::format::file::candidate;
 use plimsoll_sign::policy::Scope;
-use plimsoll_sign::scheme::{Candidate, GPG};
+use plimsoll_sign::scheme::Candidate;
 use plimsoll_sign::{Asked, ImageName, Limits};
 
 use super::policy;
@@ -155,13 +156,7 @@ pub(crate) fn of_folder(folder: &Path, prefix: &str, limits: &Limits) -> Result<
         let mut bytes = Vec::new();
         // One byte more than is read shows that there is more.
         file.take(limits.simple.saturating_add(1)).read_to_end(&mut bytes).map_err(failed)?;
-        found.push(Candidate {
-            media_type: GPG.to_owned(),
-            bytes: bytes.into(),
-            annotations: Annotations::new(),
-            place: format!("file {}", path.display()),
-            broken: None,
-        });
+        found.push(candidate(&bytes, &format!("file {}", path.display()), limits));
     }
     Ok(found)
 }

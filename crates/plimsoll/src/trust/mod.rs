@@ -5,17 +5,19 @@
 //! keys are read from files ([`policy`], [`keys`]), signatures are stored
 //! ([`sign`]), and verbs are kept from what is not trusted ([`Gate`]).
 
+mod blob;
 pub(crate) mod gather;
 pub mod keys;
 pub mod lookaside;
 pub mod policy;
 pub(crate) mod seen;
 pub mod sign;
+mod zones;
 
 use std::path::PathBuf;
 
 use plimsoll_content::{Code, Descriptor, Error, Platform, Result};
-use plimsoll_sign::judge::{Judgement, judge};
+use plimsoll_sign::judge::{Judgement, Moment, judge};
 use plimsoll_sign::policy::{Policy, Requirement, TrustedKey};
 use plimsoll_sign::scheme::Subject;
 use plimsoll_sign::{Asked, ImageName, Limits, Seconds};
@@ -34,13 +36,15 @@ pub struct Gate {
     /// The policy.
     pub policy: Policy,
     /// What time it is.
-    pub at: Seconds,
+    pub at: Moment,
     /// The name that is to be signed, where images lie under another one.
     pub name: Option<ImageName>,
     /// The file of what was seen before.
     pub seen: PathBuf,
     /// Where signatures with GPG lie.
     pub lookaside: Lookaside,
+    /// Who asks the owners of names whose signatures count; without, nobody does.
+    pub names: Option<Home>,
     /// The budgets.
     pub limits: Limits,
 }
@@ -89,17 +93,19 @@ impl Gate {
         let bytes = document::read(shelf.source, descriptor)?;
         let mut evidence = gather::gather(shelf, descriptor, &self.limits)
             .map_err(|error| error.context(doing()))?;
-        if self.wants_gpg(&asked) {
-            let files = match shelf.folder {
-                Some(folder) => lookaside::of_folder(folder, "signature-", &self.limits),
-                None => self.lookaside.find(&asked, &descriptor.digest, &self.limits),
-            };
-            evidence.candidates.extend(files.map_err(|error| error.context(doing()))?);
-        }
+        let files = match shelf.folder {
+            Some(folder) => lookaside::of_folder(folder, "signature-", &self.limits),
+            None if self.wants_gpg(&asked) => {
+                self.lookaside.find(&asked, &descriptor.digest, &self.limits)
+            }
+            None => Ok(Vec::new()),
+        };
+        evidence.candidates.extend(files.map_err(|error| error.context(doing()))?);
         let subject =
             Subject { descriptor: descriptor.clone(), bytes: bytes.into(), asked: asked.clone() };
         let seen = seen::read(&self.seen)?;
-        let judgement = judge(&self.policy, &subject, &evidence, self.at, &seen, &self.limits);
+        let policy = self.bound(&asked).map_err(|error| error.context(doing()))?;
+        let judgement = judge(&policy, &subject, &evidence, self.at, &seen, &self.limits);
         if let Ok(trusted) = &judgement.verdict
             && let Some((name, sequence)) = trusted.newest()
         {
@@ -211,7 +217,12 @@ pub fn asked(reference: &Reference, held: Option<&Held>) -> Result<Asked> {
             Asked { transport: "docker".to_owned(), path: None, name }
         }
         Reference::Name { name, which } => {
-            let whole = ImageName::parse(&name);
+            // Labels and fragments are spellings of names of domains alone.
+            let by_owner = matches!(held, Some(Held::Named(_))) || name.contains([',', '#']);
+            let whole = match name.parse() {
+                Ok(name) if by_owner => Some(spelled(&name)),
+                _ => ImageName::parse(&name),
+            };
             let remote = match held {
                 Some(Held::Registry(remote)) => Some(remote),
                 _ => None,
@@ -236,24 +247,11 @@ pub fn asked(reference: &Reference, held: Option<&Held>) -> Result<Asked> {
             let transport = if remote { "docker" } else { "store" };
             Asked { transport: transport.to_owned(), path: None, name: whole.or_else(meant) }
         }
-        Reference::Zone { name } => {
-            let name: plimsoll_name::Reference = name.parse()?;
-            let tag = name.which.as_ref().map(ToString::to_string);
-            Asked {
-                transport: "docker".to_owned(),
-                path: None,
-                name: Some(ImageName {
-                    host: name.host.to_string(),
-                    repository: name.path.to_string(),
-                    tag: if name.digest.is_some() {
-                        tag
-                    } else {
-                        tag.or(Some("latest".to_owned()))
-                    },
-                    digest: name.digest,
-                }),
-            }
-        }
+        Reference::Zone { name } => Asked {
+            transport: "docker".to_owned(),
+            path: None,
+            name: Some(spelled(&name.parse()?)),
+        },
         Reference::Store { which } => {
             Asked { transport: "store".to_owned(), path: None, name: named(&which) }
         }
@@ -281,6 +279,17 @@ pub fn asked(reference: &Reference, held: Option<&Held>) -> Result<Asked> {
             return Err(Error::new(Code::Bug, format!("looking at {}", at.display())));
         }
     })
+}
+
+/// The name of a domain as signatures have it, however it was spelled.
+fn spelled(name: &plimsoll_name::Reference) -> ImageName {
+    let tag = name.which.as_ref().map(ToString::to_string);
+    ImageName {
+        host: name.host.to_string(),
+        repository: name.path.to_string(),
+        tag: if name.digest.is_some() { tag } else { tag.or(Some("latest".to_owned())) },
+        digest: name.digest.clone(),
+    }
 }
 
 /// Reads a time: RFC 3339, or seconds since 1970.

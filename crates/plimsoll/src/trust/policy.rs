@@ -5,6 +5,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use plimsoll_content::{Code, Error, Result};
+use plimsoll_sign::format::root::Root;
 use plimsoll_sign::policy::{Load, Policy};
 use serde_json::Value;
 use zeroize::Zeroizing;
@@ -20,6 +21,8 @@ pub enum Form {
     Trust,
     /// `policy.json` of the containers tools.
     Containers,
+    /// `trustpolicy.json` of the Notary Project.
+    Notary,
 }
 
 /// Reads a policy, and says which form it has.
@@ -38,13 +41,22 @@ pub fn read(path: &Path) -> Result<(Policy, Form)> {
             .map_err(context);
     }
     if has("trustPolicies") {
-        return Err(context(
-            Error::new(Code::Policy, "reading a policy")
-                .found("a trustpolicy.json of the Notary Project, which is not read")
-                .expected("a trust.json, or a policy.json of the containers tools"),
-        ));
+        return Policy::notary(&bytes, &files)
+            .map(|policy| (policy, Form::Notary))
+            .map_err(context);
     }
     Policy::trust(&bytes, &files).map(|policy| (policy, Form::Trust)).map_err(context)
+}
+
+/// Reads a trusted root of sigstore.
+///
+/// Errors with [`Code::Policy`] if it is none.
+pub fn root(path: &Path) -> Result<Root> {
+    Root::parse(&bytes(path)?).map_err(|reason| {
+        Error::new(Code::Policy, format!("reading the trusted root {}", path.display()))
+            .found(reason)
+            .expected("a trusted_root.json of sigstore, version 0.1 or 0.2")
+    })
 }
 
 /// The folder of a policy, in which the files lie that it names.
@@ -53,6 +65,42 @@ struct Folder(PathBuf);
 impl Load for Folder {
     fn file(&self, path: &str) -> Result<Vec<u8>> {
         bytes(&self.0.join(path))
+    }
+
+    fn store(&self, kind: &str, name: &str) -> Result<Vec<(String, Vec<u8>)>> {
+        let at = |base: &str| self.0.join(base).join("x509").join(kind).join(name);
+        // As notation names the folder, and as its specification does.
+        let folder = match at("truststore") {
+            folder if folder.exists() => folder,
+            _ if at("trust-store").exists() => at("trust-store"),
+            folder => folder,
+        };
+        let failed = |cause| Error::io("reading the store", folder.display(), cause);
+        let link = |path: &Path| {
+            Error::new(Code::Policy, format!("reading the store {}", folder.display()))
+                .found(format!("{}, which is a symbolic link, or no folder", path.display()))
+                .expected("a folder of files")
+        };
+        if !folder.symlink_metadata().map_err(failed)?.is_dir() {
+            return Err(link(&folder));
+        }
+        let mut files = Vec::new();
+        for entry in std::fs::read_dir(&folder).map_err(failed)? {
+            let path = entry.map_err(failed)?.path();
+            let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
+            let kind = path.symlink_metadata().map_err(failed)?.file_type();
+            // Folders in it, and what is no certificate by its name, say nothing.
+            if kind.is_dir() || !["pem", "crt", "cer"].contains(&ending) {
+                continue;
+            }
+            if !kind.is_file() {
+                return Err(link(&path));
+            }
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            files.push((name, bytes(&path)?));
+        }
+        files.sort();
+        Ok(files)
     }
 }
 

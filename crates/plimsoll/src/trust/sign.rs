@@ -7,7 +7,9 @@ use plimsoll_content::{
     Algorithm, Annotations, Code, Descriptor, Digest, Document, Error, MediaType, Platform,
     Resolve, Result, Sink, Source, Tag,
 };
-use plimsoll_sign::format::{bundle, simple, statement};
+use plimsoll_sign::Form;
+use plimsoll_sign::format::notary::write::{Chain, THUMBPRINTS, envelope};
+use plimsoll_sign::format::{bundle, notary, simple, statement};
 use plimsoll_sign::write::{self, SigningKey, Term};
 use plimsoll_spec::graph::Node;
 use plimsoll_spec::{Manifest, media_type};
@@ -36,11 +38,22 @@ pub struct Options {
     pub bundles: bool,
     /// Whether to make signatures of the old kind, for podman and cosign 2.
     pub simple: bool,
+    /// Signatures of the Notary Project, for notation.
+    pub certified: Option<Certified>,
     /// Whether all that an index lists is signed too.
     pub recursive: bool,
-    /// Until when it holds, and its number. With one of them a name binding is
-    /// made, which says so.
+    /// Until when it holds, and its number. Beside bundles and signatures of the old
+    /// kind, which can not say either, a name binding is made.
     pub term: Term,
+}
+
+/// Signatures of the Notary Project.
+#[derive(Clone, Debug)]
+pub struct Certified {
+    /// The certificates of the key.
+    pub chain: Chain,
+    /// In which of its forms.
+    pub forms: Vec<Form>,
 }
 
 /// What was signed.
@@ -101,7 +114,14 @@ impl Home {
             warnings: Vec::new(),
         };
         let term = options.term;
-        let bound = term.expires.is_some() || term.sequence.is_some();
+        let certified = options.certified.as_ref();
+        let bound = (options.bundles || options.simple)
+            && (term.expires.is_some() || term.sequence.is_some());
+        if term.sequence.is_some() && !bound {
+            return Err(Error::new(Code::Usage, format!("signing {reference}"))
+                .found("a sequence, which signatures of the Notary Project can not hold")
+                .expected("--form sigstore-bundle beside them"));
+        }
         if bound && name.is_none() {
             return Err(Error::new(Code::Usage, format!("signing {reference}"))
                 .found("an end or a sequence, and no name that they are about")
@@ -116,6 +136,10 @@ impl Home {
             if let Some(name) = name.as_deref().filter(|_| bound) {
                 let bytes = write::binding(key, &content, name, term)?;
                 report.signatures.push(store.bundle(&content, &bytes, statement::BINDING)?);
+            }
+            for (chain, form) in certified.into_iter().flat_map(Certified::each) {
+                let bytes = envelope(form, key, chain, &content, term.issued, term.expires)?;
+                report.signatures.push(store.notary(&content, &bytes, chain, form)?);
             }
             if options.simple {
                 match old(key, &content, name.as_deref())? {
@@ -219,6 +243,12 @@ impl Home {
     }
 }
 
+impl Certified {
+    fn each(&self) -> impl Iterator<Item = (&Chain, Form)> {
+        self.forms.iter().map(|form| (&self.chain, *form))
+    }
+}
+
 /// A signature of the old kind, or why there is none.
 fn old(
     key: &dyn SigningKey,
@@ -280,19 +310,48 @@ struct Store<'a> {
 impl Store<'_> {
     /// A bundle becomes a referrer.
     fn bundle(&self, subject: &Descriptor, bytes: &[u8], predicate_type: &str) -> Result<Made> {
-        let kind = MediaType::from(bundle::MEDIA_TYPE);
-        let blob = Descriptor::of(kind.clone(), Algorithm::Sha256, bytes);
+        let annotations = [
+            ("dev.sigstore.bundle.content", "dsse-envelope"),
+            ("dev.sigstore.bundle.predicateType", predicate_type),
+        ];
+        let kind = bundle::MEDIA_TYPE;
+        self.referrer(subject, (kind, kind), bytes, &annotations, Form::SigstoreBundle)
+    }
+
+    /// So does an envelope of the Notary Project.
+    fn notary(
+        &self,
+        subject: &Descriptor,
+        bytes: &[u8],
+        chain: &Chain,
+        form: Form,
+    ) -> Result<Made> {
+        let kind = if form == Form::NotaryCose { notary::COSE } else { notary::JWS };
+        let thumbprints = chain.thumbprints();
+        let annotations = [(THUMBPRINTS, thumbprints.as_str())];
+        self.referrer(subject, (notary::ARTIFACT, kind), bytes, &annotations, form)
+    }
+
+    /// An artifact of a kind, whose one layer has a kind.
+    fn referrer(
+        &self,
+        subject: &Descriptor,
+        (artifact, layer): (&str, &str),
+        bytes: &[u8],
+        annotations: &[(&str, &str)],
+        form: Form,
+    ) -> Result<Made> {
+        let blob = Descriptor::of(MediaType::from(layer), Algorithm::Sha256, bytes);
         self.sink.write(&blob, bytes)?;
-        let annotations = Annotations::from([
-            ("dev.sigstore.bundle.content".to_owned(), "dsse-envelope".to_owned()),
-            ("dev.sigstore.bundle.predicateType".to_owned(), predicate_type.to_owned()),
-            ("org.opencontainers.image.created".to_owned(), shown(self.term.issued)),
-        ]);
-        let about = About { artifact_type: kind, annotations };
+        let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        let mut annotations: Annotations = annotations.iter().map(own).collect();
+        let created = "org.opencontainers.image.created".to_owned();
+        annotations.insert(created, shown(self.term.issued));
+        let about = About { artifact_type: MediaType::from(artifact), annotations };
         let made = attach::put(self.held, self.sink, subject, vec![blob], &about)?;
         Ok(Made {
             subject: subject.digest.clone(),
-            form: "sigstore-bundle".to_owned(),
+            form: form.as_str().to_owned(),
             digest: made.digest,
             tag: None,
         })

@@ -17,7 +17,7 @@ use plimsoll::layer::apply::{Devices, Ids, Options};
 use plimsoll::layer::tar::{Entries, Writer};
 use plimsoll::layer::{Entry, EntryKind, Limits, RelPath, Root, Timestamp};
 use plimsoll::rootfs::{self, Kind};
-use plimsoll::runtime::{exec, overlay};
+use plimsoll::runtime::overlay;
 use plimsoll::spec::{Config, Manifest, media_type};
 use plimsoll::store::{Flush, Store};
 use plimsoll::unpack;
@@ -287,7 +287,8 @@ fn of_more_layers_than_the_kernel_stacks_the_lowest_are_one_folder() {
             .expect("prepared")
     };
     let prepared = prepare("first");
-    let exec::Root::Overlay { lowers, .. } = &prepared.root else { panic!("{:?}", prepared.root) };
+    let (lowers, _held) =
+        rootfs::layers(source, &image, &store, Kind::Root, limits, &Quiet).expect("cached");
     assert_eq!(lowers.len(), 1 + layers.len() - rootfs::GROUP);
     assert_eq!(prepared.held.len(), lowers.len());
     let content = prepared.handle.read_file(b"file", 100).expect("read");

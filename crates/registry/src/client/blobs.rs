@@ -37,6 +37,11 @@ impl Blobs {
         Self { client, templates, named, remotes }
     }
 
+    /// The repositories.
+    pub fn remotes(&self) -> &[Remote] {
+        &self.remotes
+    }
+
     fn file(&self, address: &Address, from: u64) -> Result<Option<Box<dyn Read + Send>>> {
         let doing = format!("reading {address}");
         self.client.online(|| doing.clone())?;

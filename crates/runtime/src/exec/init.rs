@@ -40,11 +40,12 @@ const PIPEFS_MAGIC: FsWord = 0x5049_5045;
 /// Only comes back when the program was not started.
 pub(super) fn main(
     request: Request,
+    tree: Option<OwnedFd>,
     alive: OwnedFd,
     console: Option<OwnedFd>,
     cgroup: Option<&Cgroup>,
 ) -> NotStarted {
-    match start(&request, &alive, console, cgroup) {
+    match start(&request, tree, &alive, console, cgroup) {
         Err(not_started) => not_started,
         Ok(never) => match never {},
     }
@@ -55,6 +56,7 @@ pub(super) enum Never {}
 
 fn start(
     request: &Request,
+    tree: Option<OwnedFd>,
     alive: &OwnedFd,
     console: Option<OwnedFd>,
     cgroup: Option<&Cgroup>,
@@ -71,7 +73,7 @@ fn start(
     leave_keyring()?;
     // Modes are exact until the program starts.
     umask(Mode::empty());
-    let root = Mounts::attach_root(root, &mapping)?;
+    let root = Mounts::attach_root(root, tree)?;
     let mut mounts = Mounts::new(&root, &mapping)?;
     for mount in &spec.mounts {
         mounts.add(mount)?;

@@ -24,6 +24,7 @@ mod options;
 mod own;
 mod payload;
 mod privilege;
+mod ranges;
 mod reap;
 mod report;
 mod seccomp;
@@ -48,6 +49,7 @@ use crate::rootless::Mapping;
 use crate::signal::{Keys, Relay};
 use crate::spec::Spec;
 use crate::sys;
+pub use check::enforceable;
 pub(crate) use mount::attach;
 use report::Report;
 
@@ -61,26 +63,28 @@ pub const NOT_FOUND: u8 = 127;
 /// The word by which this program knows that it is to be the monitor.
 const MONITOR: &str = "__plimsoll-monitor";
 
+/// Stands for a descriptor that there is none of.
+const NONE: &str = "-";
+
 /// Where the root filesystem comes from. All paths are of the host, UTF-8,
 /// and trusted; what lies below them is not.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[derive(Debug)]
 pub enum Root {
     /// A prepared folder, used as it is: writes go to it.
     Folder(PathBuf),
-    /// An overlay, mounted for this process alone and gone with it.
-    Overlay {
-        /// The read-only folders, topmost first; at most
-        /// [`overlay::LOWERS`](crate::overlay::LOWERS).
-        lowers: Vec<PathBuf>,
-        /// Takes what is written.
-        upper: PathBuf,
-        /// An empty folder on the file system of `upper`.
-        work: PathBuf,
+    /// A mount that is attached nowhere, as [`overlay::mount`](crate::overlay::mount)
+    /// makes them; gone with the process, when no other handle of it is left.
+    Mounted {
+        /// Its root.
+        tree: OwnedFd,
+        /// A folder of the host, which it covers in the container's own view until
+        /// that has no other root.
+        over: PathBuf,
     },
 }
 
 /// What is run.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Bundle {
     /// The config. `root.path` is not looked at.
     pub spec: Spec,
@@ -137,7 +141,8 @@ impl fmt::Display for NotStarted {
 #[derive(Deserialize, Serialize)]
 struct Request {
     spec: Spec,
-    root: Root,
+    /// The folder that is the root, or that it covers when it was handed on as a mount.
+    root: PathBuf,
     make_cwd: bool,
     init: bool,
     /// The process that waits for the monitor.
@@ -150,12 +155,17 @@ struct Request {
 /// Standard input, output and error are inherited; no other descriptor is.
 /// The program must have called [`child_main`] first thing in its `main`.
 /// May be called in a process with threads, but by one at a time.
-pub fn run(bundle: &Bundle, options: &Options) -> Result<Exit, NotStarted> {
+pub fn run(bundle: Bundle, options: &Options) -> Result<Exit, NotStarted> {
     let mapping = Mapping::current()?;
-    check::enforceable(&bundle.spec, &mapping)?;
+    enforceable(&bundle.spec, &mapping)?;
+    let wants_terminal = bundle.spec.process.as_ref().is_some_and(|process| process.terminal);
+    let (root, tree) = match bundle.root {
+        Root::Folder(path) => (path, None),
+        Root::Mounted { tree, over } => (over, Some(tree)),
+    };
     let request = Request {
-        spec: bundle.spec.clone(),
-        root: bundle.root.clone(),
+        spec: bundle.spec,
+        root,
         make_cwd: options.make_cwd,
         init: options.init,
         parent: rustix::process::getpid().as_raw_nonzero().get(),
@@ -165,7 +175,6 @@ pub fn run(bundle: &Bundle, options: &Options) -> Result<Exit, NotStarted> {
     let (reports, report) =
         pipe_with(PipeFlags::CLOEXEC).map_err(io::Error::from).map_err(failed)?;
 
-    let wants_terminal = bundle.spec.process.as_ref().is_some_and(|process| process.terminal);
     let (console, send_console) = if wants_terminal {
         sys::descriptor_pair().map(|(here, there)| (Some(here), Some(there)))
     } else {
@@ -181,11 +190,14 @@ pub fn run(bundle: &Bundle, options: &Options) -> Result<Exit, NotStarted> {
         .arg(request.as_raw_fd().to_string())
         .arg(report.as_raw_fd().to_string())
         .arg(program.as_raw_fd().to_string())
-        .args(send_console.iter().map(|way| way.as_raw_fd().to_string()))
+        .args([&tree, &send_console].map(|maybe| match maybe {
+            Some(descriptor) => descriptor.as_raw_fd().to_string(),
+            None => NONE.to_owned(),
+        }))
         .stdin(Stdio::inherit())
         .stdout(Stdio::inherit())
         .stderr(Stdio::inherit());
-    let handed = [request, report, program].into_iter().chain(send_console).collect();
+    let handed = [request, report, program].into_iter().chain(tree).chain(send_console).collect();
     sys::hand_on(&mut command, handed);
     let mut relay = Relay::start().map_err(failed)?;
     let monitor = command.spawn().map_err(failed)?;
@@ -242,15 +254,24 @@ pub fn child_main(args: impl IntoIterator<Item = OsString>) -> Option<u8> {
     if args.next()? != MONITOR {
         return None;
     }
-    let mut descriptor = || -> Option<OwnedFd> {
-        let number: RawFd = args.next()?.to_str()?.parse().ok()?;
-        sys::inherited(number).ok()
+    // `Some(None)` is one that was left out.
+    let mut maybe = || -> Option<Option<OwnedFd>> {
+        let word = args.next()?;
+        let word = word.to_str()?;
+        if word == NONE {
+            return Some(None);
+        }
+        let number: RawFd = word.parse().ok()?;
+        sys::inherited(number).ok().map(Some)
     };
-    let (Some(request), Some(report), Some(program)) = (descriptor(), descriptor(), descriptor())
-    else {
-        return Some(FAILED);
-    };
-    // The way that the container's terminal takes, if it is to have one.
-    let console = descriptor();
-    Some(monitor::main(request, report, program, console))
+    let handed = || -> Option<monitor::Handed> {
+        Some(monitor::Handed {
+            request: maybe()??,
+            report: maybe()??,
+            program: maybe()??,
+            tree: maybe()?,
+            console: maybe()?,
+        })
+    }();
+    Some(handed.map_or(FAILED, monitor::main))
 }

@@ -17,15 +17,24 @@ use crate::rootless::Mapping;
 use crate::signal::{Keys, Relay};
 use crate::sys;
 
+/// What the monitor is started with.
+pub(super) struct Handed {
+    pub(super) request: OwnedFd,
+    /// Where errors are told.
+    pub(super) report: OwnedFd,
+    /// The file that this process runs.
+    pub(super) program: OwnedFd,
+    /// The root filesystem, if it is a mount.
+    pub(super) tree: Option<OwnedFd>,
+    /// The way that the container's terminal takes, if it is to have one.
+    pub(super) console: Option<OwnedFd>,
+}
+
 /// Does the work of the monitor and gives its exit code, which is that of
 /// the container's process.
-pub(super) fn main(
-    request: OwnedFd,
-    report: OwnedFd,
-    program: OwnedFd,
-    console: Option<OwnedFd>,
-) -> u8 {
-    match start(request, &report, program, console) {
+pub(super) fn main(handed: Handed) -> u8 {
+    let Handed { request, report, program, tree, console } = handed;
+    match start(request, &report, program, tree, console) {
         Ok(code) => code,
         Err(error) => {
             Report::from(NotStarted::from(error)).send(&report);
@@ -38,6 +47,7 @@ fn start(
     request: OwnedFd,
     report: &OwnedFd,
     program: OwnedFd,
+    tree: Option<OwnedFd>,
     console: Option<OwnedFd>,
 ) -> Result<u8> {
     let failed = |doing: &'static str| {
@@ -75,13 +85,13 @@ fn start(
         sys::Fork::Parent(pid) => pid,
         sys::Fork::Child => {
             drop(life);
-            let not_started = init::main(request, alive, console, cgroup.as_ref());
+            let not_started = init::main(request, tree, alive, console, cgroup.as_ref());
             let exit = not_started.exit;
             Report::from(not_started).send(report);
             sys::leave(exit)
         }
     };
-    drop((alive, request, console));
+    drop((alive, request, tree, console));
     let relay = Relay::start().map_err(failed("catching the signals"))?;
     sys::block_signals(false).map_err(failed("letting through the signals"))?;
     let code = relay.wait(init, Keys::Own, orphaned).map_err(failed("waiting for the child"))?;

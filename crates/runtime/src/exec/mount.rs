@@ -24,9 +24,8 @@ use rustix::mount::{
     fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, move_mount, open_tree,
 };
 
+use super::device;
 use super::options::{NO_DEVICES, NO_EXEC, NO_SETUID, Options, READ_ONLY};
-use super::{Root, device};
-use crate::overlay::{self, Overlay};
 use crate::rootless::Mapping;
 use crate::spec::Mount;
 use crate::sys;
@@ -50,32 +49,18 @@ pub(super) struct Mounts<'a> {
 }
 
 impl<'a> Mounts<'a> {
-    /// Mounts the root filesystem in this mount namespace.
-    pub(super) fn attach_root(root: &Root, mapping: &Mapping) -> Result<Tree> {
-        let (tree, target) = match root {
-            Root::Folder(path) => {
-                let folder = open_folder(path)?;
-                let tree = clone_tree(folder.as_fd(), true)
-                    .map_err(|cause| Error::io("mounting", path.display(), cause))?;
-                sys::set_mount_attributes(tree.as_fd(), u64::from(NO_DEVICES), true)
-                    .map_err(|cause| Error::io("disabling devices in", path.display(), cause))?;
-                (tree, folder)
-            }
-            Root::Overlay { lowers, upper, work } => {
-                let lowers =
-                    lowers.iter().map(|path| open_folder(path)).collect::<Result<Vec<_>>>()?;
-                let (upper, work) = (open_folder(upper)?, open_folder(work)?);
-                let overlay = Overlay {
-                    lowers: lowers.iter().map(OwnedFd::as_fd).collect(),
-                    upper: Some((upper.as_fd(), work.as_fd())),
-                    user_attributes: !mapping.is_initial(),
-                    volatile: true,
-                };
-                (overlay::mount(&overlay)?, upper)
-            }
+    /// Mounts the root filesystem in this mount namespace, over the folder `path`:
+    /// what was handed on as a mount, or else that folder itself.
+    pub(super) fn attach_root(path: &Path, tree: Option<OwnedFd>) -> Result<Tree> {
+        let folder = open_folder(path)?;
+        let tree = match tree {
+            Some(tree) => tree,
+            None => clone_tree(folder.as_fd(), true)
+                .map_err(|cause| Error::io("mounting", path.display(), cause))?,
         };
-        // Any folder would do: it is only covered in this namespace, until the root is entered.
-        attach(tree.as_fd(), target.as_fd())
+        sys::set_mount_attributes(tree.as_fd(), u64::from(NO_DEVICES), true)
+            .map_err(|cause| Error::io("disabling devices in", path.display(), cause))?;
+        attach(tree.as_fd(), folder.as_fd())
             .map_err(|cause| Error::io("mounting", "the root filesystem", cause))?;
         Ok(Tree::new(tree))
     }

@@ -45,9 +45,7 @@ pub(super) fn check(spec: &Spec, process: &Process, mapping: &Mapping) -> Result
     if needs_device_filter(spec, mapping)? && !cgroup::filters_devices() {
         return Err(refuse("linux.resources.devices")
             .found("rules, or CAP_MKNOD or CAP_SYS_ADMIN in process.capabilities")
-            .expected(
-                "neither, or a user namespace, or a writable cgroup with the controller devices",
-            ));
+            .expected("neither, or a user namespace, or a writable cgroup that filters devices"));
     }
     Ok(())
 }
@@ -132,7 +130,8 @@ impl<'a> Privileges<'a> {
                 .map(|n| NAMES[n])
                 .collect();
             return Err(Error::new(Code::Runtime, "setting the capabilities of the process")
-                .found(format!("{} not held here", names.join(", "))));
+                .found(format!("{} not held here", names.join(", ")))
+                .fix(format!("--cap-drop {}", names.join(" --cap-drop "))));
         }
 
         clear_ambient_capability_set().map_err(failed("clearing the ambient capabilities"))?;

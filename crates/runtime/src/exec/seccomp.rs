@@ -16,7 +16,7 @@ use seccompiler::{
 };
 
 use super::check::refuse;
-use super::syscalls;
+use super::{ranges, syscalls};
 use crate::spec::{Comparison, Seccomp, SeccompAction, SeccompArg, SeccompRule};
 use crate::sys;
 
@@ -170,9 +170,13 @@ fn build(rules: Rules, otherwise: Action, matching: Action) -> Result<Filter> {
         Error::new(Code::Runtime, "compiling the seccomp filter").found(cause)
     };
     let machine = TargetArch::try_from(std::env::consts::ARCH).map_err(failed)?;
-    SeccompFilter::new(rules, otherwise, matching, machine)
+    let (always, sometimes): (Rules, Rules) =
+        rules.into_iter().partition(|(_, alternatives)| alternatives.is_empty());
+    let numbers: Vec<_> = always.into_keys().filter_map(|number| number.try_into().ok()).collect();
+    let answer = u32::from(matching.clone());
+    SeccompFilter::new(sometimes, otherwise, matching, machine)
         .and_then(BpfProgram::try_from)
-        .map(Filter)
+        .map(|program| Filter(ranges::before(&numbers, answer, program)))
         .map_err(failed)
 }
 
@@ -192,6 +196,76 @@ mod tests {
             {"names":["swapon"],"action":"SCMP_ACT_ERRNO"},
             {"names":["reboot"],"action":"SCMP_ACT_KILL_PROCESS"}"#;
         assert_eq!(compile(&seccomp("SCMP_ACT_ERRNO", rules)).expect("compiled").len(), 3);
+    }
+
+    /// What the kernel would answer to a call with these arguments.
+    fn ask(program: &BpfProgram, architecture: u32, number: u32, arguments: [u64; 6]) -> u32 {
+        let mut words = vec![number, architecture, 0, 0];
+        words.extend(
+            arguments.iter().flat_map(|argument| [*argument as u32, (*argument >> 32) as u32]),
+        );
+        let (mut at, mut value) = (0, 0);
+        loop {
+            let one = &program[at];
+            at += 1 + match one.code {
+                0x20 => {
+                    value = words[one.k as usize / 4];
+                    0
+                }
+                0x54 => {
+                    value &= one.k;
+                    0
+                }
+                0x05 => one.k as usize,
+                0x15 => usize::from(if value == one.k { one.jt } else { one.jf }),
+                0x25 => usize::from(if value > one.k { one.jt } else { one.jf }),
+                0x35 => usize::from(if value >= one.k { one.jt } else { one.jf }),
+                0x06 => return one.k,
+                other => panic!("instruction {other:#x}"),
+            };
+        }
+    }
+
+    /// Against the compiler's own program, which asks for each number.
+    #[test]
+    fn ranges_answer_as_the_list_does() {
+        let all: Vec<_> = syscalls::TABLE.iter().map(|row| row.0).collect();
+        let machine = TargetArch::try_from(std::env::consts::ARCH).expect("known");
+        let own = match machine {
+            TargetArch::x86_64 => 0xc000_003e,
+            TargetArch::aarch64 => 0xc000_00b7,
+            TargetArch::riscv64 => 0xc000_00f3,
+        };
+        for seed in 0..20usize {
+            let mut rules = Rules::new();
+            for (at, name) in all.iter().enumerate() {
+                let Some(number) = syscalls::number(name) else { continue };
+                let condition = |value| {
+                    let op = SeccompCmpOp::Eq;
+                    let condition = SeccompCondition::new(1, SeccompCmpArgLen::Qword, op, value);
+                    Alternative::new(vec![condition.expect("a condition")]).expect("a rule")
+                };
+                match at * (seed * 2 + 7) % (seed + 2) {
+                    0 if seed > 0 => {}
+                    1 if seed > 0 && at % 5 == 0 => {
+                        add(&mut rules, number, &[condition(1), condition(7)])
+                    }
+                    _ => add(&mut rules, number, &[]),
+                }
+            }
+            let list = SeccompFilter::new(rules.clone(), Action::Errno(1), Action::Allow, machine);
+            let list: BpfProgram = list.and_then(BpfProgram::try_from).expect("compiled");
+            let Filter(found) = build(rules, Action::Errno(1), Action::Allow).expect("compiled");
+            for number in (0..600).chain([0x4000_0000, 0x4000_0001, u32::MAX]) {
+                for value in [0, 1, 7, 1 << 32 | 1] {
+                    let arguments = [0, value, 0, 0, 0, 0];
+                    let answer = ask(&found, own, number, arguments);
+                    assert_eq!(answer, ask(&list, own, number, arguments), "{number} {value}");
+                }
+                assert_eq!(ask(&found, 0x4000_0003, number, [0; 6]), 0x8000_0000, "{number}");
+            }
+            assert!(seed != 0 || found.len() * 3 < list.len(), "{} {}", found.len(), list.len());
+        }
     }
 
     #[test]

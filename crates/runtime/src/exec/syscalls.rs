@@ -17,7 +17,7 @@ pub(super) fn number(name: &str) -> Option<i64> {
 const NONE: i16 = -1;
 
 #[rustfmt::skip]
-const TABLE: &[(&str, i16, i16)] = &[
+pub(super) const TABLE: &[(&str, i16, i16)] = &[
     ("_sysctl", 156, NONE),
     ("accept", 43, 202),
     ("accept4", 288, 242),

@@ -1,11 +1,14 @@
-//! Sigstore bundles: signature and what verifies it in one JSON document. Here
-//! they come with a key that the verifier knows; certificates and logs are not
-//! looked at, and are never taken for more than that.
+//! Sigstore bundles: signature and what verifies it in one JSON document: a hint to a
+//! key or a certificate, entries of logs, time stamps. Here they are read; what comes
+//! along is verified in [`crate::keyless`], with a trusted root.
 
 use serde_json::{Map, Value, json};
 
 use super::dsse::{self, Envelope};
-use super::parse::{member, most, no_lookalikes, object, string, within};
+use super::log::Entry;
+use super::parse::{member, most, no_lookalikes, object, optional, string, within};
+use super::path;
+use crate::keyless::{By, Material};
 use crate::limits::Limits;
 use crate::reason::{Reason, Why, quoted};
 use crate::text;
@@ -13,12 +16,12 @@ use crate::text;
 /// The media type that is written.
 pub const MEDIA_TYPE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
 
-/// Those that are read.
-const MEDIA_TYPES: [&str; 4] = [
-    MEDIA_TYPE,
-    "application/vnd.dev.sigstore.bundle+json;version=0.3",
-    "application/vnd.dev.sigstore.bundle+json;version=0.2",
-    "application/vnd.dev.sigstore.bundle+json;version=0.1",
+/// Those that are read, and the minor version that each one is.
+const MEDIA_TYPES: [(&str, u8); 4] = [
+    (MEDIA_TYPE, 3),
+    ("application/vnd.dev.sigstore.bundle+json;version=0.3", 3),
+    ("application/vnd.dev.sigstore.bundle+json;version=0.2", 2),
+    ("application/vnd.dev.sigstore.bundle+json;version=0.1", 1),
 ];
 
 /// Whether something of that type is a bundle of some version.
@@ -29,12 +32,10 @@ pub fn is_bundle(media_type: &str) -> bool {
 /// What a bundle holds. Nobody has verified it.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Bundle {
-    /// Which key the maker used, as it says itself: a hint.
-    pub hint: String,
     /// What is signed.
     pub content: Content,
-    /// How many log entries and time stamps come along. They are not checked.
-    pub logged: usize,
+    /// What comes along.
+    pub material: Material,
 }
 
 /// What is signed.
@@ -46,13 +47,13 @@ pub enum Content {
     Message {
         /// The signature over it.
         signature: Vec<u8>,
+        /// The hash that it is said to have, and which one: a hint.
+        digest: Option<(String, Vec<u8>)>,
     },
 }
 
 impl Bundle {
-    /// Reads a bundle that was signed with a key.
-    ///
-    /// One with a certificate is a reason of kind [`Why::Form`].
+    /// Reads a bundle.
     pub fn parse(bytes: &[u8], limits: &Limits) -> Result<Self, Reason> {
         let what = "the bundle";
         within("a bundle", bytes.len(), limits.envelope.max(limits.attestation))?;
@@ -60,24 +61,23 @@ impl Bundle {
         let members = ["mediaType", "verificationMaterial", "dsseEnvelope", "messageSignature"];
         no_lookalikes(what, &bundle, &members)?;
         let media_type = string(what, &bundle, "mediaType")?;
-        if !MEDIA_TYPES.contains(&media_type) {
-            return Err(Reason::malformed(format!("a bundle of type {}", quoted(media_type))));
-        }
-        let material = member(what, &bundle, "verificationMaterial")?;
-        let hint = hint(material)?;
-        let logged = count(material.get("tlogEntries"), "log entries", limits.log_entries)?
-            + count(
-                material
-                    .get("timestampVerificationData")
-                    .and_then(|data| data.get("rfc3161Timestamps")),
-                "time stamps",
-                limits.timestamps,
-            )?;
+        let known = MEDIA_TYPES.into_iter().find(|(known, _)| *known == media_type);
+        let (_, version) = known
+            .ok_or_else(|| Reason::malformed(format!("a bundle of type {}", quoted(media_type))))?;
+        let material = material(member(what, &bundle, "verificationMaterial")?, version, limits)?;
         let content = match (bundle.get("dsseEnvelope"), bundle.get("messageSignature")) {
             (Some(Value::Object(envelope)), None) => Content::Dsse(Envelope::of(envelope)?),
             (None, Some(Value::Object(message))) => {
                 no_lookalikes("the signature", message, &["signature", "messageDigest"])?;
-                Content::Message { signature: dsse::bytes("the signature", message, "signature")? }
+                let digest = match optional("the signature", message, "messageDigest")? {
+                    None => None,
+                    Some(digest) => Some((
+                        string("messageDigest", digest, "algorithm")?.to_owned(),
+                        dsse::bytes("messageDigest", digest, "digest")?,
+                    )),
+                };
+                let signature = dsse::bytes("the signature", message, "signature")?;
+                Content::Message { signature, digest }
             }
             _ => {
                 return Err(Reason::malformed(
@@ -85,7 +85,7 @@ impl Bundle {
                 ));
             }
         };
-        Ok(Self { hint, content, logged })
+        Ok(Self { content, material })
     }
 
     /// Writes a bundle around an envelope, made with the key of that hint.
@@ -98,30 +98,96 @@ impl Bundle {
     }
 }
 
-/// A key that comes with its own signature proves nothing, so only the hint is
-/// read, whatever else stands there.
-fn hint(material: &Map<String, Value>) -> Result<String, Reason> {
-    match material.get("publicKey") {
-        Some(Value::Object(key)) => {
-            Ok(key.get("hint").and_then(Value::as_str).unwrap_or_default().to_owned())
+fn material(
+    material: &Map<String, Value>,
+    version: u8,
+    limits: &Limits,
+) -> Result<Material, Reason> {
+    let what = "verificationMaterial";
+    let members = [
+        "publicKey",
+        "certificate",
+        "x509CertificateChain",
+        "tlogEntries",
+        "timestampVerificationData",
+    ];
+    no_lookalikes(what, material, &members)?;
+    let entries = objects(material.get("tlogEntries"), "log entries", limits.log_entries)?;
+    let entries = entries.into_iter().map(Entry::of).collect::<Result<Vec<_>, Reason>>()?;
+    if version == 1 && entries.iter().any(|entry| entry.promise.is_none()) {
+        return Err(Reason::malformed("a bundle of version 0.1 without the promise of its log"));
+    }
+    let stamps = match optional(what, material, "timestampVerificationData")? {
+        None => None,
+        Some(data) => {
+            no_lookalikes("timestampVerificationData", data, &["rfc3161Timestamps"])?;
+            data.get("rfc3161Timestamps")
         }
-        Some(_) => Err(Reason::malformed("the bundle: publicKey is no object")),
-        None => Err(Reason::new(
-            Why::Form,
-            "a bundle with a certificate instead of a key, which is not verified here",
+    };
+    let timestamps = objects(stamps, "time stamps", limits.timestamps)?
+        .into_iter()
+        .map(|stamp| dsse::bytes("a time stamp", stamp, "signedTimestamp"))
+        .collect::<Result<Vec<_>, Reason>>()?;
+    Ok(Material { by: by(material, version)?, entries, timestamps, proofs: version > 1 })
+}
+
+/// Who made it. A key that comes with its own signature proves nothing, so only the hint
+/// is read, whatever else stands there.
+fn by(material: &Map<String, Value>, version: u8) -> Result<By, Reason> {
+    let one = |name| material.get(name).filter(|value| !value.is_null());
+    let raw = |one: &Map<String, Value>| dsse::bytes("a certificate", one, "rawBytes");
+    match (one("publicKey"), one("certificate"), one("x509CertificateChain")) {
+        (Some(Value::Object(key)), None, None) => {
+            let hint = key.get("hint").and_then(Value::as_str).unwrap_or_default();
+            Ok(By::Key { hint: hint.to_owned() })
+        }
+        (None, Some(Value::Object(certificate)), None) if version > 2 => {
+            Ok(By::Certificates(vec![raw(certificate)?]))
+        }
+        (None, None, Some(Value::Object(chain))) if version < 3 => {
+            let all = objects(chain.get("certificates"), "certificates", path::LONGEST)?;
+            if all.is_empty() {
+                return Err(Reason::malformed("a bundle with an empty chain of certificates"));
+            }
+            let all = all.into_iter().map(raw).collect::<Result<Vec<_>, Reason>>()?;
+            Ok(By::Certificates(all))
+        }
+        _ => Err(Reason::malformed(
+            "a bundle with neither a key nor a certificate, with several, or with one that its \
+             version does not have",
         )),
     }
 }
 
-fn count(list: Option<&Value>, what: &str, limit: usize) -> Result<usize, Reason> {
+/// The objects of an array, and not more than so many.
+fn objects<'a>(
+    list: Option<&'a Value>,
+    what: &str,
+    limit: usize,
+) -> Result<Vec<&'a Map<String, Value>>, Reason> {
+    let bad = || Reason::malformed(format!("the bundle: {what} are no array of objects"));
     match list {
-        None | Some(Value::Null) => Ok(0),
-        Some(Value::Array(all)) => most(what, all.len(), limit).map(|()| all.len()),
-        Some(_) => Err(Reason::malformed(format!("the bundle: {what} are no array"))),
+        None | Some(Value::Null) => Ok(Vec::new()),
+        Some(Value::Array(all)) => {
+            most(what, all.len(), limit)?;
+            all.iter().map(|one| one.as_object().ok_or_else(bad)).collect()
+        }
+        Some(_) => Err(bad()),
     }
 }
 
 /// A hint as the hash of a key, if it is one.
 pub fn hash_of_hint(hint: &str) -> Option<Vec<u8>> {
     text::base64(hint).filter(|hash| hash.len() == 32)
+}
+
+/// That the hash which a bundle hints at, if it does, is one of the artifact.
+pub(crate) fn is_hash(hint: Option<&(String, Vec<u8>)>, artifact: &[u8]) -> Result<(), Reason> {
+    let Some((algorithm, hash)) = hint else { return Ok(()) };
+    match super::hash::of(algorithm, artifact) {
+        Some(own) if own == *hash => Ok(()),
+        Some(_) => Err(Reason::new(Why::Subject, "the bundle is about other content")),
+        // A hash that is not known hints at nothing.
+        None => Ok(()),
+    }
 }

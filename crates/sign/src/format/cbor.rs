@@ -92,15 +92,98 @@ fn value<'a>(rest: &mut &'a [u8], depth: usize) -> Option<Cbor<'a>> {
     })
 }
 
+/// Writes what begins each value: what it is, and how long or how much.
+fn begin(major: u8, number: u64) -> Vec<u8> {
+    let major = major << 5;
+    let bytes = number.to_be_bytes();
+    match number {
+        0..=23 => vec![major | bytes[7]],
+        24..=0xff => vec![major | 0x18, bytes[7]],
+        0x100..=0xffff => [&[major | 0x19][..], &bytes[6..]].concat(),
+        0x1_0000..=0xffff_ffff => [&[major | 0x1a][..], &bytes[4..]].concat(),
+        _ => [&[major | 0x1b][..], &bytes[..]].concat(),
+    }
+}
+
+/// Writes a whole number.
+pub(super) fn number(number: i64) -> Vec<u8> {
+    if number < 0 {
+        begin(1, (-1 - number).unsigned_abs())
+    } else {
+        begin(0, number.unsigned_abs())
+    }
+}
+
 /// Writes a byte string.
 pub(super) fn bytes(content: &[u8]) -> Vec<u8> {
-    let length = content.len();
-    let mut out = match length {
-        0..=23 => vec![0x40 | length as u8],
-        24..=0xff => vec![0x58, length as u8],
-        0x100..=0xffff => vec![0x59, (length >> 8) as u8, length as u8],
-        _ => [&[0x5a][..], &(length as u32).to_be_bytes()].concat(),
-    };
-    out.extend_from_slice(content);
+    [begin(2, content.len() as u64), content.to_vec()].concat()
+}
+
+/// Writes text.
+pub(super) fn text(content: &str) -> Vec<u8> {
+    [begin(3, content.len() as u64), content.as_bytes().to_vec()].concat()
+}
+
+/// Writes a list of values that are written already.
+pub(super) fn array(values: &[Vec<u8>]) -> Vec<u8> {
+    [begin(4, values.len() as u64), values.concat()].concat()
+}
+
+/// Writes a map of keys and values that are written already, in the order that RFC 8949
+/// (4.2.1) demands of keys.
+pub(super) fn map(mut pairs: Vec<(Vec<u8>, Vec<u8>)>) -> Vec<u8> {
+    pairs.sort();
+    let mut out = begin(5, pairs.len() as u64);
+    for (key, value) in pairs {
+        out.extend(key);
+        out.extend(value);
+    }
     out
+}
+
+/// Writes a value with a tag.
+pub(super) fn tag(tag: u64, value: &[u8]) -> Vec<u8> {
+    [&begin(6, tag), value].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn refuses_what_is_not_the_shortest_or_not_definite() {
+        for bad in [
+            &[0x18, 23][..],        // a number that fits into its head
+            &[0x19, 0, 255],        // two bytes for one
+            &[0x5f, 0x41, 0, 0xff], // bytes in pieces
+            &[0xa2, 1, 1, 1, 2],    // one key twice
+            &[0x81],                // an element too few
+            &[0x01, 0x01],          // a value too many
+            &[0x9b, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff],
+            &[0x81; 9],
+        ] {
+            assert_eq!(Cbor::parse(bad), None, "{bad:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn reads_what_it_writes(
+            numbers: Vec<i64>,
+            words in prop::collection::btree_map(".{0,40}", prop::collection::vec(any::<u8>(), 0..300), 0..20),
+        ) {
+            let list: Vec<_> = numbers.iter().map(|one| number(*one)).collect();
+            let list = tag(18, &array(&list));
+            let read = numbers.iter().map(|one| Cbor::Number(i128::from(*one))).collect();
+            prop_assert_eq!(Cbor::parse(&list), Some(Cbor::Tag(18, Box::new(Cbor::Array(read)))));
+            let pairs = words.iter().map(|(key, value)| (text(key), bytes(value))).collect();
+            let written = map(pairs);
+            let read = Cbor::parse(&written).expect("a map");
+            for (key, value) in &words {
+                prop_assert_eq!(read.get(&Cbor::Text(key)).and_then(Cbor::bytes), Some(&value[..]));
+            }
+        }
+    }
 }

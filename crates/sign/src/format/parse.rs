@@ -66,6 +66,19 @@ pub(crate) fn member<'a>(
         .ok_or_else(|| Reason::malformed(format!("{what}: {name} is no object")))
 }
 
+/// A member that is an object, if it is there.
+pub(crate) fn optional<'a>(
+    what: &str,
+    object: &'a Map<String, Value>,
+    name: &str,
+) -> Result<Option<&'a Map<String, Value>>, Reason> {
+    match object.get(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::Object(found)) => Ok(Some(found)),
+        Some(_) => Err(Reason::malformed(format!("{what}: {name} is no object"))),
+    }
+}
+
 /// A member that is a string.
 pub(crate) fn string<'a>(
     what: &str,

@@ -21,6 +21,26 @@ pub const MEDIA_TYPE: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
 /// The annotation that holds its signature.
 pub const SIGNATURE: &str = "dev.cosignproject.cosign/signature";
 
+/// Whether it could be the name of an image somewhere, with or without a registry.
+fn is_reference(name: &str) -> bool {
+    let (name, _) = name.split_once('@').unwrap_or((name, ""));
+    let (rest, last) = name.rsplit_once('/').map_or(("", name), |(rest, last)| (rest, last));
+    // A tag may have capitals, and so may the registry that a name begins with.
+    let (last, _) = last.split_once(':').unwrap_or((last, ""));
+    let (host, rest) = match rest.split_once('/').unwrap_or((rest, "")) {
+        (host, rest) if host.contains(['.', ':']) || host == "localhost" => (host, rest),
+        _ => ("", rest),
+    };
+    let plain = |text: &str| {
+        text.bytes().all(|byte| {
+            byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"/._-".contains(&byte)
+        })
+    };
+    let good_host =
+        host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-:[]".contains(&byte));
+    !last.is_empty() && plain(last) && plain(rest) && good_host
+}
+
 /// What a payload says.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Payload {
@@ -59,6 +79,9 @@ impl Payload {
         let digest = string("image", image, "docker-manifest-digest")?;
         let digest = digest.parse().map_err(Reason::malformed)?;
         let name = string("identity", identity, "docker-reference")?.to_owned();
+        if !is_reference(&name) {
+            return Err(Reason::malformed(format!("the signed name {}", quoted(&name))));
+        }
         let issued = match payload.get("optional") {
             Some(Value::Null) => None,
             Some(Value::Object(optional)) => optional.get("timestamp").and_then(Value::as_i64),

@@ -6,6 +6,7 @@ use ring::signature::{self, UnparsedPublicKey, VerificationAlgorithm};
 use crate::claim::Seconds;
 use crate::date;
 use crate::der::{self, Der};
+use crate::format::dn;
 use crate::key::{Kind, PublicKey};
 use crate::reason::{Reason, Why};
 
@@ -21,65 +22,87 @@ pub struct Certificate {
     pub key: PublicKey,
     /// The parts of the subject, as `CN`, `O`, … with their values.
     pub subject: Vec<(String, String)>,
-    signed: Vec<u8>,
+    /// What is signed: the TBSCertificate.
+    pub(super) signed: Vec<u8>,
     algorithm: Vec<u8>,
     signature: Vec<u8>,
-    issuer_name: Vec<u8>,
-    subject_name: Vec<u8>,
+    pub(super) issuer_name: Vec<u8>,
+    pub(super) subject_name: Vec<u8>,
+    pub(super) serial: Vec<u8>,
     /// When it begins and ends to hold; both seconds count.
     pub validity: (Seconds, Seconds),
-    uses: Uses,
+    pub(super) uses: Uses,
+    pub(super) extensions: Vec<Extension>,
 }
 
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-struct Uses {
-    authority: bool,
+pub(super) struct Uses {
+    pub(super) authority: bool,
     constraints_critical: bool,
-    path: Option<u64>,
+    pub(super) path: Option<u64>,
     /// The bits of keyUsage, and whether it is critical.
-    key: Option<(u16, bool)>,
-    extended: Vec<Vec<u8>>,
+    pub(super) key: Option<(u16, bool)>,
+    pub(super) extended: Vec<Vec<u8>>,
+    /// An extension that is critical and unknown.
+    unknown: bool,
+    /// Whether it names a place that would tell of its revocation.
+    revocable: bool,
 }
 
-const SIGNATURE: u16 = 0x8000;
-const CERT_SIGN: u16 = 0x0400;
+/// An extension as it stands there.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Extension {
+    pub(super) oid: Vec<u8>,
+    pub(super) critical: bool,
+    pub(super) value: Vec<u8>,
+}
+
+pub(super) const SIGNATURE: u16 = 0x8000;
+const NON_REPUDIATION: u16 = 0x4000;
+pub(super) const CERT_SIGN: u16 = 0x0400;
 
 impl Certificate {
-    /// Reads a certificate.
+    /// Reads a certificate, which may have no extension that is critical and unknown.
     pub fn parse(bytes: &[u8]) -> Result<Self, Reason> {
-        parse(bytes).ok_or_else(|| {
-            Reason::malformed(
-                "a certificate that is not read here: version 3, with a key of RSA (2048 bits \
-                 or more), ECDSA on P-256 or P-384",
-            )
-        })
+        Self::parse_open(bytes)
+            .and_then(|read| if read.uses.unknown { Err(bad()) } else { Ok(read) })
+    }
+
+    /// Reads a certificate as the Notary Project demands it: of its extensions the basic
+    /// constraints and the uses of the key are looked at, and no others, critical or not.
+    pub fn parse_open(bytes: &[u8]) -> Result<Self, Reason> {
+        parse(bytes).ok_or_else(bad)
+    }
+
+    /// Whether it can end chains: it may sign others, or has signed itself.
+    pub fn may_be_trusted(&self) -> bool {
+        self.uses.authority || self.signed_by(self)
+    }
+
+    /// Whether it names a server or a list that would tell of its revocation.
+    pub fn revocable(&self) -> bool {
+        self.uses.revocable
     }
 
     /// The subject for people: `CN=…, O=…`.
     pub fn name(&self) -> String {
-        let parts = self.subject.iter().map(|(kind, value)| format!("{kind}={value}"));
-        parts.collect::<Vec<_>>().join(", ")
+        dn::write(&self.subject)
+    }
+
+    /// Whether the subject has all parts of a name.
+    pub fn is(&self, name: &[(String, String)]) -> bool {
+        dn::has(&self.subject, name)
     }
 
     /// Whether the other certificate has signed this one.
-    fn signed_by(&self, other: &Self) -> bool {
+    pub(super) fn signed_by(&self, other: &Self) -> bool {
         self.issuer_name == other.subject_name && self.verify_with(&other.key).is_some()
     }
 
     fn verify_with(&self, key: &PublicKey) -> Option<()> {
         let mut algorithm = Der::only(&self.algorithm, der::SEQUENCE)?;
         let oid = algorithm.take(der::OID)?;
-        let verifier: &dyn VerificationAlgorithm = match (key.kind(), oid) {
-            (Kind::Rsa, RSA_SHA256) => &signature::RSA_PKCS1_2048_8192_SHA256,
-            (Kind::Rsa, RSA_SHA384) => &signature::RSA_PKCS1_2048_8192_SHA384,
-            (Kind::Rsa, RSA_SHA512) => &signature::RSA_PKCS1_2048_8192_SHA512,
-            (Kind::P256, ECDSA_SHA256) => &signature::ECDSA_P256_SHA256_ASN1,
-            (Kind::P256, ECDSA_SHA384) => &signature::ECDSA_P256_SHA384_ASN1,
-            (Kind::P384, ECDSA_SHA256) => &signature::ECDSA_P384_SHA256_ASN1,
-            (Kind::P384, ECDSA_SHA384) => &signature::ECDSA_P384_SHA384_ASN1,
-            _ => return None,
-        };
-        UnparsedPublicKey::new(verifier, key.raw()).verify(&self.signed, &self.signature).ok()
+        verify(key, oid, &self.signed, &self.signature)
     }
 
     fn is_authority(&self, below: u64) -> Result<(), Reason> {
@@ -95,11 +118,14 @@ impl Certificate {
     }
 
     fn is_leaf(&self) -> Result<(), Reason> {
-        let Uses { key, extended, .. } = &self.uses;
+        let Uses { key, extended, authority, .. } = &self.uses;
         let signs = key.is_some_and(|(bits, critical)| {
-            critical && bits & SIGNATURE != 0 && bits & CERT_SIGN == 0
+            critical && bits & SIGNATURE != 0 && bits & !(SIGNATURE | NON_REPUDIATION) == 0
         });
-        if signs && !extended.iter().any(|purpose| FORBIDDEN.contains(&purpose.as_slice())) {
+        if signs
+            && !authority
+            && !extended.iter().any(|purpose| FORBIDDEN.contains(&purpose.as_slice()))
+        {
             return Ok(());
         }
         Err(Reason::malformed(format!(
@@ -109,9 +135,31 @@ impl Certificate {
     }
 }
 
-/// Checks a chain, the signer first, by the rules of the Notary Project, and that it
-/// leads to a trusted one. It gives the time in which all of it holds.
-pub fn chain(chain: &[Certificate], trusted: &[Certificate]) -> Result<(Seconds, Seconds), Reason> {
+/// Verifies a signature that names its algorithm by an object identifier.
+pub(super) fn verify(key: &PublicKey, oid: &[u8], message: &[u8], made: &[u8]) -> Option<()> {
+    let verifier: &dyn VerificationAlgorithm = match (key.kind(), oid) {
+        (Kind::Rsa, RSA_SHA256) => &signature::RSA_PKCS1_2048_8192_SHA256,
+        (Kind::Rsa, RSA_SHA384) => &signature::RSA_PKCS1_2048_8192_SHA384,
+        (Kind::Rsa, RSA_SHA512) => &signature::RSA_PKCS1_2048_8192_SHA512,
+        (Kind::P256, ECDSA_SHA256) => &signature::ECDSA_P256_SHA256_ASN1,
+        (Kind::P256, ECDSA_SHA384) => &signature::ECDSA_P256_SHA384_ASN1,
+        (Kind::P384, ECDSA_SHA256) => &signature::ECDSA_P384_SHA256_ASN1,
+        (Kind::P384, ECDSA_SHA384) => &signature::ECDSA_P384_SHA384_ASN1,
+        _ => return None,
+    };
+    UnparsedPublicKey::new(verifier, key.raw()).verify(message, made).ok()
+}
+
+fn bad() -> Reason {
+    Reason::malformed(
+        "a certificate that is not read here: version 3, with a key of RSA (2048 bits or more), \
+         ECDSA on P-256 or P-384",
+    )
+}
+
+/// Checks a chain, the signer first, by the rules of the Notary Project, and gives the
+/// time in which all of it holds. Whether anybody trusts it is for [`leads_to`].
+pub fn chain(chain: &[Certificate]) -> Result<(Seconds, Seconds), Reason> {
     let (Some(leaf), Some(root)) = (chain.first(), chain.last()) else {
         return Err(Reason::malformed("no certificate"));
     };
@@ -126,17 +174,26 @@ pub fn chain(chain: &[Certificate], trusted: &[Certificate]) -> Result<(Seconds,
             let text = format!("{:?} is not signed by {:?}", lower.name(), upper.name());
             return Err(Reason::malformed(text));
         }
+        if lower.signed_by(lower) {
+            let text = format!("{:?} is a root, and does not end its chain", lower.name());
+            return Err(Reason::malformed(text));
+        }
     }
     if !root.signed_by(root) {
         return Err(Reason::malformed("a chain of certificates without its root"));
     }
-    if !chain.iter().any(|one| trusted.iter().any(|known| known.der == one.der)) {
-        let text = format!("{:?} leads to no trusted certificate", leaf.name());
-        return Err(Reason::new(Why::Key, text));
-    }
     let begin = chain.iter().map(|one| one.validity.0).max().unwrap_or_default();
     let end = chain.iter().map(|one| one.validity.1).min().unwrap_or_default();
     Ok((begin, end))
+}
+
+/// That a chain has a certificate that is trusted.
+pub fn leads_to(chain: &[Certificate], trusted: &[Certificate]) -> Result<(), Reason> {
+    if chain.iter().any(|one| trusted.iter().any(|known| known.der == one.der)) {
+        return Ok(());
+    }
+    let name = chain.first().map(Certificate::name).unwrap_or_default();
+    Err(Reason::new(Why::Key, format!("{name:?} leads to no trusted certificate")))
 }
 
 fn parse(bytes: &[u8]) -> Option<Certificate> {
@@ -151,7 +208,7 @@ fn parse(bytes: &[u8]) -> Option<Certificate> {
         return None;
     }
     version.end()?;
-    inner.take(der::INTEGER)?;
+    let serial = inner.take(der::INTEGER)?;
     // Both places must name one algorithm.
     if inner.whole(der::SEQUENCE)? != algorithm {
         return None;
@@ -168,22 +225,22 @@ fn parse(bytes: &[u8]) -> Option<Certificate> {
         }
     }
     let mut uses = Uses::default();
+    let mut extensions: Vec<Extension> = Vec::new();
     if inner.is(0xa3) {
         let mut wrapped = inner.inside(0xa3)?;
         let mut list = wrapped.inside(der::SEQUENCE)?;
         wrapped.end()?;
-        let mut known: Vec<&[u8]> = Vec::new();
         while !list.is_empty() {
             let mut extension = list.inside(der::SEQUENCE)?;
             let oid = extension.take(der::OID)?;
             let critical = extension.is(der::BOOLEAN) && extension.take(der::BOOLEAN)? == [0xff];
             let value = extension.take(der::OCTET_STRING)?;
             extension.end()?;
-            if known.contains(&oid) {
+            if extensions.iter().any(|known| known.oid == oid) {
                 return None;
             }
-            known.push(oid);
             uses.take(oid, critical, value)?;
+            extensions.push(Extension { oid: oid.to_vec(), critical, value: value.to_vec() });
         }
     }
     inner.end()?;
@@ -196,13 +253,15 @@ fn parse(bytes: &[u8]) -> Option<Certificate> {
         signature: signature.to_vec(),
         issuer_name: issuer_name.to_vec(),
         subject_name: subject_name.to_vec(),
+        serial: serial.to_vec(),
         validity: (begin, end),
         uses,
+        extensions,
     })
 }
 
 impl Uses {
-    /// Reads an extension; `None` for one that is critical and unknown.
+    /// Reads an extension; `None` for one that is not what it says.
     fn take(&mut self, oid: &[u8], critical: bool, value: &[u8]) -> Option<()> {
         match oid {
             BASIC_CONSTRAINTS => {
@@ -237,7 +296,13 @@ impl Uses {
             }
             // Names of the key and of its owner, and policies: they forbid nothing here.
             [0x55, 0x1d, 0x0e | 0x11 | 0x20 | 0x23] => Some(()),
-            _ => (!critical).then_some(()),
+            _ => {
+                self.unknown |= critical;
+                self.revocable |= oid == REVOCATION_LISTS
+                    || (oid == INFORMATION
+                        && value.windows(OCSP.len()).any(|window| window == OCSP));
+                Some(())
+            }
         }
     }
 }
@@ -250,22 +315,21 @@ fn time(validity: &mut Der<'_>) -> Option<Seconds> {
     }
 }
 
-/// The parts of a name, in their order.
+/// The parts of a name, in their order. One of several that share a part is marked by a
+/// `+`, so that it is no part of its own.
 fn name(bytes: &[u8]) -> Option<Vec<(String, String)>> {
     let mut parts = Vec::new();
     let mut list = Der::only(bytes, der::SEQUENCE)?;
     while !list.is_empty() {
         let mut set = list.inside(der::SET)?;
+        let first = parts.len();
         while !set.is_empty() {
             let mut pair = set.inside(der::SEQUENCE)?;
             let kind = match pair.take(der::OID)? {
-                [0x55, 0x04, 0x03] => "CN".to_owned(),
-                [0x55, 0x04, 0x06] => "C".to_owned(),
-                [0x55, 0x04, 0x07] => "L".to_owned(),
-                [0x55, 0x04, 0x08] => "ST".to_owned(),
-                [0x55, 0x04, 0x0a] => "O".to_owned(),
-                [0x55, 0x04, 0x0b] => "OU".to_owned(),
-                [0x55, 0x04, 0x09] => "STREET".to_owned(),
+                [0x55, 0x04, last] => match dn::NAMES.iter().find(|(number, _)| number == last) {
+                    Some((_, name)) => (*name).to_owned(),
+                    None => format!("2.5.4.{last}"),
+                },
                 other => format!("{other:02x?}"),
             };
             // UTF8String, PrintableString, IA5String, TeletexString.
@@ -273,13 +337,23 @@ fn name(bytes: &[u8]) -> Option<Vec<(String, String)>> {
             pair.end()?;
             parts.push((kind, std::str::from_utf8(value).ok()?.to_owned()));
         }
+        if parts.len() - first > 1 {
+            for (kind, _) in &mut parts[first..] {
+                kind.insert(0, '+');
+            }
+        }
     }
     Some(parts)
 }
 
 const BASIC_CONSTRAINTS: &[u8] = &[0x55, 0x1d, 0x13];
 const KEY_USAGE: &[u8] = &[0x55, 0x1d, 0x0f];
-const EXTENDED_KEY_USAGE: &[u8] = &[0x55, 0x1d, 0x25];
+pub(super) const EXTENDED_KEY_USAGE: &[u8] = &[0x55, 0x1d, 0x25];
+const REVOCATION_LISTS: &[u8] = &[0x55, 0x1d, 0x1f];
+const INFORMATION: &[u8] = &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x01, 0x01];
+/// How the information about an authority names a server for revocation: an identifier
+/// of an object, with its tag and length.
+const OCSP: &[u8] = &[0x06, 0x08, 0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x30, 0x01];
 /// Purposes that a signer of code must not have: any, and those of servers, clients,
 /// mail and time stamps.
 const FORBIDDEN: [&[u8]; 5] = [
@@ -289,8 +363,8 @@ const FORBIDDEN: [&[u8]; 5] = [
     &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x03, 0x04],
     &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x03, 0x08],
 ];
-const RSA_SHA256: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0b];
-const RSA_SHA384: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0c];
-const RSA_SHA512: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0d];
+pub(super) const RSA_SHA256: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0b];
+pub(super) const RSA_SHA384: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0c];
+pub(super) const RSA_SHA512: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0d];
 const ECDSA_SHA256: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x02];
 const ECDSA_SHA384: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x03];

@@ -4,10 +4,12 @@
 //! Where keys lie, and who is asked for a passphrase, is the caller's matter.
 //! The arithmetic is that of `ring`.
 
+pub mod external;
 mod file;
 mod pair;
 mod public;
 
 pub use file::{Passphrase, is_encrypted, open, seal};
 pub use pair::KeyPair;
+pub(crate) use public::RSA;
 pub use public::{Algorithm, Kind, PublicKey};

@@ -5,7 +5,7 @@ use ring::rand::SecureRandom;
 use ring::rsa;
 use ring::signature::{
     ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING, EcdsaKeyPair, Ed25519KeyPair,
-    KeyPair as _, RSA_PKCS1_SHA256,
+    KeyPair as _, RSA_PKCS1_SHA256, RSA_PSS_SHA256, RSA_PSS_SHA384, RSA_PSS_SHA512, RsaEncoding,
 };
 use zeroize::Zeroizing;
 
@@ -149,9 +149,33 @@ impl KeyPair {
 
     /// Signs `message` as [`KeyPair::algorithm`] says.
     pub fn sign(&self, message: &[u8], random: &dyn SecureRandom) -> Result<Vec<u8>> {
+        self.sign_with(self.algorithm(), message, random)
+    }
+
+    /// Signs `message` in one way; ECDSA gives DER.
+    ///
+    /// Errors with [`Code::Usage`] if a key of this kind does not sign that way.
+    pub fn sign_with(
+        &self,
+        algorithm: Algorithm,
+        message: &[u8],
+        random: &dyn SecureRandom,
+    ) -> Result<Vec<u8>> {
         let failed = || Error::new(Code::Failed, "signing").found("no random bytes");
-        match self.public.kind() {
-            kind @ (Kind::P256 | Kind::P384) => {
+        let encoding: &dyn RsaEncoding = match algorithm {
+            Algorithm::RsaPssSha256 => &RSA_PSS_SHA256,
+            Algorithm::RsaPssSha384 => &RSA_PSS_SHA384,
+            Algorithm::RsaPssSha512 => &RSA_PSS_SHA512,
+            _ => &RSA_PKCS1_SHA256,
+        };
+        let kind = self.public.kind();
+        if algorithm.kind() != kind || algorithm == Algorithm::EcdsaP384Sha256 {
+            return Err(Error::new(Code::Usage, "signing")
+                .found(format!("a {} key", kind.as_str()))
+                .expected(format!("one that signs with {}", algorithm.as_str())));
+        }
+        match kind {
+            Kind::P256 | Kind::P384 => {
                 let signature = self.ec(kind, random)?.sign(random, message);
                 signature.map(|made| made.as_ref().to_vec()).map_err(|_| failed())
             }
@@ -163,8 +187,7 @@ impl KeyPair {
             Kind::Rsa => {
                 let pair = rsa::KeyPair::from_der(&self.secret).map_err(|_| bad("no RSA key"))?;
                 let mut signature = vec![0; pair.public().modulus_len()];
-                pair.sign(&RSA_PKCS1_SHA256, random, message, &mut signature)
-                    .map_err(|_| failed())?;
+                pair.sign(encoding, random, message, &mut signature).map_err(|_| failed())?;
                 Ok(signature)
             }
         }

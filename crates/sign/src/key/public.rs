@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use plimsoll_content::{Algorithm as Hash, Code, Digest, Error, Result};
+use plimsoll_content::{Code, Error, Result};
+use ring::digest;
 use ring::signature::{self, UnparsedPublicKey, VerificationAlgorithm};
 
 use crate::der::{self, Der};
@@ -46,6 +47,12 @@ pub enum Algorithm {
     Ed25519,
     /// RSA PKCS #1 v1.5 with SHA-256.
     RsaPkcs1Sha256,
+    /// RSASSA-PSS with SHA-256, as long a salt, and MGF1 of the same.
+    RsaPssSha256,
+    /// The same with SHA-384.
+    RsaPssSha384,
+    /// The same with SHA-512.
+    RsaPssSha512,
 }
 
 impl Algorithm {
@@ -57,15 +64,38 @@ impl Algorithm {
             Self::EcdsaP384Sha256 => "ecdsa-sha2-256-nistp384",
             Self::Ed25519 => "ed25519",
             Self::RsaPkcs1Sha256 => "rsa-sign-pkcs1-sha256",
+            Self::RsaPssSha256 => "rsa-sign-pss-sha256",
+            Self::RsaPssSha384 => "rsa-sign-pss-sha384",
+            Self::RsaPssSha512 => "rsa-sign-pss-sha512",
         }
     }
 
-    fn kind(self) -> Kind {
+    /// All that are known.
+    const ALL: [Self; 8] = [
+        Self::EcdsaP256Sha256,
+        Self::EcdsaP384Sha384,
+        Self::EcdsaP384Sha256,
+        Self::Ed25519,
+        Self::RsaPkcs1Sha256,
+        Self::RsaPssSha256,
+        Self::RsaPssSha384,
+        Self::RsaPssSha512,
+    ];
+
+    /// The one of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|one| one.as_str() == name)
+    }
+
+    /// The kind of key that signs so.
+    pub fn kind(self) -> Kind {
         match self {
             Self::EcdsaP256Sha256 => Kind::P256,
             Self::EcdsaP384Sha384 | Self::EcdsaP384Sha256 => Kind::P384,
             Self::Ed25519 => Kind::Ed25519,
-            Self::RsaPkcs1Sha256 => Kind::Rsa,
+            Self::RsaPkcs1Sha256 | Self::RsaPssSha256 | Self::RsaPssSha384 | Self::RsaPssSha512 => {
+                Kind::Rsa
+            }
         }
     }
 
@@ -76,6 +106,9 @@ impl Algorithm {
             Self::EcdsaP384Sha256 => &signature::ECDSA_P384_SHA256_ASN1,
             Self::Ed25519 => &signature::ED25519,
             Self::RsaPkcs1Sha256 => &signature::RSA_PKCS1_2048_8192_SHA256,
+            Self::RsaPssSha256 => &signature::RSA_PSS_2048_8192_SHA256,
+            Self::RsaPssSha384 => &signature::RSA_PSS_2048_8192_SHA384,
+            Self::RsaPssSha512 => &signature::RSA_PSS_2048_8192_SHA512,
         }
     }
 }
@@ -194,9 +227,9 @@ impl PublicKey {
         format!("SHA256:{}", self.hint())
     }
 
-    fn hash(&self) -> Vec<u8> {
-        let digest = Digest::of(Hash::Sha256, &self.spki).encoded();
-        (0..32).filter_map(|at| u8::from_str_radix(&digest[2 * at..2 * at + 2], 16).ok()).collect()
+    /// The SHA-256 of the SubjectPublicKeyInfo.
+    pub(crate) fn hash(&self) -> Vec<u8> {
+        digest::digest(&digest::SHA256, &self.spki).as_ref().to_vec()
     }
 
     /// Whether `signature` is one of `message` by this key.

@@ -7,10 +7,17 @@ use std::sync::Arc;
 use plimsoll_content::{Code, Error, Result};
 
 use super::members::{Members, parse as members};
-use super::{Load, NameRule, Policy, Requirement, Rule, Scope, Signed, Trusted, TrustedKey, trust};
+use super::{
+    Load, NameRule, Policy, Requirement, Rooted, Rule, Scope, Signed, Trusted, TrustedKey, Who,
+    rooted, trust,
+};
 use crate::asked::ImageName;
 use crate::claim::Form;
 use crate::format::openpgp::Keyring;
+use crate::format::root::{Authority, Root, Span};
+use crate::format::x509::Certificate;
+use crate::key::PublicKey;
+use crate::keyless::{Pattern, Wanted};
 use crate::text;
 
 const DOING: &str = "reading policy.json";
@@ -65,37 +72,51 @@ fn requirements(at: &str, all: Vec<Members<'_>>, load: &dyn Load) -> Result<Vec<
 }
 
 fn requirement(one: &mut Members<'_>, load: &dyn Load) -> Result<Requirement> {
-    let kinds =
-        [("insecureAcceptAnything", 0), ("reject", 1), ("signedBy", 2), ("sigstoreSigned", 3)];
+    let kinds = [
+        ("insecureAcceptAnything", 0),
+        ("reject", 1),
+        ("signedBy", 2),
+        ("sigstoreSigned", 3),
+        ("signedBaseLayer", 4),
+    ];
     let kind = one.word("type", &kinds)?;
     match one.needs("type", kind)? {
         0 => Ok(Requirement::Accept),
         1 => Ok(Requirement::Reject),
         2 => signed_by(one, load),
+        4 => {
+            // Its own readers know it, and refuse every image for it.
+            name(one, "baseLayerIdentity")?;
+            Ok(Requirement::Unsupported("a signed base layer (signedBaseLayer)".to_owned()))
+        }
         _ => sigstore_signed(one, load),
     }
 }
 
 /// Signatures with GPG.
 fn signed_by(one: &mut Members<'_>, load: &dyn Load) -> Result<Requirement> {
-    let kind = one.word("keyType", &[("GPGKeys", ())])?;
-    one.needs("keyType", kind)?;
-    let mut rings = Vec::new();
-    let mut ways = 0;
-    if let Some(path) = one.text("keyPath")? {
-        (ways, rings) = (ways + 1, vec![load.file(&path)?]);
+    let kinds = [
+        ("GPGKeys", None),
+        ("signedByGPGKeys", Some("keys that other keys have signed")),
+        ("X509Certificates", Some("certificates")),
+        ("signedByX509CAs", Some("certificates of authorities")),
+    ];
+    let kind = one.word("keyType", &kinds)?;
+    if let Some(other) = one.needs("keyType", kind)? {
+        // Nobody verifies these, its own readers neither.
+        let ways: Vec<_> =
+            ["keyPath", "keyPaths", "keyData"].iter().filter_map(|way| one.take(way)).collect();
+        name(one, "signedIdentity")?;
+        return match ways.len() {
+            1 => Ok(Requirement::Unsupported(format!("{other} (signedBy)"))),
+            _ => Err(one.error("", "no key, or several ways to one").expected(KEYS)),
+        };
     }
-    if let Some(paths) = one.texts("keyPaths")? {
-        ways += 1;
-        rings = paths.iter().map(|path| load.file(path)).collect::<Result<_>>()?;
-    }
-    if let Some(data) = one.text("keyData")? {
-        (ways, rings) = (ways + 1, vec![decoded(one, &data)?]);
-    }
-    if ways != 1 {
+    let rings = files(one, ["keyPath", "keyPaths", "keyData"], None, load)?;
+    let Some(rings) = rings else {
         return Err(one.error("", "no key, or several ways to one").expected(KEYS));
-    }
-    let name = name(one)?;
+    };
+    let name = name(one, "signedIdentity")?;
     let mut of = Vec::new();
     for ring in rings {
         let keyring =
@@ -109,61 +130,132 @@ fn signed_by(one: &mut Members<'_>, load: &dyn Load) -> Result<Requirement> {
 }
 
 fn sigstore_signed(one: &mut Members<'_>, load: &dyn Load) -> Result<Requirement> {
-    let mut pems = Vec::new();
-    let mut ways = 0;
-    if let Some(path) = one.text("keyPath")? {
-        (ways, pems) = (ways + 1, vec![load.file(&path)?]);
-    }
-    if let Some(paths) = one.texts("keyPaths")? {
-        ways += 1;
-        pems = paths.iter().map(|path| load.file(path)).collect::<Result<_>>()?;
-    }
-    if let Some(data) = one.text("keyData")? {
-        (ways, pems) = (ways + 1, vec![decoded(one, &data)?]);
-    }
-    if let Some(all) = one.texts("keyDatas")? {
-        ways += 1;
-        pems = all.iter().map(|data| decoded(one, data)).collect::<Result<_>>()?;
-    }
-    let others: Vec<_> =
-        ["fulcio", "pki"].into_iter().filter(|name| one.take(name).is_some()).collect();
-    let logs =
-        ["rekorPublicKeyPath", "rekorPublicKeyPaths", "rekorPublicKeyData", "rekorPublicKeyDatas"]
-            .into_iter()
-            .filter(|name| one.take(name).is_some())
-            .count();
-    if ways + others.len() != 1 {
+    let keys = files(one, ["keyPath", "keyPaths", "keyData"], Some("keyDatas"), load)?;
+    let ways = ["rekorPublicKeyPath", "rekorPublicKeyPaths", "rekorPublicKeyData"];
+    let logs = files(one, ways, Some("rekorPublicKeyDatas"), load)?;
+    let fulcio = one.object("fulcio")?;
+    let pki = one.take("pki").is_some();
+    if usize::from(keys.is_some()) + usize::from(fulcio.is_some()) + usize::from(pki) != 1 {
         return Err(one.error("", "no key, or several ways to one").expected(KEYS));
     }
-    let name = name(one)?;
-    if let Some(other) = others.first() {
-        return Ok(Requirement::Unsupported(format!("certificates (sigstoreSigned, {other})")));
+    let name = name(one, "signedIdentity")?;
+    if pki {
+        return Ok(Requirement::Unsupported("certificates (sigstoreSigned, pki)".to_owned()));
     }
-    if logs > 0 {
-        return Ok(Requirement::Unsupported(
-            "entries of a transparency log (sigstoreSigned, rekorPublicKey…)".to_owned(),
-        ));
-    }
+    let logged = logs.is_some();
+    let mut root = Root { logs: rooted::logs(&public(one, logs)?), ..Root::default() };
     let mut of = Vec::new();
-    for pem in pems {
-        let pem = String::from_utf8(pem).map_err(|_| one.error("", "a key that is no text"))?;
-        for key in trust::keys("a key of policy.json", &pem)
-            .map_err(|error| error.recode(Code::Policy).context(DOING))?
-        {
-            of.push(Trusted { name: key.fingerprint(), key: TrustedKey::Public(key) });
+    if let Some(mut fulcio) = fulcio {
+        if !logged {
+            return Err(one.error("rekorPublicKey…", "nothing").expected("it goes with fulcio"));
+        }
+        root.authorities = authorities(&mut fulcio, load)?;
+        let issuer = fulcio.text("oidcIssuer")?;
+        let issuer = fulcio.needs("oidcIssuer", issuer)?;
+        let mail = fulcio.text("subjectEmail")?;
+        let mail = fulcio.needs("subjectEmail", mail)?;
+        fulcio.end()?;
+        let name = mail.clone();
+        let who = Who::Anyone(vec![Wanted {
+            issuer: Some(Pattern::Is(issuer)),
+            subject: Pattern::Is(mail),
+            mail: true,
+        }]);
+        // Its own readers look at no log of certificates either.
+        let rooted = Rooted { root: Arc::new(root), who, log: true, certificate_log: false };
+        of.push(Trusted { name, key: TrustedKey::Rooted(Arc::new(rooted)) });
+    } else {
+        let root = Arc::new(root);
+        for key in public(one, keys)? {
+            let name = key.fingerprint();
+            let key = if logged {
+                let (root, who) = (Arc::clone(&root), Who::Key(key));
+                TrustedKey::Rooted(Arc::new(Rooted {
+                    root,
+                    who,
+                    log: true,
+                    certificate_log: false,
+                }))
+            } else {
+                TrustedKey::Public(key)
+            };
+            of.push(Trusted { name, key });
         }
     }
     let forms = BTreeSet::from([Form::CosignSimple, Form::SigstoreBundle]);
     Ok(Requirement::Signed(Signed { forms, name, ..Signed::by(of) }))
 }
 
+/// The files that are named in one of four ways: a path, several, their content, several.
+fn files(
+    one: &mut Members<'_>,
+    [path, paths, data]: [&str; 3],
+    datas: Option<&str>,
+    load: &dyn Load,
+) -> Result<Option<Vec<Vec<u8>>>> {
+    let mut found = Vec::new();
+    if let Some(path) = one.text(path)? {
+        found.push(vec![load.file(&path)?]);
+    }
+    if let Some(paths) = one.texts(paths)? {
+        found.push(paths.iter().map(|path| load.file(path)).collect::<Result<_>>()?);
+    }
+    if let Some(data) = one.text(data)? {
+        found.push(vec![decoded(one, &data)?]);
+    }
+    if let Some(datas) = datas
+        && let Some(all) = one.texts(datas)?
+    {
+        found.push(all.iter().map(|data| decoded(one, data)).collect::<Result<_>>()?);
+    }
+    if found.len() > 1 {
+        return Err(one.error("", "several ways to one").expected(KEYS));
+    }
+    Ok(found.pop())
+}
+
+/// The public keys in PEM files.
+fn public(one: &Members<'_>, files: Option<Vec<Vec<u8>>>) -> Result<Vec<PublicKey>> {
+    let mut keys = Vec::new();
+    for pem in files.unwrap_or_default() {
+        let pem = String::from_utf8(pem).map_err(|_| one.error("", "a key that is no text"))?;
+        keys.extend(
+            trust::keys("a key of policy.json", &pem)
+                .map_err(|error| error.recode(Code::Policy).context(DOING))?,
+        );
+    }
+    Ok(keys)
+}
+
+/// The authorities of a Fulcio: each certificate of the file is one that is trusted.
+fn authorities(fulcio: &mut Members<'_>, load: &dyn Load) -> Result<Vec<Authority>> {
+    let pem = match (fulcio.text("caPath")?, fulcio.text("caData")?) {
+        (Some(path), None) => load.file(&path)?,
+        (None, Some(data)) => decoded(fulcio, &data)?,
+        _ => return Err(fulcio.error("", "neither or both").expected("caPath, or caData")),
+    };
+    let bad = |found: String| fulcio.error("ca…", found).expected("certificates in PEM");
+    let pem = String::from_utf8(pem).map_err(|_| bad("no text".to_owned()))?;
+    text::pem_blocks("certificates", &pem)
+        .map_err(|error| error.recode(Code::Policy).context(DOING))?
+        .iter()
+        .map(|(label, der)| match Certificate::parse(der) {
+            Ok(one) if label == "CERTIFICATE" => {
+                Ok(Authority { name: one.name(), chain: vec![one], holds: Span::default() })
+            }
+            Ok(_) => Err(bad(format!("a block {label:?}"))),
+            Err(reason) => Err(bad(reason.to_string())),
+        })
+        .collect()
+}
+
 fn decoded(one: &Members<'_>, data: &str) -> Result<Vec<u8>> {
     text::base64(data).ok_or_else(|| one.error("keyData", "something else").expected("base64"))
 }
 
-/// Which name must be signed (`signedIdentity`).
-fn name(one: &mut Members<'_>) -> Result<NameRule> {
-    let Some(mut wanted) = one.object("signedIdentity")? else { return Ok(NameRule::Exact) };
+/// Which name must be signed.
+fn name(one: &mut Members<'_>, member: &str) -> Result<NameRule> {
+    let Some(mut wanted) = one.object(member)? else { return Ok(NameRule::Exact) };
     let kinds = [
         ("matchRepoDigestOrExact", 0),
         ("matchExact", 1),

@@ -1,16 +1,20 @@
 //! Policies: which images need whose signatures. What is read here says so; who
 //! is right is for [`crate::judge`].
 //!
-//! A policy is read from `trust.json` ([`trust`]) or from `policy.json` of the
-//! containers tools ([`containers`]), into the same rules. Files that it names
+//! A policy is read from `trust.json` ([`trust`]), from `policy.json` of the containers
+//! tools ([`containers`]) or from `trustpolicy.json` of the Notary Project
+//! ([`mod@notary`]), into the same rules. Files that it names
 //! are asked of a [`Load`], since nothing here touches files.
 
 pub mod containers;
+mod enforce;
 mod members;
+pub mod notary;
+mod rooted;
 mod scope;
 pub mod trust;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use plimsoll_content::Result;
@@ -18,16 +22,25 @@ use serde::Serialize;
 
 use crate::asked::{Asked, ImageName};
 use crate::claim::{Form, Seconds};
+use crate::format::notary::Store;
 use crate::format::openpgp::Keyring;
-use crate::format::x509::Certificate;
+use crate::format::root::Root;
 use crate::key::PublicKey;
+use crate::keyless::Wanted;
 
+pub use enforce::{Action, Enforcement, Facet};
 pub use scope::Scope;
 
 /// Gives the content of files that a policy names.
 pub trait Load {
     /// The file at that path, relative to the policy.
     fn file(&self, path: &str) -> Result<Vec<u8>>;
+
+    /// The files of a named store of certificates of the Notary Project, of a kind
+    /// (`ca`, `signingAuthority`, `tsa`), by their names.
+    ///
+    /// Errors if there is none, and for symbolic links in the place of it or of a file.
+    fn store(&self, kind: &str, name: &str) -> Result<Vec<(String, Vec<u8>)>>;
 }
 
 /// A policy.
@@ -79,12 +92,43 @@ pub struct Signed {
     pub checks: Vec<Check>,
     /// Which name must be signed.
     pub name: NameRule,
-    /// How old it may be, in seconds, by the signer's word.
+    /// How old it may be, in seconds, by the signer's word, or that of others where
+    /// they vouch for it.
     pub max_age: Option<Seconds>,
-    /// Whether it may have expired.
-    pub expired: bool,
+    /// Who has to have seen when it was signed.
+    pub time: TimeRule,
+    /// What is done about one that holds and has something wrong.
+    pub enforce: Enforcement,
     /// Whether it must not be older than what was seen before.
     pub rollback: bool,
+    /// Further signers: those whom the owner of the name names.
+    pub zones: Vec<Zoned>,
+    /// The only forms in which some of them count, by how they are called.
+    pub forms_of: BTreeMap<String, BTreeSet<Form>>,
+}
+
+/// Signers that count because the owner of a name says so (`ns:example.com/`).
+/// Each counts for one, once all is met that the owner demands.
+#[derive(Clone, Debug)]
+pub struct Zoned {
+    /// For which names that is asked: a beginning, with a slash at its end.
+    pub prefix: String,
+    /// What he demands, all of it; or why he says nothing that counts. It has
+    /// to be asked for each image anew, and nobody counts before.
+    pub says: Option<std::result::Result<Vec<ZoneRule>, String>>,
+}
+
+/// Signatures that the owner of a name demands.
+#[derive(Clone, Debug)]
+pub struct ZoneRule {
+    /// From how many different signers.
+    pub threshold: usize,
+    /// From among these.
+    pub of: Vec<Trusted>,
+    /// The only forms in which some of them count, by how they are called.
+    pub forms_of: BTreeMap<String, BTreeSet<Form>>,
+    /// Which name must be signed.
+    pub name: NameRule,
 }
 
 /// A key that is trusted, and how it is called.
@@ -105,13 +149,55 @@ pub enum TrustedKey {
     /// Those of an OpenPGP keyring, each a signer of its own.
     Keyring(Arc<Keyring>),
     /// Those of certificates that lead to one of these.
-    Certificates {
-        /// What chains must lead to.
-        anchors: Vec<Certificate>,
-        /// Parts of the subject that the signer must have, in one of these
-        /// combinations; none is any.
-        identities: Vec<Vec<(String, String)>>,
-    },
+    Certificates(Store),
+    /// Who is trusted by the word of others: authorities, logs and time stamps.
+    Rooted(Arc<Rooted>),
+}
+
+/// Who is trusted by the word of others.
+#[derive(Clone, Debug)]
+pub struct Rooted {
+    /// Whose word.
+    pub root: Arc<Root>,
+    /// Who.
+    pub who: Who,
+    /// Whether a log has to have the signature.
+    pub log: bool,
+    /// Whether a log of certificates has to have the certificate.
+    pub certificate_log: bool,
+}
+
+impl Rooted {
+    /// Whether both verify the same of a signature, whoever made it.
+    pub(crate) fn alike(&self, other: &Self) -> bool {
+        let people = |one: &Self| matches!(one.who, Who::Anyone(_));
+        people(self)
+            && people(other)
+            && Arc::ptr_eq(&self.root, &other.root)
+            && (self.log, self.certificate_log) == (other.log, other.certificate_log)
+    }
+}
+
+/// Who signs.
+#[derive(Clone, Debug)]
+pub enum Who {
+    /// The owner of a key.
+    Key(PublicKey),
+    /// Anyone with a certificate who is one of these.
+    Anyone(Vec<Wanted>),
+}
+
+/// Who has to have seen when something was signed.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TimeRule {
+    /// Whoever is needed to trust the signature at all.
+    #[default]
+    Any,
+    /// An authority for time stamps.
+    Timestamp,
+    /// A log.
+    Log,
 }
 
 /// What must stand at one place of an attestation.
@@ -260,8 +346,29 @@ impl Signed {
             checks: Vec::new(),
             name: NameRule::Any,
             max_age: None,
-            expired: false,
+            time: TimeRule::Any,
+            enforce: Enforcement::DEFAULT,
             rollback: false,
+            zones: Vec::new(),
+            forms_of: BTreeMap::new(),
         }
+    }
+}
+
+impl Zoned {
+    /// The names below a domain or a part of it, as a policy writes them:
+    /// `example.com/org/`, with or without the slash at the end.
+    pub fn parse(text: &str) -> Option<Self> {
+        let bare = text.strip_suffix('/').unwrap_or(text);
+        let name = ImageName::parse(&format!("{bare}/x"))?;
+        let host = |c: char| c.is_ascii_alphanumeric() || "-.:[]".contains(c);
+        let whole = name.tag.is_none() && name.digest.is_none() && name.host.chars().all(host);
+        let prefix = name.bare().strip_suffix('x')?.to_owned();
+        whole.then_some(Self { prefix, says: None })
+    }
+
+    /// Whether that is asked for some name.
+    pub fn covers(&self, name: &ImageName) -> bool {
+        format!("{}/", name.bare()).starts_with(&self.prefix)
     }
 }

@@ -19,6 +19,13 @@ pub enum Scope {
         /// The path, possibly with the name of an image.
         path: String,
     },
+    /// For one repository, and not for those below it.
+    Repository {
+        /// The host, in lower case.
+        host: String,
+        /// The repository.
+        repository: String,
+    },
     /// For all hosts below a domain, and not for the domain itself.
     Wildcard(String),
     /// For all below a name.
@@ -33,8 +40,8 @@ pub enum Scope {
 }
 
 impl Scope {
-    /// Reads a scope: `*`, `*.DOMAIN`, a name or the beginning of one,
-    /// `TRANSPORT:` or `TRANSPORT:/PATH`.
+    /// Reads a scope: `*`, `*.DOMAIN`, a name or the beginning of one, `REPOSITORY:` for
+    /// it alone, `TRANSPORT:` or `TRANSPORT:/PATH`.
     pub fn parse(text: &str) -> Option<Self> {
         if text == "*" {
             return Some(Self::All);
@@ -45,6 +52,13 @@ impl Scope {
             && (path.is_empty() || path.starts_with('/'))
         {
             return Self::of(transport, path);
+        }
+        if let Some(text) = text.strip_suffix(':')
+            && let Some((host, _)) = text.split_once('/')
+        {
+            return ImageName::parse(text)
+                .filter(|name| name.tag.is_none() && name.digest.is_none() && !host.is_empty())
+                .map(|name| Self::Repository { host: name.host, repository: name.repository });
         }
         Self::of("docker", text)
     }
@@ -93,6 +107,12 @@ impl Scope {
                 let ends = rest.is_empty() || rest.starts_with(['/', ':']);
                 ends.then(|| 2 + path.len())
             }
+            Self::Repository { host, repository } => {
+                let name = asked.name.as_ref()?;
+                let same = *host == name.host && *repository == name.repository;
+                // Narrower than a beginning that is the same, and wider than a tag of it.
+                same.then(|| NAME + 3 * repository.split('/').count() + 1)
+            }
             Self::Wildcard(domain) => {
                 let host = &asked.name.as_ref()?.host;
                 let below = host.strip_suffix(domain.as_str())?.strip_suffix('.')?;
@@ -105,12 +125,12 @@ impl Scope {
                 let starts = *host == name.host
                     && parts.len() <= repository.len()
                     && parts.iter().zip(&repository).all(|(part, of)| part == of);
-                let narrow = NAME + 2 * parts.len();
+                let narrow = NAME + 3 * parts.len();
                 match exact {
                     None => starts.then_some(narrow),
                     Some(exact) => {
                         (starts && parts.len() == repository.len() && is_exactly(name, exact))
-                            .then_some(narrow + 1)
+                            .then_some(narrow + 2)
                     }
                 }
             }
@@ -125,6 +145,7 @@ impl fmt::Display for Scope {
             Self::All => f.write_str("*"),
             Self::Transport(transport) => write!(f, "{transport}:"),
             Self::Path { transport, path } => write!(f, "{transport}:{path}"),
+            Self::Repository { host, repository } => write!(f, "{host}/{repository}:"),
             Self::Wildcard(domain) => write!(f, "*.{domain}"),
             Self::Name { host, parts, exact } => {
                 f.write_str(host)?;
@@ -178,6 +199,11 @@ mod tests {
             ("*.example.com", "evilexample.com/app", false),
             ("EXAMPLE.com", "example.com/app", true),
             ("*", "example.com/app", true),
+            ("example.com/app:", "example.com/app:v1", true),
+            ("example.com/app:", "example.com/app", true),
+            ("example.com/app:", "example.com/app/more:v1", false),
+            ("example.com/app:", "example.com/apple:v1", false),
+            ("Example.com/app:", "example.com/app:v1", true),
         ] {
             assert_eq!(covers(scope, name), expected, "{scope} {name}");
         }
@@ -194,6 +220,7 @@ mod tests {
             "r.example.com",
             "r.example.com/org",
             "r.example.com/org/app",
+            "r.example.com/org/app:",
             "r.example.com/org/app:v1",
         ];
         let narrow: Vec<_> = scopes

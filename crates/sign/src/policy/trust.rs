@@ -4,20 +4,26 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use plimsoll_content::{Code, Error, Result};
+use serde_json::{Map, Value, json};
 
 use super::members::{Members, parse as members};
-use super::{Check, Load, NameRule, Policy, Requirement, Rule, Scope, Signed, Trusted, TrustedKey};
+use super::rooted::{self, Roots};
+use super::{
+    Action, Check, Enforcement, Load, NameRule, Policy, Requirement, Rule, Scope, Signed, TimeRule,
+    Trusted, TrustedKey, Zoned,
+};
 use crate::claim::{Form, Seconds};
+use crate::format::notary::Store;
+use crate::format::notary::write::certificates;
 use crate::format::openpgp::Keyring;
-use crate::format::statement;
-use crate::format::x509::Certificate;
+use crate::format::{dn, statement};
 use crate::key::PublicKey;
 use crate::text;
 
 /// The version that is read.
 const VERSION: u64 = 1;
 
-const DOING: &str = "reading trust.json";
+pub(super) const DOING: &str = "reading trust.json";
 
 /// Who may be named in `of`, by how that is written.
 type Known = BTreeMap<String, Trusted>;
@@ -39,9 +45,11 @@ impl Policy {
         let default =
             policy.word("default", &[("reject", false), ("accept", true)])?.unwrap_or_default();
         let mut keys = Known::new();
+        let mut roots = Roots::new();
         if let Some(all) = policy.object("keys")? {
             for (name, mut key) in all.rest()? {
-                let read = TrustedKey::Public(one_key(&mut key, load)?);
+                let public = one_key(&mut key, load)?;
+                let read = rooted::key(&mut key, public, &mut roots, load)?;
                 keys.insert(format!("key:{name}"), Trusted { name, key: read });
                 key.end()?;
             }
@@ -64,6 +72,13 @@ impl Policy {
                 store.end()?;
             }
         }
+        if let Some(all) = policy.object("identities")? {
+            for (name, mut identity) in all.rest()? {
+                let key = rooted::identity(&mut identity, &mut roots, load)?;
+                keys.insert(format!("keyless:{name}"), Trusted { name, key });
+                identity.end()?;
+            }
+        }
         let mut rules: Vec<Rule> = Vec::new();
         for mut rule in policy.objects("rules")?.unwrap_or_default() {
             let read = one_rule(&mut rule, &keys)?;
@@ -82,54 +97,47 @@ impl Policy {
 }
 
 fn one_key(key: &mut Members<'_>, load: &dyn Load) -> Result<PublicKey> {
-    let pem = match (key.text("path")?, key.text("pem")?) {
+    let pem = pem(key, load)?;
+    PublicKey::from_pem(&pem).map_err(|error| error.recode(Code::Policy).context(DOING))
+}
+
+/// What stands in the policy or in a file that it names.
+fn pem(one: &mut Members<'_>, load: &dyn Load) -> Result<String> {
+    match (one.text("path")?, one.text("pem")?) {
         (Some(path), None) => {
             let bytes = load.file(&path)?;
-            String::from_utf8(bytes).map_err(|_| key.error("path", "a file that is no text"))?
+            String::from_utf8(bytes).map_err(|_| one.error("path", "a file that is no text"))
         }
-        (None, Some(pem)) => pem,
-        _ => return Err(key.error("", "neither or both").expected("path, or pem")),
-    };
-    PublicKey::from_pem(&pem).map_err(|error| error.recode(Code::Policy).context(DOING))
+        (None, Some(pem)) => Ok(pem),
+        _ => Err(one.error("", "neither or both").expected("path, or pem")),
+    }
 }
 
 /// Certificates that are trusted, and whom they vouch for.
 fn one_store(store: &mut Members<'_>, load: &dyn Load) -> Result<TrustedKey> {
-    let path = store.text("path")?;
-    let bytes = load.file(&store.needs("path", path)?)?;
-    let text = String::from_utf8(bytes).map_err(|_| store.error("path", "no text"))?;
-    let anchors = text::pem_blocks("certificates", &text)
-        .map_err(|error| error.recode(Code::Policy).context(DOING))?
-        .iter()
-        .map(|(label, der)| match Certificate::parse(der) {
-            Ok(certificate) if label == "CERTIFICATE" => Ok(certificate),
-            Ok(_) => Err(store.error("path", format!("a block {label:?}"))),
-            Err(reason) => Err(store.error("path", reason)),
-        })
-        .collect::<Result<Vec<_>>>()?;
+    let text = pem(store, load)?;
+    let anchors = certificates("certificates", &text)
+        .map_err(|error| error.recode(Code::Policy).context(DOING))?;
+    let signing = store.word("kind", &[("ca", false), ("signingAuthority", true)])?;
+    let mut read = Store::default();
+    if signing.unwrap_or_default() {
+        read.signing = anchors;
+    } else {
+        read.authorities = anchors;
+    }
     let identities = store.texts("identities")?;
-    let mut read = Vec::new();
     let identities = store.needs("identities", identities)?;
     if identities == ["*"] {
-        return Ok(TrustedKey::Certificates { anchors, identities: read });
+        return Ok(TrustedKey::Certificates(read));
     }
     for identity in identities {
-        let parts: Option<Vec<_>> = identity
-            .split(',')
-            .map(|part| {
-                let (kind, value) = part.split_once('=')?;
-                let (kind, value) = (kind.trim(), value.trim());
-                let plain = !value.is_empty() && !value.contains(['\\', '"', '#', '+', ';']);
-                plain.then(|| (kind.to_owned(), value.to_owned()))
-            })
-            .collect();
-        read.push(parts.ok_or_else(|| {
+        read.identities.push(dn::parse(&identity).map_err(|why| {
             store
-                .error("identities", format!("{identity:?}"))
+                .error("identities", format!("{identity:?}: {why}"))
                 .expected("\"C=US, ST=WA, O=Example\" or *")
         })?);
     }
-    Ok(TrustedKey::Certificates { anchors, identities: read })
+    Ok(TrustedKey::Certificates(read))
 }
 
 fn one_rule(rule: &mut Members<'_>, keys: &Known) -> Result<Rule> {
@@ -181,14 +189,33 @@ fn requirement(one: &mut Members<'_>, keys: &Known) -> Result<Requirement> {
     if names.len() > SIGNERS {
         return Err(one.error("of", format!("{} signers", names.len())).expected(SIGNERS));
     }
-    let of = names.iter().map(|name| trusted(one, name, keys)).collect::<Result<Vec<_>>>()?;
-    let mut signed = Signed::by(of);
-    signed.threshold = threshold(one, &signed.of)?;
+    let (mut of, mut zones) = (Vec::new(), Vec::new());
+    for name in &names {
+        match name.strip_prefix("ns:") {
+            Some(prefix) => zones.push(Zoned::parse(prefix).ok_or_else(|| {
+                one.error("of", format!("{name:?}")).expected("ns:DOMAIN/ or ns:DOMAIN/PATH/")
+            })?),
+            None => of.push(trusted(one, name, keys)?),
+        }
+    }
+    let mut signed = Signed { zones, ..Signed::by(of) };
+    signed.threshold = threshold(one, &signed)?;
     if let Some(forms) = one.texts("forms")? {
         signed.forms = forms.iter().map(|form| known_form(one, form)).collect::<Result<_>>()?;
     }
-    let word = [("enforce", false), ("ignore", true)];
-    signed.expired = one.word("expiry", &word)?.unwrap_or_default();
+    let time = [("any", TimeRule::Any), ("timestamp", TimeRule::Timestamp), ("log", TimeRule::Log)];
+    signed.time = one.word("time", &time)?.unwrap_or_default();
+    let rooted = |one: &Trusted| matches!(one.key, TrustedKey::Rooted(_));
+    if signed.time != TimeRule::Any && !signed.of.iter().any(rooted) {
+        return Err(one
+            .error("time", format!("{:?}", signed.time))
+            .expected("somebody in \"of\" with a trusted \"root\""));
+    }
+    let word = [("enforce", Action::Enforce), ("log", Action::Log), ("ignore", Action::Skip)];
+    let enforce = &mut signed.enforce;
+    enforce.expiry = one.word("expiry", &word)?.unwrap_or(enforce.expiry);
+    enforce.time = one.word("certificates", &word)?.unwrap_or(enforce.expiry);
+    enforce.revocation = one.word("revocation", &word)?.unwrap_or(enforce.revocation);
     let age = one.text("max-age")?;
     signed.max_age = age.map(|text| days(one, &text)).transpose()?;
     if let Sort::Attestation = kind {
@@ -212,17 +239,21 @@ fn requirement(one: &mut Members<'_>, keys: &Known) -> Result<Requirement> {
         2 => NameRule::Location,
         _ => NameRule::Any,
     };
-    let time = [("any", ())];
-    one.word("time", &time)?;
     let word = [("refuse", true), ("ignore", false)];
     signed.rollback = one.word("rollback", &word)?.unwrap_or_default();
     Ok(Requirement::Signed(signed))
 }
 
 /// A threshold that can be met by different signers.
-fn threshold(one: &mut Members<'_>, of: &[Trusted]) -> Result<usize> {
+fn threshold(one: &mut Members<'_>, signed: &Signed) -> Result<usize> {
     let threshold = one.number("threshold")?.unwrap_or(1);
-    let different: BTreeSet<_> = of
+    // How many a zone names is told later.
+    let named = signed
+        .zones
+        .iter()
+        .flat_map(|zone| (0..SIGNERS).map(|at| format!("ns:{}/{at}", zone.prefix)));
+    let different: BTreeSet<_> = signed
+        .of
         .iter()
         .flat_map(|trusted| match &trusted.key {
             TrustedKey::Public(key) => vec![key.fingerprint()],
@@ -230,10 +261,12 @@ fn threshold(one: &mut Members<'_>, of: &[Trusted]) -> Result<usize> {
                 keyring.keys.iter().map(|key| key.fingerprint.clone()).collect()
             }
             // Authorities vouch for any number of signers.
-            TrustedKey::Certificates { .. } => {
+            TrustedKey::Certificates(_) => {
                 (0..SIGNERS).map(|at| format!("{}/{at}", trusted.name)).collect()
             }
+            TrustedKey::Rooted(rooted) => rooted::signers(rooted, SIGNERS),
         })
+        .chain(named)
         .collect();
     match usize::try_from(threshold) {
         Ok(threshold) if (1..=different.len()).contains(&threshold) => Ok(threshold),
@@ -247,14 +280,10 @@ fn trusted(one: &Members<'_>, text: &str, keys: &Known) -> Result<Trusted> {
     if let Some(known) = keys.get(text) {
         return Ok(known.clone());
     }
-    match text.split_once(':') {
-        Some((kind @ ("keyless" | "ns"), _)) => Err(Error::new(Code::Policy, DOING)
-            .found(format!("{kind}: at \"of\", which is not verified here"))
-            .expected("key:NAME, keyring:NAME or store:NAME")),
-        _ => Err(one.error("of", format!("{text:?}")).expected(
-            "key:NAME of \"keys\", keyring:NAME of \"keyrings\", store:NAME of \"stores\"",
-        )),
-    }
+    Err(one.error("of", format!("{text:?}")).expected(
+        "key:NAME of \"keys\", keyless:NAME of \"identities\", keyring:NAME of \"keyrings\", \
+         store:NAME of \"stores\", ns:PREFIX",
+    ))
 }
 
 fn known_form(one: &Members<'_>, text: &str) -> Result<Form> {
@@ -288,92 +317,145 @@ pub fn duration(text: &str) -> Option<Seconds> {
     number.parse::<Seconds>().ok()?.checked_mul(unit)
 }
 
-/// A policy that trusts these keys for some scopes, as `policy import` writes it.
-pub fn write(keys: &[(String, PublicKey)], scopes: &[String]) -> serde_json::Value {
-    let of: Vec<_> = keys.iter().map(|(name, _)| format!("key:{name}")).collect();
-    let known: serde_json::Map<_, _> = keys
-        .iter()
-        .map(|(name, key)| (name.clone(), serde_json::json!({"pem": key.to_pem()})))
-        .collect();
+/// A policy that trusts these keys, and those whom the owners of these names name,
+/// for some scopes, as `policy import` writes it.
+pub fn write(keys: &[(String, PublicKey)], zones: &[Zoned], scopes: &[String]) -> Value {
+    let zones = zones.iter().map(|zone| format!("ns:{}", zone.prefix));
+    let of: Vec<_> = keys.iter().map(|(name, _)| format!("key:{name}")).chain(zones).collect();
+    let known: Map<_, _> =
+        keys.iter().map(|(name, key)| (name.clone(), json!({"pem": key.to_pem()}))).collect();
     let rules: Vec<_> = scopes
         .iter()
-        .map(|scope| {
-            serde_json::json!({"scope": scope, "require": [{"kind": "signature", "of": of}]})
-        })
+        .map(|scope| json!({"scope": scope, "require": [{"kind": "signature", "of": of}]}))
         .collect();
-    serde_json::json!({"version": VERSION, "default": "reject", "keys": known, "rules": rules})
+    json!({"version": VERSION, "default": "reject", "keys": known, "rules": rules})
 }
 
 /// The same policy in our form.
 ///
 /// Errors with [`Code::Unrepresentable`] if it asks for something that this form
 /// can not say.
-pub fn of(policy: &Policy) -> Result<serde_json::Value> {
-    let mut keys = serde_json::Map::new();
+pub fn of(policy: &Policy) -> Result<Value> {
+    let mut told = Told::default();
     let mut rules = Vec::new();
     for rule in &policy.rules {
-        let require = rule.require.iter().map(|one| said(one, &mut keys));
+        let require = rule.require.iter().map(|one| told.requirement(one));
         let require = require.collect::<Result<Vec<_>>>()?;
-        rules.push(serde_json::json!({"scope": rule.scope.to_string(), "require": require}));
+        rules.push(json!({"scope": rule.scope.to_string(), "require": require}));
     }
     let default = match policy.default[..] {
         [Requirement::Accept] => "accept",
         [Requirement::Reject] => "reject",
         ref others => {
-            let require = others.iter().map(|one| said(one, &mut keys));
+            let require = others.iter().map(|one| told.requirement(one));
             let require = require.collect::<Result<Vec<_>>>()?;
-            rules.push(serde_json::json!({"scope": "*", "require": require}));
+            rules.push(json!({"scope": "*", "require": require}));
             "reject"
         }
     };
-    Ok(serde_json::json!({"version": VERSION, "default": default, "keys": keys, "rules": rules}))
+    let mut whole = json!({
+        "version": VERSION, "default": default, "keys": told.keys, "rules": rules,
+    });
+    if !told.stores.is_empty() {
+        whole["stores"] = told.stores.into();
+    }
+    Ok(whole)
 }
 
-fn said(
-    requirement: &Requirement,
-    keys: &mut serde_json::Map<String, serde_json::Value>,
-) -> Result<serde_json::Value> {
-    let can_not = |found: String| {
-        Err(Error::new(Code::Unrepresentable, "writing a trust.json")
-            .found(found)
-            .expected("keys, and names that are any, of the repository, or exact"))
-    };
-    let signed = match requirement {
-        Requirement::Accept => return Ok(serde_json::json!({"kind": "accept"})),
-        Requirement::Reject => return Ok(serde_json::json!({"kind": "reject"})),
-        Requirement::Unsupported(what) => return can_not(what.clone()),
-        Requirement::Signed(signed) => signed,
-    };
-    let name = match &signed.name {
-        NameRule::Any => "any",
-        NameRule::Location => "location",
-        NameRule::Repository => "repository",
-        NameRule::Exact => "exact",
-        other => return can_not(format!("the name rule {other:?}")),
-    };
-    let mut of = Vec::new();
-    for trusted in &signed.of {
-        let TrustedKey::Public(key) = &trusted.key else {
-            return can_not("keys that lie in a file of their own".to_owned());
+fn can_not<T>(found: impl std::fmt::Display) -> Result<T> {
+    Err(Error::new(Code::Unrepresentable, "writing a trust.json")
+        .found(found)
+        .expected("keys or certificates, and names that are any, of the repository, or exact"))
+}
+
+/// What is told already of those who may sign.
+#[derive(Default)]
+struct Told {
+    keys: Map<String, Value>,
+    stores: Map<String, Value>,
+}
+
+impl Told {
+    fn requirement(&mut self, requirement: &Requirement) -> Result<Value> {
+        let signed = match requirement {
+            Requirement::Accept => return Ok(json!({"kind": "accept"})),
+            Requirement::Reject => return Ok(json!({"kind": "reject"})),
+            Requirement::Unsupported(what) => return can_not(what),
+            Requirement::Signed(signed) => signed,
         };
-        let known = keys.iter().find(|(_, value)| value["pem"] == key.to_pem().as_str());
-        let called = match known {
-            Some((called, _)) => called.clone(),
-            None => {
-                let called = format!("key-{}", keys.len() + 1);
-                keys.insert(called.clone(), serde_json::json!({"pem": key.to_pem()}));
-                called
+        let name = match &signed.name {
+            NameRule::Any => "any",
+            NameRule::Location => "location",
+            NameRule::Repository => "repository",
+            NameRule::Exact => "exact",
+            other => return can_not(format!("the name rule {other:?}")),
+        };
+        let mut of = Vec::new();
+        for trusted in &signed.of {
+            match &trusted.key {
+                TrustedKey::Public(key) => {
+                    let value = json!({"pem": key.to_pem()});
+                    of.push(format!("key:{}", named(&mut self.keys, "key", value)));
+                }
+                TrustedKey::Certificates(store) => {
+                    for value in stores(store)? {
+                        of.push(format!("store:{}", named(&mut self.stores, "store", value)));
+                    }
+                }
+                _ => return can_not("keys that lie in a file of their own"),
             }
-        };
-        of.push(format!("key:{called}"));
+        }
+        of.extend(signed.zones.iter().map(|zone| format!("ns:{}", zone.prefix)));
+        let mut told = json!({
+            "kind": "signature",
+            "threshold": signed.threshold,
+            "of": of,
+            "forms": signed.forms,
+            "name": name,
+        });
+        let Enforcement { time, expiry, revocation, .. } = signed.enforce;
+        let parts = [("expiry", expiry), ("certificates", time), ("revocation", revocation)];
+        for (member, action) in parts {
+            if signed.enforce != Enforcement::DEFAULT {
+                told[member] = match action {
+                    Action::Enforce => "enforce",
+                    Action::Log => "log",
+                    Action::Skip => "ignore",
+                }
+                .into();
+            }
+        }
+        Ok(told)
     }
-    Ok(serde_json::json!({
-        "kind": "signature",
-        "threshold": signed.threshold,
-        "of": of,
-        "forms": signed.forms,
-        "name": name,
-    }))
+}
+
+/// The name of what is known by then, or gets one.
+fn named(known: &mut Map<String, Value>, kind: &str, value: Value) -> String {
+    if let Some((called, _)) = known.iter().find(|(_, old)| **old == value) {
+        return called.clone();
+    }
+    let called = format!("{kind}-{}", known.len() + 1);
+    known.insert(called.clone(), value);
+    called
+}
+
+/// A store for each kind of authority.
+fn stores(store: &Store) -> Result<Vec<Value>> {
+    if store.anyone {
+        return can_not("signatures of anybody");
+    }
+    let identities = match &store.identities[..] {
+        [] => vec!["*".to_owned()],
+        names => names.iter().map(|name| dn::write(name)).collect(),
+    };
+    let kinds = [("ca", &store.authorities), ("signingAuthority", &store.signing)];
+    let told = kinds.into_iter().filter(|(_, anchors)| !anchors.is_empty());
+    Ok(told
+        .map(|(kind, anchors)| {
+            let pems = anchors.iter().map(|one| text::to_pem("CERTIFICATE", &one.der).to_string());
+            json!({"kind": kind, "pem": pems.collect::<String>(), "identities": identities})
+        })
+        .collect())
 }
 
 /// Public keys in PEM, of a file that may hold several.

@@ -77,8 +77,12 @@ fn t22_fixtures_of_the_containers_tools() {
             assert_eq!(found, expected, "{file}");
         }
     }
-    // A reference that is none is no name, whatever the rule says of names.
     assert_eq!(verdict(&folder, ring, "image.signature", &manifest, name), "");
+    // A reference that is none is no name, whatever the rule says of names.
+    assert_eq!(
+        verdict(&folder, ring, "invalid-reference.signature", &manifest, name),
+        "E_SIGNATURE"
+    );
     // With another manifest it is about other content.
     assert_eq!(verdict(&folder, ring, "image.signature", b"{}", name), "E_UNSIGNED");
     // The expired one by its content is expired by its signature before that.

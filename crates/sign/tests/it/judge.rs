@@ -3,7 +3,7 @@
 use plimsoll_sign::format::statement::BINDING;
 use plimsoll_sign::judge::{Evidence, Seen, judge};
 use plimsoll_sign::key::Kind;
-use plimsoll_sign::policy::{Check, NameRule, Signed};
+use plimsoll_sign::policy::{Check, NameRule, Signed, ZoneRule, Zoned};
 use plimsoll_sign::write::{self, Term};
 use plimsoll_sign::{Form, Limits, Why};
 use serde_json::json;
@@ -281,9 +281,15 @@ fn t11_every_limit_holds_at_the_limit_and_above_it() {
     let with_more = |entries: usize, stamps: usize| {
         let mut value: serde_json::Value =
             serde_json::from_slice(&bundle(&own, None).bytes).expect("JSON");
-        value["verificationMaterial"]["tlogEntries"] = json!(vec![json!({}); entries]);
+        let entry = json!({
+            "logIndex": "1",
+            "logId": {"keyId": ""},
+            "kindVersion": {"kind": "dsse", "version": "0.0.1"},
+            "canonicalizedBody": "",
+        });
+        value["verificationMaterial"]["tlogEntries"] = json!(vec![entry; entries]);
         value["verificationMaterial"]["timestampVerificationData"] =
-            json!({"rfc3161Timestamps": vec![json!({}); stamps]});
+            json!({"rfc3161Timestamps": vec![json!({"signedTimestamp": ""}); stamps]});
         vec![bundled(value.to_string().into_bytes())]
     };
     assert_eq!(judged(with_more(3, 3), &limits), "");
@@ -313,4 +319,87 @@ fn t11_every_limit_holds_at_the_limit_and_above_it() {
     };
     assert_eq!(judged(deep(31), &limits), "");
     assert_eq!(judged(deep(32), &limits), "E_SIGNATURE");
+}
+
+#[test]
+fn who_owns_a_name_says_who_signs_and_how() {
+    let (own, other, stranger) = (pair(Kind::P256), pair(Kind::P256), pair(Kind::Ed25519));
+    let rule = |threshold, keys: &[&plimsoll_sign::key::KeyPair], name: NameRule| ZoneRule {
+        threshold,
+        of: keys.iter().map(|key| trusted(&key.public().fingerprint(), key)).collect(),
+        forms_of: std::collections::BTreeMap::new(),
+        name,
+    };
+    let zone = |says| Zoned { says, ..Zoned::parse("example.com/org").expect("a prefix") };
+    let needs = |of: Vec<_>, threshold, says| {
+        policy(Signed { threshold, zones: vec![zone(says)], ..Signed::by(of) })
+    };
+    let signed = |pair| bundle(pair, Some(NAME));
+    // Nobody counts before the owner was asked, and nobody whom he does not name.
+    assert_eq!(code(&needs(vec![], 1, None), vec![signed(&own)]), "E_UNTRUSTED");
+    assert_eq!(
+        code(&needs(vec![], 1, Some(Err("no zone".into()))), vec![signed(&own)]),
+        "E_UNTRUSTED"
+    );
+    assert_eq!(code(&needs(vec![], 1, Some(Ok(vec![]))), vec![signed(&own)]), "E_UNTRUSTED");
+    let one = || Some(Ok(vec![rule(1, &[&own, &other], NameRule::Exact)]));
+    assert_eq!(code(&needs(vec![], 1, one()), vec![signed(&own)]), "");
+    assert_eq!(code(&needs(vec![], 1, one()), vec![signed(&stranger)]), "E_UNTRUSTED");
+    assert_eq!(code(&needs(vec![], 1, one()), vec![]), "E_UNSIGNED");
+    // The name that the owner asks for is signed, whatever the policy asks for.
+    assert_eq!(code(&needs(vec![], 1, one()), vec![bundle(&own, None)]), "E_SIGNED_NAME");
+    // So many as he asks for, and so many as the policy asks for.
+    let two = || Some(Ok(vec![rule(2, &[&own, &other], NameRule::Any)]));
+    assert_eq!(code(&needs(vec![], 1, two()), vec![signed(&own), signed(&own)]), "E_UNTRUSTED");
+    assert_eq!(code(&needs(vec![], 1, two()), vec![signed(&own), signed(&other)]), "");
+    assert_eq!(code(&needs(vec![], 2, one()), vec![signed(&own)]), "E_UNTRUSTED");
+    // All of his rules.
+    let both = Some(Ok(vec![rule(1, &[&own], NameRule::Any), rule(1, &[&other], NameRule::Any)]));
+    assert_eq!(code(&needs(vec![], 1, both.clone()), vec![signed(&own)]), "E_UNTRUSTED");
+    assert_eq!(code(&needs(vec![], 1, both), vec![signed(&own), signed(&other)]), "");
+    // Beside keys of the policy, his count for as many as they are, once he is
+    // content; one key is one signer, whoever names it.
+    let beside = || vec![trusted("k", &stranger)];
+    assert_eq!(code(&needs(beside(), 1, two()), vec![signed(&stranger)]), "");
+    assert_eq!(
+        code(&needs(beside(), 2, two()), vec![signed(&stranger), signed(&own)]),
+        "E_UNTRUSTED"
+    );
+    assert_eq!(code(&needs(beside(), 2, one()), vec![signed(&stranger), signed(&own)]), "");
+    let same = || vec![trusted("k", &own)];
+    assert_eq!(code(&needs(same(), 2, one()), vec![signed(&own)]), "E_UNTRUSTED");
+    // A form that he does not allow.
+    let mut narrow = rule(1, &[&own], NameRule::Any);
+    narrow.forms_of.insert(own.public().fingerprint(), [Form::CosignSimple].into());
+    assert_eq!(code(&needs(vec![], 1, Some(Ok(vec![narrow]))), vec![signed(&own)]), "E_SIGNATURE");
+}
+
+#[test]
+fn names_of_domains_are_read_in_parts() {
+    let name = |text| plimsoll_sign::ImageName::parse(text).expect("a name");
+    for (written, covered, not) in [
+        ("example.com/", "example.com/app:v1", "example.com.evil.example/app"),
+        ("example.com", "example.com/org/app", "sub.example.com/app"),
+        ("example.com/org/", "example.com/org", "example.com/organ"),
+        (
+            "example.com/org",
+            "example.com/org/app@sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+            "example.com/app/org",
+        ),
+    ] {
+        let zone = Zoned::parse(written).expect(written);
+        assert!(zone.covers(&name(covered)), "{written} {covered}");
+        assert!(!zone.covers(&name(not)), "{written} {not}");
+    }
+    for bad in [
+        "",
+        "/",
+        "example",
+        "example.com/app:v1",
+        "example.com//",
+        "example.com/../x",
+        "*.example.com",
+    ] {
+        assert!(Zoned::parse(bad).is_none(), "{bad:?}");
+    }
 }

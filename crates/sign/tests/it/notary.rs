@@ -1,89 +1,219 @@
 //! Envelopes of the Notary Project: those of its own library, which
-//! `PLIMSOLL_NOTARY_VECTORS` names a checkout of (notaryproject/notation-go), and ours
-//! with one fault each.
+//! `PLIMSOLL_NOTARY_VECTORS` names a checkout of (notaryproject/notation-go), and
+//! changes of them with one fault each.
 
 use std::fs;
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use plimsoll_sign::format::notary;
+use plimsoll_content::{Annotations, Descriptor, MediaType};
+use plimsoll_sign::format::notary::write::certificates;
+use plimsoll_sign::format::notary::{self, Store};
 use plimsoll_sign::format::x509::Certificate;
-use plimsoll_sign::{Limits, text};
+use plimsoll_sign::judge::{Evidence, Moment, Seen, judge};
+use plimsoll_sign::policy::{NameRule, Policy, Signed, Trusted, TrustedKey};
+use plimsoll_sign::scheme::{Candidate, Subject};
+use plimsoll_sign::{Asked, Limits, text};
 use proptest::prelude::*;
 use serde_json::Value;
 
-/// The certificates that come along in an envelope; trusted only here.
-fn own(bytes: &[u8]) -> Vec<Certificate> {
-    let value: Value = serde_json::from_slice(bytes).expect("JSON");
-    let list = value["header"]["x5c"].as_array().expect("x5c");
-    list.iter()
-        .map(|one| text::base64(one.as_str().expect("text")).expect("base64"))
-        .map(|der| Certificate::parse(&der).expect("a certificate"))
-        .collect()
+use crate::support::{NOW, policy};
+
+struct Vectors(PathBuf);
+
+impl Vectors {
+    fn new() -> Option<Self> {
+        let folder = std::env::var_os("PLIMSOLL_NOTARY_VECTORS").map(PathBuf::from);
+        if folder.is_none() {
+            let _ = writeln!(std::io::stderr(), "SKIP vectors: PLIMSOLL_NOTARY_VECTORS is not set");
+        }
+        folder.map(Self)
+    }
+
+    fn read(&self, name: &str) -> Vec<u8> {
+        fs::read(self.0.join(name)).unwrap_or_else(|cause| panic!("{name}: {cause}"))
+    }
+
+    /// The certificates of a store.
+    fn store(&self, kind: &str, name: &str) -> Vec<Certificate> {
+        let folder = self.0.join(format!("verifier/testdata/truststore/x509/{kind}/{name}"));
+        let files = fs::read_dir(&folder).expect("a store").map(|entry| entry.expect("one").path());
+        files.flat_map(|path| read_certificates(&path)).collect()
+    }
 }
 
-fn verdict(bytes: &[u8], trusted: &[Certificate]) -> String {
+fn read_certificates(path: &Path) -> Vec<Certificate> {
+    let bytes = fs::read(path).expect("a file");
+    match String::from_utf8(bytes.clone()) {
+        Ok(pem) => certificates("a store", &pem).expect("certificates"),
+        Err(_) => vec![Certificate::parse_open(&bytes).expect("a certificate")],
+    }
+}
+
+/// The certificates that come along in an envelope; trusted only here.
+fn own(bytes: &[u8]) -> Store {
+    let read = |der: &[u8]| Certificate::parse_open(der).ok();
+    let authorities = match serde_json::from_slice::<Value>(bytes) {
+        Ok(value) => value["header"]["x5c"]
+            .as_array()
+            .expect("x5c")
+            .iter()
+            .map(|one| text::base64(one.as_str().expect("text")).expect("base64"))
+            .map(|der| read(&der).expect("a certificate"))
+            .collect(),
+        // In COSE they stand there as they are.
+        Err(_) => (0..bytes.len().saturating_sub(4))
+            .filter(|at| bytes[*at..].starts_with(&[0x30, 0x82]))
+            .filter_map(|at| {
+                let length = usize::from(bytes[at + 2]) << 8 | usize::from(bytes[at + 3]);
+                read(bytes.get(at..at + 4 + length)?)
+            })
+            .collect(),
+    };
+    Store { authorities, ..Store::default() }
+}
+
+fn verdict(bytes: &[u8], trusted: &Store) -> String {
     match notary::verify(bytes, trusted, &Limits::default()) {
         Ok(_) => String::new(),
         Err(reason) => format!("{:?}: {reason}", reason.why),
     }
 }
 
-#[test]
-fn t20_t21_vectors_of_notation() {
-    let Some(folder) = std::env::var_os("PLIMSOLL_NOTARY_VECTORS") else {
-        let _ = writeln!(std::io::stderr(), "SKIP vectors: PLIMSOLL_NOTARY_VECTORS is not set");
-        return;
+fn asks(store: Store) -> Policy {
+    let of = vec![Trusted { name: "store".to_owned(), key: TrustedKey::Certificates(store) }];
+    policy(Signed { name: NameRule::Any, ..Signed::by(of) })
+}
+
+/// What becomes of an envelope about the content that it names itself, at some time: the
+/// code of the refusal, or nothing.
+fn judged(bytes: &[u8], content: &Descriptor, store: Store, at: i64) -> String {
+    let cose = bytes.first().is_some_and(|first| *first != b'{');
+    let candidate = Candidate {
+        media_type: if cose { notary::COSE } else { notary::JWS }.to_owned(),
+        bytes: bytes.into(),
+        annotations: Annotations::new(),
+        place: "a vector".to_owned(),
+        broken: None,
     };
-    let folder = Path::new(&folder);
-    let read = |name: &str| fs::read(folder.join(name)).expect("an envelope");
-    let layout = read("internal/testdata/jws_signature.sig");
-    let certificates = own(&layout);
-    let good = notary::verify(&layout, &certificates, &Limits::default()).expect("good");
-    assert!(good.digest.to_string().starts_with("sha256:19dbd2e4"), "{}", good.digest);
-    assert_eq!((good.size, good.algorithm.as_str()), (481, "PS256"));
-    assert!(good.holds.1.is_some_and(|end| end > 4_000_000_000), "it holds until 2123");
-    assert!(!verdict(&layout, &[]).is_empty(), "certificates that come along are no trust");
-    let mock = |name: &str| read(&format!("internal/mock/testdata/{name}_sig_env.json"));
-    let root = |kind: &str| {
-        let path = format!(
-            "verifier/testdata/truststore/x509/{kind}/valid-trust-store/NotationTestRoot.pem"
-        );
-        let pem = String::from_utf8(read(&path)).expect("PEM");
-        let blocks = text::pem_blocks("a certificate", &pem).expect("blocks");
-        blocks.iter().map(|(_, der)| Certificate::parse(der).expect("one")).collect::<Vec<_>>()
+    let subject = Subject {
+        descriptor: content.clone(),
+        bytes: b"".as_slice().into(),
+        asked: Asked::default(),
     };
-    for (kind, prefix) in [("ca", "ca"), ("signingAuthority", "sa")] {
-        let root = root(kind);
-        assert_eq!(verdict(&mock(&format!("{prefix}_valid")), &root), "");
-        // Its end is in 2022.
-        let bytes = mock(&format!("{prefix}_expired"));
-        let old = notary::verify(&bytes, &root, &Limits::default()).expect("it held once");
-        assert!(old.holds.1.expect("an end") < 1_700_000_000);
-        // One "=" more than canonical base64url has.
-        assert!(verdict(&mock(&format!("{prefix}_invalid")), &root).starts_with("Malformed"));
-        // A critical header that is not understood.
-        let plugin = verdict(&mock(&format!("{prefix}_plugin")), &root);
-        assert!(plugin.contains("critical header"), "{plugin}");
+    let evidence = Evidence { candidates: vec![candidate], cut: None };
+    let found = judge(
+        &asks(store),
+        &subject,
+        &evidence,
+        Moment::Given(at),
+        &Seen::new(),
+        &Limits::default(),
+    );
+    found.verdict.map_or_else(|error| error.code().to_string(), |_| String::new())
+}
+
+/// What a payload is about.
+fn target(payload: &[u8]) -> Descriptor {
+    let value: Value = serde_json::from_slice(payload).expect("JSON");
+    let target = &value["targetArtifact"];
+    Descriptor::new(
+        MediaType::from(target["mediaType"].as_str().expect("a type")),
+        target["digest"].as_str().expect("a digest").parse().expect("a digest"),
+        target["size"].as_u64().expect("a size"),
+    )
+}
+
+/// The content that an envelope is about, by its own word.
+fn about(bytes: &[u8]) -> Descriptor {
+    if let Ok(value) = serde_json::from_slice::<Value>(bytes) {
+        let payload = value["payload"].as_str().expect("a payload").trim_end_matches('=');
+        return target(&text::base64url(payload).expect("base64url"));
     }
-    let mut plugins = 0;
-    for entry in fs::read_dir(folder.join("internal/mock/testdata")).expect("a folder") {
-        let path = entry.expect("an entry").path();
-        let name = path.file_name().expect("a name").to_string_lossy().into_owned();
-        if name.contains("compatible_pluginver") {
-            plugins += 1;
-            let bytes = fs::read(&path).expect("an envelope");
-            assert!(!verdict(&bytes, &own(&bytes)).is_empty(), "{name}");
+    // In COSE it stands there as it is.
+    let begin = bytes.windows(16).position(|part| part == b"{\"targetArtifact").expect("JSON");
+    let end = bytes[begin..].windows(2).position(|part| part == b"}}").expect("its end");
+    target(&bytes[begin..begin + end + 2])
+}
+
+/// All 26 envelopes, each with the verdict that it is meant to have.
+#[test]
+fn vectors_of_notation() {
+    let Some(vectors) = Vectors::new() else { return };
+    let ca = vectors.store("ca", "valid-trust-store");
+    let sa = vectors.store("signingAuthority", "valid-trust-store");
+    let known = Store { authorities: ca, signing: sa, ..Store::default() };
+    let mock = "internal/mock/testdata";
+    let mut score = Vec::new();
+    let mut check = |name: &str, store: &Store, at: i64, expected: &str| {
+        let bytes = vectors.read(name);
+        let found = judged(&bytes, &about(&bytes), store.clone(), at);
+        score.push((name.rsplit('/').next().unwrap_or(name).to_owned(), found.clone()));
+        assert_eq!(found, expected, "{name} at {at}");
+    };
+    let layout = own(&vectors.read("internal/testdata/jws_signature.sig"));
+    for name in ["jws", "cose"] {
+        check(&format!("internal/testdata/{name}_signature.sig"), &layout, NOW, "");
+        let nobody = Store::default();
+        check(&format!("internal/testdata/{name}_signature.sig"), &nobody, NOW, "E_UNTRUSTED");
+    }
+    for kind in ["ca", "sa"] {
+        let of = |what: &str| format!("{mock}/{kind}_{what}_sig_env.json");
+        check(&of("valid"), &known, NOW, "");
+        check(&of("expired"), &known, NOW, "E_EXPIRED");
+        check(&of("expired"), &known, 1_659_096_000, "");
+        // One "=" more than canonical base64url has.
+        check(&of("invalid"), &known, NOW, "E_SIGNATURE");
+        // A critical header that is not understood.
+        check(&of("plugin"), &known, NOW, "E_SIGNATURE");
+    }
+    for (word, versions) in [
+        ("compatible", ["0.0.9", "1.0.0-alpha.beta", "1.0.0-alpha", "1.0.0"]),
+        ("incompatible", ["1.0.1", "1.0.9", "1.1.0-alpha", "1.2.3"]),
+    ] {
+        for version in versions {
+            let name = format!("{mock}/ca_{word}_pluginver_sig_env_{version}.json");
+            let store = own(&vectors.read(&name));
+            check(&name, &store, NOW, "E_SIGNATURE");
         }
     }
-    assert_eq!(plugins, 8);
-    // The same in COSE.
-    let cose = read("internal/testdata/cose_signature.sig");
-    let same = notary::verify_cose(&cose, &certificates, &Limits::default());
-    let other = same.expect("good");
-    assert_eq!((&other.digest, other.size), (&good.digest, 481));
+    let metadata = format!("{mock}/sig_env_with_metadata.json");
+    let store = own(&vectors.read(&metadata));
+    check(&metadata, &store, NOW, "E_EXPIRED");
+    check(&metadata, &store, 1_673_467_200, "");
+    let stamped = "verifier/testdata/timestamp/sigEnv";
+    let trusted = |name: &str| own(&vectors.read(&format!("{stamped}/{name}")));
+    let (jws, old) = (trusted("jwsWithTimestamp.sig"), trusted("jwsExpiredWithTimestamp.sig"));
+    for (name, store, expected) in [
+        ("jwsWithTimestamp.sig", &jws, ""),
+        ("coseWithTimestamp.sig", &jws, ""),
+        ("withoutTimestamp.sig", &trusted("withoutTimestamp.sig"), ""),
+        // The signer's certificate held for some minutes; nobody is trusted to say when.
+        ("jwsExpiredWithTimestamp.sig", &old, "E_EXPIRED"),
+        ("coseExpiredWithTimestamp.sig", &old, "E_EXPIRED"),
+        ("timestampAfterNotAfter.sig", &trusted("timestampAfterNotAfter.sig"), "E_EXPIRED"),
+        ("timestampBeforeNotBefore.sig", &trusted("timestampBeforeNotBefore.sig"), "E_EXPIRED"),
+    ] {
+        check(&format!("{stamped}/{name}"), store, NOW, expected);
+    }
+    let different: std::collections::BTreeSet<_> = score.iter().map(|(name, _)| name).collect();
+    assert_eq!(different.len(), 26);
+}
+
+#[test]
+fn t20_t21_vectors_of_notation_with_one_fault() {
+    let Some(vectors) = Vectors::new() else { return };
+    let layout = vectors.read("internal/testdata/jws_signature.sig");
+    let certificates = own(&layout);
     let limits = Limits::default();
-    assert!(notary::verify_cose(&cose, &[], &limits).is_err());
+    let good = notary::verify(&layout, &certificates, &limits).expect("good");
+    assert!(good.digest.to_string().starts_with("sha256:19dbd2e4"), "{}", good.digest);
+    assert_eq!((good.size, good.algorithm.as_str()), (481, "PS256"));
+    // The same in COSE.
+    let cose = vectors.read("internal/testdata/cose_signature.sig");
+    let other = notary::verify_cose(&cose, &certificates, &limits).expect("good");
+    assert_eq!((&other.digest, other.size), (&good.digest, 481));
+    assert!(notary::verify_cose(&cose, &Store::default(), &limits).is_err());
     // Without its tag; the first bytes of the payload, protected header, signature.
     assert!(notary::verify_cose(&cose[1..], &certificates, &limits).is_err());
     for at in [2, 10, 40, 100, cose.len() - 1] {
@@ -115,8 +245,8 @@ fn t20_t21_vectors_of_notation() {
 proptest! {
     #[test]
     fn nothing_panics(bytes: Vec<u8>) {
-        let _ = notary::verify(&bytes, &[], &Limits::default());
-        let _ = notary::verify_cose(&bytes, &[], &Limits::default());
+        let _ = notary::verify(&bytes, &Store::default(), &Limits::default());
+        let _ = notary::verify_cose(&bytes, &Store::default(), &Limits::default());
         let _ = Certificate::parse(&bytes);
     }
 }

@@ -18,6 +18,10 @@ impl Load for One {
             other => Err(Error::new(Code::NotFound, format!("reading {other}"))),
         }
     }
+
+    fn store(&self, kind: &str, name: &str) -> Result<Vec<(String, Vec<u8>)>> {
+        Err(Error::new(Code::NotFound, format!("reading {kind}/{name}")))
+    }
 }
 
 /// A public key of GnuPG, whose private part nobody has.

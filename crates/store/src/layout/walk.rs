@@ -73,8 +73,12 @@ impl Referrers {
                 .entry(referrer.digest.clone())
                 .or_insert(referrer);
         }
-        found.named =
-            catalog.entries().iter().filter(|entry| is_digest_tag(entry)).cloned().collect();
+        found.named = catalog
+            .entries()
+            .iter()
+            .filter(|it| it.name().is_some_and(Digest::is_tag))
+            .cloned()
+            .collect();
         Ok(found)
     }
 }
@@ -94,17 +98,6 @@ impl About for Referrers {
         });
         Ok(named.cloned().collect())
     }
-}
-
-/// Whether an entry has a name such as `sha256-….sig`.
-fn is_digest_tag(entry: &Entry) -> bool {
-    entry.name().is_some_and(|name| {
-        let digest = name.split('.').next().unwrap_or(name);
-        digest
-            .replacen('-', ":", 1)
-            .parse::<Digest>()
-            .is_ok_and(|digest| digest.algorithm().is_some())
-    })
 }
 
 /// Everything that belongs to `start`; without `referrers`, only what it

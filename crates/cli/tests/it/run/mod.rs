@@ -5,6 +5,7 @@ mod busybox;
 mod flags;
 mod leaks;
 mod mount;
+mod names;
 mod network;
 
 use std::fs;
@@ -137,6 +138,28 @@ fn nothing_that_is_written_reaches_the_store() {
     ]);
     assert_eq!((done.stdout.as_str(), done.code), ("755\n", 0), "{}", done.stderr);
     sandbox.ok(&["validate", "oci:images:app"]);
+}
+
+/// Also volumes and the files in `/etc`, which are mounted from the store.
+#[test]
+fn the_store_may_be_named_from_the_folder_one_is_in() {
+    let sandbox = Sandbox::new();
+    let Some(()) = image(&sandbox, &[]) else { return };
+    for store in ["here/store", "./here/../store"] {
+        let words = [
+            "--store",
+            store,
+            "run",
+            "-v",
+            "/data",
+            "oci:images:app",
+            "sh",
+            "-c",
+            "cat /etc/hosts; touch /data/x",
+        ];
+        assert!(sandbox.ok(&words).contains("localhost"), "{store}");
+        assert_eq!(fs::read_dir(sandbox.path(store).join("run")).expect("listed").count(), 0);
+    }
 }
 
 #[test]

@@ -55,7 +55,7 @@ impl Zone {
             zone: Some(base),
             ..Rule::default()
         };
-        let rules = Rules { rules: vec![rule], appc: false };
+        let rules = Rules { rules: vec![rule] };
         let shelf = Memory::default();
         let resolver = Resolver {
             lookup: &world,
@@ -112,8 +112,8 @@ impl Zone {
             if **list.bytes() != **bytes {
                 checked.findings.push(format!("{name} was changed and not published"));
             }
+            checked.images += list.images().count();
             for entry in &list.manifests {
-                checked.images += 1;
                 checked.findings.extend(content(&cas, entry, &name));
             }
         }

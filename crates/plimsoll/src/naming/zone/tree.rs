@@ -1,60 +1,163 @@
 //! The tree of files: content, and what those read who verify no signatures.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use plimsoll_content::{Code, Descriptor, Error, Result, Source, Watch, json};
-use plimsoll_name::listing::{Listing, ref_of};
+use plimsoll_content::{Algorithm, Code, Descriptor, Document, Error, Result, Source, Watch, json};
+use plimsoll_name::listing::{Listing, REF_NAME, ref_of};
 use plimsoll_name::publish::{self, Config, Wanted};
-use plimsoll_spec::Node;
-use plimsoll_store::reachable;
+use plimsoll_registry::client::fallback_tag;
+use plimsoll_spec::{Index, Node, media_type};
+use plimsoll_store::{closure, reachable};
 use serde_json::json;
 
+use crate::image;
+use crate::place::{Opened, registry::listed_subject};
 use crate::transfer::check;
 
-/// Brings all content of an image to the tree, proved.
-pub(super) fn bring(
-    source: &dyn Source,
-    root: &Descriptor,
-    site: &Path,
-    watch: &dyn Watch,
-) -> Result<()> {
-    let all = reachable(source, root)?;
-    if let Some(missing) = all.missing.first() {
+/// Brings an image to the tree, proved, and what is about it: signatures and
+/// the like. Gives the entries of what is about it, by refs that are made of
+/// digests.
+pub(super) fn bring(image: &Opened, site: &Path, watch: &dyn Watch) -> Result<Vec<Descriptor>> {
+    let source = image.source();
+    let about = image.held().about()?;
+    let all = closure(source, &image.root, Some(&*about))?;
+    if let Some(missing) = all.reachable.missing.first() {
         return Err(Error::new(Code::NotFound, format!("reading blob {}", missing.digest))
             .found("an image that is not complete")
             .expected("all that it refers to"));
     }
-    for blob in &all.present {
+    for blob in &all.reachable.present {
         check(watch)?;
         let path = site.join(publish::cas_path(&blob.digest));
         if path.metadata().is_ok_and(|there| there.len() == blob.size) {
             continue;
         }
-        let failed = |cause| Error::io("writing", path.display(), cause);
-        let folder = path.parent().unwrap_or(Path::new("."));
-        fs::create_dir_all(folder).map_err(failed)?;
         watch.begin(&format!("copying {}", blob.digest.short()), Some(blob.size));
-        let staged = folder.join(format!(".{}.part", std::process::id()));
-        let write = || -> Result<()> {
-            let mut file = File::create(&staged).map_err(failed)?;
+        stage(&path, |file| {
             let mut reader = source.open(blob)?;
-            io::copy(&mut reader, &mut file)
+            io::copy(&mut reader, file)
                 .map_err(|cause| Error::io("copying", &blob.digest, cause))?;
-            let _proof = reader.finish()?;
-            file.sync_all().map_err(failed)?;
-            fs::rename(&staged, &path).map_err(failed)
-        };
-        let written = write();
-        if written.is_err() {
-            let _ = fs::remove_file(&staged);
-        }
-        written?;
+            reader.finish().map(|_| ())
+        })?;
         watch.end(&format!("copied {}", blob.digest));
     }
+    let mut lists: BTreeMap<String, Vec<Descriptor>> = BTreeMap::new();
+    for referrer in &all.referrers {
+        let node = image::node(source, referrer)?;
+        let Some(subject) = node.subject() else { continue };
+        let list = lists.entry(fallback_tag(&subject.digest)).or_default();
+        list.push(described(referrer, &node));
+    }
+    let mut entries = Vec::new();
+    for (tag, list) in lists {
+        entries.push(list_of(site, &tag, list)?);
+    }
+    // What is listed under a tag of that kind was read above, and is listed anew.
+    let others =
+        all.named.into_iter().filter(|entry| entry.name().is_some_and(|it| it.contains('.')));
+    entries.extend(others.map(|entry| entry.descriptor));
+    Ok(entries)
+}
+
+/// A referrer as lists of them have it (distribution-spec, "Listing Referrers").
+fn described(referrer: &Descriptor, node: &Node) -> Descriptor {
+    let mut entry =
+        Descriptor::new(referrer.media_type.clone(), referrer.digest.clone(), referrer.size);
+    let (kind, annotations) = match node {
+        Node::Manifest(manifest) => (Some(manifest.kind().clone()), &manifest.annotations),
+        Node::Index(index) => (index.artifact_type.clone(), &index.annotations),
+        Node::Schema1(_) | Node::Opaque => return entry,
+    };
+    entry.artifact_type = kind;
+    entry.annotations.clone_from(annotations);
+    entry
+}
+
+/// Writes a list of referrers to the tree, and gives its entry.
+fn list_of(site: &Path, tag: &str, mut list: Vec<Descriptor>) -> Result<Descriptor> {
+    list.sort_by(|one, other| one.digest.cmp(&other.digest));
+    list.dedup_by(|one, other| one.digest == other.digest);
+    let list = Document::new(Index::new(list))?;
+    let mut entry = list.descriptor(media_type::INDEX, Algorithm::Sha256);
+    stage(&site.join(publish::cas_path(&entry.digest)), |file| {
+        file.write_all(list.bytes()).map_err(|cause| Error::io("writing", tag, cause))
+    })?;
+    entry.annotations.insert(REF_NAME.to_owned(), tag.to_owned());
+    Ok(entry)
+}
+
+/// Adds what is about an image to what is listed about images. Lists of
+/// referrers are joined: nothing that was published is lost by adding.
+pub(super) fn attach(
+    site: &Path,
+    all: &mut Vec<Descriptor>,
+    entries: Vec<Descriptor>,
+) -> Result<()> {
+    let source = Cas(site.to_owned());
+    for mut entry in entries {
+        let tag = ref_of(&entry).unwrap_or_default().to_owned();
+        let at = all.iter().position(|other| ref_of(other) == Some(&tag));
+        if let Some(at) = at {
+            let old = all.remove(at);
+            if let (Node::Index(old), Node::Index(new)) =
+                (image::node(&source, &old)?, image::node(&source, &entry)?)
+            {
+                let list = [&old.manifests[..], &new.manifests[..]].concat();
+                entry = list_of(site, &tag, list)?;
+            }
+        }
+        all.push(entry);
+    }
     Ok(())
+}
+
+/// Takes off the list what is about images that are listed no more.
+pub(super) fn prune(site: &Path, list: &mut Listing) -> Result<()> {
+    let source = Cas(site.to_owned());
+    let mut attached = list.attached();
+    list.manifests = list.images().cloned().collect();
+    let mut ahead = list.manifests.clone();
+    let mut seen = BTreeSet::new();
+    while let Some(start) = ahead.pop() {
+        for blob in reachable(&source, &start)?.present {
+            if !Node::is_document(&blob.media_type) || !seen.insert(blob.digest.clone()) {
+                continue;
+            }
+            let whole = format!("{}-{}.", blob.digest.algorithm_name(), blob.digest.encoded());
+            let short = fallback_tag(&blob.digest);
+            let about = |entry: &mut Descriptor| {
+                ref_of(entry).is_some_and(|tag| tag == short || tag.starts_with(&whole))
+            };
+            // What is about it may have something about itself.
+            for entry in attached.extract_if(.., about) {
+                ahead.push(entry.clone());
+                list.manifests.push(entry);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Writes a file whole, with the folders above it.
+fn stage(path: &Path, fill: impl FnOnce(&mut File) -> Result<()>) -> Result<()> {
+    let failed = |cause| Error::io("writing", path.display(), cause);
+    let folder = path.parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(folder).map_err(failed)?;
+    let staged = folder.join(format!(".{}.part", std::process::id()));
+    let write = || -> Result<()> {
+        let mut file = File::create(&staged).map_err(failed)?;
+        fill(&mut file)?;
+        file.sync_all().map_err(failed)?;
+        fs::rename(&staged, path).map_err(failed)
+    };
+    let written = write();
+    if written.is_err() {
+        let _ = fs::remove_file(&staged);
+    }
+    written
 }
 
 /// Brings the content to another tree.
@@ -114,6 +217,7 @@ pub(super) fn unsigned(
     notes: &mut Vec<String>,
 ) -> Result<Vec<(String, Vec<u8>)>> {
     let mut out = Vec::new();
+    let mut types = BTreeMap::new();
     let prefix = config.prefix()?;
     for (rest, bytes) in &wanted.listings {
         // For those who come by the host, the whole path is written.
@@ -130,20 +234,38 @@ pub(super) fn unsigned(
                 out.push((publish::index_path(&whole), bytes.clone()));
             }
         }
+        let first = whole.split('/').next().unwrap_or_default();
+        if let Some(template) = &config.appc
+            && !whole.is_empty()
+            && !["zone", "v2", "oci-cas", "oci-index"].contains(&first)
+        {
+            let page = plimsoll_name::appc::page(&prefix.join(rest), template)?;
+            out.push((format!("{whole}/index.html"), page.into_bytes()));
+        }
         let list = Listing::parse(bytes)?;
         if config.formats.iter().any(|format| format == "v2") && !whole.is_empty() {
-            registry(&whole, &list, site, &mut out)?;
+            registry(&whole, &list, site, &mut out, &mut types)?;
         }
+    }
+    if !types.is_empty() {
+        let lines = types.iter().map(|(path, kind)| format!("\"{path}\" \"{kind}\";\n"));
+        out.push((TYPES.to_owned(), lines.collect::<String>().into_bytes()));
     }
     Ok(out)
 }
 
-/// The files that a client of registries asks for.
+/// What each manifest of the tree is, as lines of an nginx `map`: a client of
+/// registries goes by its content type.
+const TYPES: &str = "v2/types.conf";
+
+/// The files that a client of registries asks for, and what the manifests among
+/// them are.
 fn registry(
     path: &str,
     list: &Listing,
     site: &Path,
     out: &mut Vec<(String, Vec<u8>)>,
+    types: &mut BTreeMap<String, String>,
 ) -> Result<()> {
     let source = Cas(site.to_owned());
     let mut tags = Vec::new();
@@ -152,7 +274,11 @@ fn registry(
         for blob in reachable(&source, entry)?.present {
             let file = site.join(publish::cas_path(&blob.digest));
             let kind = if Node::is_document(&blob.media_type) { "manifests" } else { "blobs" };
-            link(&file, &site.join(format!("v2/{path}/{kind}/{}", blob.digest)))?;
+            let place = format!("v2/{path}/{kind}/{}", blob.digest);
+            link(&file, &site.join(&place))?;
+            if kind == "manifests" {
+                types.insert(format!("/{place}"), plain(&blob));
+            }
         }
         // The first of several images under a tag is as good as any: there is one for each.
         let Some(tag) = ref_of(entry).filter(|tag| tag.parse::<plimsoll_name::Tag>().is_ok())
@@ -164,6 +290,12 @@ fn registry(
         }
         let bytes =
             (&source as &dyn Source).read(entry, "a manifest", plimsoll_content::limits::INDEX)?;
+        if let Some(subject) = listed_subject(tag, entry) {
+            let place = format!("v2/{path}/referrers/{subject}");
+            types.insert(format!("/{place}"), plain(entry));
+            out.push((place, bytes.clone()));
+        }
+        types.insert(format!("/v2/{path}/manifests/{tag}"), plain(entry));
         out.push((format!("v2/{path}/manifests/{tag}"), bytes));
         tags.push(tag.to_owned());
     }
@@ -173,6 +305,12 @@ fn registry(
         json::canonical(&json!({"name": path, "tags": tags}))?,
     ));
     Ok(())
+}
+
+/// A media type that may stand in a file of settings.
+fn plain(blob: &Descriptor) -> String {
+    let good = |c: &char| c.is_ascii_alphanumeric() || "/+-._".contains(*c);
+    blob.media_type.as_str().chars().filter(good).collect()
 }
 
 /// Gives a file a further name; a copy where that can not be.
