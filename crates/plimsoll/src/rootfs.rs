@@ -150,9 +150,9 @@ fn plain(
 /// The kernel does the translation: a layer is applied, as ever, to an overlay
 /// over the layers below it. Whoever calls must be allowed to mount one, as
 /// root is and as users are in a user namespace of theirs, which is tried before
-/// anything is unpacked; the marks are `trusted.` or `user.` attributes accordingly. Of more layers than the kernel stacks ([`overlay::LOWERS`]) the
-/// lowest are one folder, in steps of [`GROUP`], so that images that grow
-/// share it.
+/// anything is unpacked; the marks are `trusted.` or `user.` attributes accordingly.
+/// Of more layers than the kernel stacks ([`overlay::LOWERS`]) the lowest are one
+/// folder, in steps of [`GROUP`], so that images that grow share it.
 pub fn layers(
     source: &dyn Source,
     image: &Image,

@@ -67,14 +67,14 @@ pub fn run(
     watch: &dyn Watch,
 ) -> Result<Exit, NotStarted> {
     startable(image, more.any_platform, watch)?;
-    let scratch = scratch(store, &image.descriptor.digest)?;
-    let (connected, options) = surroundings::connect(image, options, more, &scratch, watch)?;
     if more.init && *runtime != Runtime::Embedded {
         return Err(Error::new(Code::Usage, "running an image with --init")
             .found("another runtime, which has no such process")
             .fix("leave out --init or --runtime")
             .into());
     }
+    let scratch = scratch(store, &image.descriptor.digest)?;
+    let (connected, options) = surroundings::connect(image, options, more, &scratch, watch)?;
     let kind = Kind::current()?;
     let limits = options.apply.limits;
     let rootfs = rootfs::prepare(source, image, store, kind, &scratch.path(), limits, watch)?;

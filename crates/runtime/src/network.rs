@@ -16,9 +16,11 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use plimsoll_content::{Code, Error, Result};
+use rustix::mount::{UnmountFlags, mount_bind, unmount};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space};
 
+use crate::rootless::Mapping;
 use crate::sys;
 
 /// How long a program may take to bring the network up.
@@ -96,7 +98,7 @@ impl Helper {
         };
         let pasta = find("pasta").map(Self::Pasta);
         let slirp = find("slirp4netns").map(Self::Slirp4netns);
-        let root = crate::rootless::Mapping::current().is_ok_and(|mapping| mapping.is_initial());
+        let root = Mapping::current().is_ok_and(|mapping| mapping.is_initial());
         let order = if root { [slirp, pasta] } else { [pasta, slirp] };
         order.into_iter().flatten().collect()
     }
@@ -116,6 +118,32 @@ pub struct Connected {
     names: &'static str,
     /// slirp4netns ends when it is closed, however this process ends.
     life: Option<OwnedFd>,
+    /// Where the helper finds the namespace, if not through this process.
+    _shown: Option<Shown>,
+}
+
+/// A file that is the namespace, as long as this lives.
+///
+/// What lies below `/proc` of this process is only for those with all of its
+/// capabilities; pasta gives its own up first of all.
+#[derive(Debug)]
+struct Shown(PathBuf);
+
+impl Shown {
+    /// Only in mounts of one's own, as an ordinary user's process has them: there
+    /// it is gone with the process, however that ends.
+    fn at(path: PathBuf, namespace: &OwnedFd) -> io::Result<Self> {
+        File::create_new(&path)?;
+        mount_bind(format!("/proc/self/fd/{}", namespace.as_raw_fd()), &path)?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Shown {
+    fn drop(&mut self) {
+        let _ = unmount(&self.0, UnmountFlags::DETACH);
+        let _ = fs::remove_file(&self.0);
+    }
 }
 
 impl Connected {
@@ -160,12 +188,19 @@ fn try_connect(helper: &Helper, ports: &[Port], scratch: &Path) -> io::Result<Co
     let path = format!("/proc/{}/fd/{}", std::process::id(), namespace.as_raw_fd());
     let log = scratch.join("network.log");
     let (read, life) = pipe_with(PipeFlags::CLOEXEC)?;
+    let mut shown = None;
     let mut command = Command::new(helper.path());
     command.current_dir(scratch).stdin(Stdio::null()).stdout(Stdio::null());
     command.stderr(File::create(&log)?);
     let names = match helper {
         Helper::Pasta(_) => {
-            pasta(&mut command, ports, &path);
+            let mapping = Mapping::current().map_err(io::Error::other)?;
+            if mapping.is_initial() {
+                pasta(&mut command, ports, &path);
+            } else {
+                let shown = shown.insert(Shown::at(scratch.join("network"), &namespace)?);
+                pasta(&mut command, ports, &shown.0.to_string_lossy());
+            }
             PASTA_NAMES
         }
         Helper::Slirp4netns(_) => {
@@ -182,7 +217,8 @@ fn try_connect(helper: &Helper, ports: &[Port], scratch: &Path) -> io::Result<Co
     sys::hand_on(&mut command, vec![read]);
     let helper_process = command.spawn()?;
     drop(command);
-    let mut connected = Connected { namespace, helper: helper_process, names, life: Some(life) };
+    let mut connected =
+        Connected { namespace, helper: helper_process, names, life: Some(life), _shown: shown };
     wait_until_up(&mut connected, &log)?;
     if let Helper::Slirp4netns(_) = helper {
         for port in ports {

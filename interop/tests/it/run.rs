@@ -1,8 +1,12 @@
 //! The same process from the same image, whoever starts it.
 
 use std::fs;
+use std::io::Read as _;
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
-use std::process::Command;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use plimsoll_interop::{
     Output, Peer, Program, Scratch, busybox_rootfs, is_root, peer, run, shell, skip,
@@ -163,7 +167,7 @@ fn runc_and_crun_start_the_same_process() {
 /// without a view of the new one.
 fn apart(scratch: &Scratch, runtime: Peer) -> Peer {
     const BOTH: &str = "/sys/fs/cgroup/unified";
-    if runtime.name != "crun" || !std::path::Path::new(BOTH).is_dir() {
+    if runtime.name != "crun" || !Path::new(BOTH).is_dir() {
         return runtime;
     }
     let path = scratch.join("crun");
@@ -239,41 +243,95 @@ fn codes_and_signals_are_passed_on() {
     assert!(ran.code != 0 && ran.err.contains("--"), "{}", ran.err);
 }
 
-#[test]
-fn an_ordinary_user_gets_the_same_process() {
-    // As root, the account that `interop/setup` makes; otherwise the own one.
+/// The words before a program that an ordinary user starts: as root, the account that
+/// `interop/setup` makes; otherwise the own one.
+fn ordinary(case: &Case) -> Option<Vec<String>> {
     const ACCOUNT: &str = "plimsoll-interop";
-    let Some(case) = Case::new() else { return };
     let root = rustix::process::geteuid().is_root();
-    let start = |program: &str, arguments: &[&str]| {
-        let mut command = if root {
-            let mut command = Command::new("runuser");
-            command.args(["-u", ACCOUNT, "--", "env", "-i"]);
-            command
-        } else {
-            let mut command = Command::new("env");
-            command.arg("-i");
-            command
-        };
-        for (name, value) in case.plimsoll.environment() {
-            let value = value.display().to_string();
-            let own = value.replace(&case.scratch.text(""), &case.scratch.text("user/"));
-            command.arg(format!("{name}={own}"));
-        }
-        run(command.arg(program).args(arguments).current_dir("/"))
-    };
     shell(case.scratch.path(), "mkdir -m 700 -p user/runtime user");
+    let mut words: Vec<String> = Vec::new();
     if root {
         if run(Command::new("id").arg(ACCOUNT)).code != 0 {
             skip("an ordinary user: interop/setup makes the account when run as root");
-            return;
+            return None;
         }
         shell(case.scratch.path(), &format!("chown -R {ACCOUNT}: user"));
+        words.extend(["runuser", "-u", ACCOUNT, "--"].map(str::to_owned));
     }
-    if start("unshare", &["-Ur", "true"]).code != 0 {
+    words.extend(["env", "-i"].map(str::to_owned));
+    for (name, value) in case.plimsoll.environment() {
+        let value = value.display().to_string();
+        let own = value.replace(&case.scratch.text(""), &case.scratch.text("user/"));
+        words.push(format!("{name}={own}"));
+    }
+    if run(Command::new(&words[0]).args(&words[1..]).args(["unshare", "-Ur", "true"])).code != 0 {
         skip("an ordinary user: this kernel gives no user namespaces");
+        return None;
+    }
+    Some(words)
+}
+
+/// As root, who can lend the user a tun device in mounts of the test's own.
+#[test]
+fn pasta_carries_the_packets_of_an_ordinary_user() {
+    if !is_root("lending a device") || peer("pasta").is_none() {
         return;
     }
+    let Some(case) = Case::new() else { return };
+    let Some(ordinary) = ordinary(&case) else { return };
+    let lend = "rm -f tun; mknod tun c 10 200 && chmod 666 tun \
+        && mount --bind tun /dev/net/tun && exec \"$@\"";
+    let start = |flags: &[&str], script: &str| {
+        let mut command = Command::new("unshare");
+        command.args(["-m", "sh", "-c", lend, "sh"]).args(&ordinary);
+        command.arg(case.plimsoll.path()).arg("run").args(flags).args(["--entrypoint", "/bin/sh"]);
+        command.args([&format!("oci:{}:root", case.layout), "--", "-c", script]);
+        command.current_dir(case.scratch.path()).stdin(Stdio::null());
+        command
+    };
+    let routes = fs::read_to_string("/proc/net/route").unwrap_or_default();
+    if !Path::new("/dev/net/tun").exists() || routes.lines().count() < 2 {
+        skip("pasta: this machine has no tun device, or no network");
+        return;
+    }
+    let said = run(&mut start(&[], "cat /proc/net/route /etc/resolv.conf"));
+    assert_eq!(said.code, 0, "{}", said.err);
+    assert!(!said.err.contains("network: none"), "{}", said.err);
+    assert!(
+        said.out.lines().any(|line| line.split('\t').nth(1) == Some("00000000")),
+        "{}",
+        said.out
+    );
+    assert!(said.out.contains("nameserver 169.254.1.1"), "{}", said.out);
+
+    let free = TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr());
+    let port = free.expect("an address").port();
+    let publish = format!("127.0.0.1:{port}:80");
+    let mut child = start(&["-p", &publish], "echo from inside | busybox nc -l -p 80");
+    let mut child = child.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("starts");
+    let (started, mut text) = (Instant::now(), String::new());
+    while text.is_empty() && started.elapsed() < Duration::from_secs(20) {
+        if let Ok(mut stream) = TcpStream::connect(("127.0.0.1", port)) {
+            let _ = stream.set_read_timeout(Some(Duration::from_secs(2)));
+            let _ = stream.shutdown(Shutdown::Write);
+            let _ = stream.read_to_string(&mut text);
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let _ = child.kill();
+    let _ = child.wait();
+    assert_eq!(text, "from inside\n");
+}
+
+#[test]
+fn an_ordinary_user_gets_the_same_process() {
+    let Some(case) = Case::new() else { return };
+    let root = rustix::process::geteuid().is_root();
+    let Some(ordinary) = ordinary(&case) else { return };
+    let start = |program: &str, arguments: &[&str]| {
+        let mut command = Command::new(&ordinary[0]);
+        run(command.args(&ordinary[1..]).arg(program).args(arguments).current_dir("/"))
+    };
     let program = case.plimsoll.path().display().to_string();
     for tag in ["app", "root", "group"] {
         let name = format!("oci:{}:{tag}", case.layout);

@@ -14,8 +14,14 @@ use super::{privilege, seccomp};
 use crate::rootless::Mapping;
 use crate::spec::{Linux, NamespaceKind, Process, Spec};
 
-/// Checks a config against what is enforced, for this user namespace.
-pub(super) fn enforceable(spec: &Spec, mapping: &Mapping) -> Result<()> {
+/// Whether the embedded runtime enforces all that a config asks for, in the user
+/// namespace that `mapping` describes.
+///
+/// # Errors
+///
+/// [`Code::Runtime`], with the path of the first member that is not enforced, or that
+/// is missing.
+pub fn enforceable(spec: &Spec, mapping: &Mapping) -> Result<()> {
     if let Some(path) = spec.unknown().first() {
         return Err(refuse(path));
     }

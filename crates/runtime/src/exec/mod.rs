@@ -49,6 +49,7 @@ use crate::rootless::Mapping;
 use crate::signal::{Keys, Relay};
 use crate::spec::Spec;
 use crate::sys;
+pub use check::enforceable;
 pub(crate) use mount::attach;
 use report::Report;
 
