@@ -97,7 +97,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<u8> {
         ("name add", vec!["name", "add", NAME, "oci:images:hello", "--zone", "zone"]),
         ("name publish", vec!["name", "publish", "--zone", "zone"]),
         ("resolve", vec!["resolve", NAME, "--names", "names.toml"]),
-        ("run", vec!["run", NAME, "--names", "names.toml"]),
+        ("run", vec!["run", NAME, "--names", "names.toml", "--trust-key", "demo"]),
     ];
     let style = context.out.style;
     let total = commands.len();
