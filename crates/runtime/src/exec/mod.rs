@@ -157,7 +157,7 @@ struct Request {
 /// May be called in a process with threads, but by one at a time.
 pub fn run(bundle: Bundle, options: &Options) -> Result<Exit, NotStarted> {
     let mapping = Mapping::current()?;
-    check::enforceable(&bundle.spec, &mapping)?;
+    enforceable(&bundle.spec, &mapping)?;
     let wants_terminal = bundle.spec.process.as_ref().is_some_and(|process| process.terminal);
     let (root, tree) = match bundle.root {
         Root::Folder(path) => (path, None),
