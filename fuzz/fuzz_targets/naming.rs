@@ -5,6 +5,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use plimsoll_name::announcement::Announcement;
+use plimsoll_name::appc::Page;
 use plimsoll_name::record::Record;
 use plimsoll_name::signers::Signers;
 use plimsoll_name::tuf::{Metadata, Root, Snapshot, Targets, Timestamp};
@@ -13,7 +14,7 @@ use plimsoll_name::{Address, Host, Template};
 fuzz_target!(|input: (u8, &[u8])| {
     let (kind, bytes) = input;
     let text = String::from_utf8_lossy(bytes);
-    match kind % 5 {
+    match kind % 6 {
         0 => {
             if let Ok(record) = Record::parse(&text) {
                 assert_eq!(Record::parse(&record.to_text()).ok(), Some(record));
@@ -51,6 +52,12 @@ fuzz_target!(|input: (u8, &[u8])| {
             }
             let _ = Metadata::<Timestamp>::parse(bytes);
             let _ = Metadata::<Snapshot>::parse(bytes);
+        }
+        4 => {
+            // Whatever a page says, it says it of whole parts and by https.
+            let page = Page::read(bytes);
+            assert!(page.images.iter().all(|(_, template)| template.as_str().starts_with("https://")
+                || !template.as_str().contains(':')));
         }
         _ => {
             if let Ok(targets) = Metadata::<Targets>::parse(bytes) {

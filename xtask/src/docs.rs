@@ -8,7 +8,8 @@
 //! network or would start this very test.
 //!
 //! The blocks of one document run one after another, in an empty folder that
-//! is also the home; directory and exported variables last until its end.
+//! is also the home; directory and exported variables last until its end. If a
+//! folder lies beside a document that has its name, what is in it is there too.
 
 mod block;
 mod expect;
@@ -45,7 +46,8 @@ pub(crate) fn run(arguments: &[String]) -> Outcome {
         if blocks.is_empty() {
             continue;
         }
-        let (ran, problems) = document(&blocks, &folder)?;
+        let beside = workspace().join(path.with_extension(""));
+        let (ran, problems) = document(&blocks, &folder, &beside)?;
         count += ran;
         println!("docs: {}: {ran} commands", path.display());
         for (line, problem) in problems {
@@ -74,8 +76,11 @@ fn documents(named: &[String]) -> Outcome<Vec<PathBuf>> {
 /// What one document's commands did: how many ran, and what went wrong where.
 type Ran = (usize, Vec<(usize, String)>);
 
-fn document(blocks: &[Block], programs: &Path) -> Outcome<Ran> {
+fn document(blocks: &[Block], programs: &Path, beside: &Path) -> Outcome<Ran> {
     let shell = Shell::new(programs)?;
+    if beside.is_dir() {
+        shell.bring(beside)?;
+    }
     let mut problems = Vec::new();
     let mut ran = 0;
     for command in blocks.iter().flat_map(|block| &block.commands) {
@@ -101,7 +106,7 @@ mod tests {
 
     fn ran(text: &str) -> Ran {
         let blocks = block::blocks(text).expect("well-formed");
-        document(&blocks, Path::new("/nowhere")).expect("run")
+        document(&blocks, Path::new("/nowhere"), Path::new("/nowhere")).expect("run")
     }
 
     #[test]

@@ -19,6 +19,7 @@ pub mod rule;
 pub mod run;
 pub mod table;
 mod tree;
+pub mod vectors;
 
 pub use case::{Case, Role, Selection, Verdict};
 pub use peer::Peer;

@@ -87,6 +87,8 @@ pub enum Way {
     Announcement,
     /// A document of the host, or of one above it, as oci-discovery has it.
     RefEngines,
+    /// A page of the host, as AppC has it.
+    Page,
     /// The registry at the host.
     Registry,
 }
@@ -102,6 +104,7 @@ impl Way {
             Self::Dns => "the zone that the DNS names",
             Self::Announcement => "what the host publishes at /.well-known/image-names",
             Self::RefEngines => "what the host publishes at /.well-known/oci-host-ref-engines",
+            Self::Page => "tags of a page of the host",
             Self::Registry => "the registry at that host",
         }
     }

@@ -9,6 +9,7 @@
 
 mod address;
 pub mod announcement;
+pub mod appc;
 mod assurance;
 pub mod chain;
 pub mod crypto;

@@ -63,6 +63,8 @@ pub struct Texts {
 pub struct Ask<'a> {
     /// The address.
     pub address: &'a Address,
+    /// What is asked there, behind a `?`.
+    pub query: Option<&'a str>,
     /// What it is, for messages.
     pub what: &'a str,
     /// The media types, for `Accept`.

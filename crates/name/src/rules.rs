@@ -12,8 +12,6 @@ use crate::{Address, Assurance, Host, Reference, Repository};
 pub struct Rules {
     /// In any order; the longest prefix counts, member by member.
     pub rules: Vec<Rule>,
-    /// Whether pages are looked at for the tags of AppC.
-    pub appc: bool,
 }
 
 /// What holds for the names below a prefix.

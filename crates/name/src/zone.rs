@@ -156,6 +156,7 @@ impl Files<'_> {
             let address = place.file(file)?;
             let ask = Ask {
                 address: &address,
+                query: None,
                 what: file,
                 accept: "*/*",
                 limit,

@@ -11,6 +11,7 @@
 //! manifests, so writing one is a matter of its own (`docker`).
 
 pub(crate) mod docker;
+mod signatures;
 mod sparse;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -33,6 +34,7 @@ use crate::schema1;
 use crate::transfer::{self, Brought};
 use crate::trust::gather::{self, Shelf};
 use crate::trust::{Gate, Part, asked, shelf_of};
+use signatures::{Place, Signatures};
 
 /// The full name of an image in archives of docker and containerd, where
 /// `ref.name` is the tag alone.
@@ -47,6 +49,9 @@ pub struct Options {
     pub platforms: Vec<Platform>,
     /// Also what is about the images, to any depth.
     pub referrers: bool,
+    /// Also what vouches for the images, as far as the source lists it cheaply and the
+    /// destination can hold it; what can not be had is a warning.
+    pub signatures: bool,
     /// All images of the source, with their names.
     pub all: bool,
     /// Names that the source gives may replace names of the destination.
@@ -192,7 +197,8 @@ impl Copying<'_> {
                 None => entries,
             };
             let about = || Referrers::of(sink, &catalog).map(|all| Box::new(all) as Box<dyn About>);
-            return self.images(sink, &entries, about);
+            let place = || Ok(Place { source: sink, catalog: Some(catalog.clone()), held: None });
+            return self.images(sink, &entries, about, &place);
         }
         let (held, which, _) = home.hold(&from)?;
         let Some(held) = held else {
@@ -208,7 +214,7 @@ impl Copying<'_> {
         if let Some(gate) = &self.options.gate {
             entries = admit(gate, held, from, entries, &self.options.platforms)?;
         }
-        self.images(held.source(), &entries, || held.about())
+        self.images(held.source(), &entries, || held.about(), &|| Place::of(held))
     }
 
     fn warn(&mut self, findings: Vec<String>) {
@@ -218,19 +224,39 @@ impl Copying<'_> {
         }
     }
 
-    /// Images of a source; `about` knows what is about them.
+    /// Images of a source; `about` knows what is about them, and `place` where to look for
+    /// signatures alone.
     fn images<'s>(
         &mut self,
         source: &dyn Source,
         entries: &[Entry],
         about: impl FnOnce() -> Result<Box<dyn About + 's>>,
+        place: &dyn Fn() -> Result<Place<'s>>,
     ) -> Result<()> {
-        let signatures = self.options.gate.is_some() && self.target.has_names();
-        let referrers = if self.options.referrers || signatures { Some(about()?) } else { None };
+        let gated = self.options.gate.is_some() && self.target.has_names();
+        let referrers = if self.options.referrers || gated { Some(about()?) } else { None };
+        let signatures = self.options.signatures && self.target.has_names();
         for entry in entries {
-            self.image(source, entry, referrers.as_deref())?;
+            // What is named after others comes with them, or as they do.
+            let alone = entry.name().is_some_and(Digest::is_tag);
+            if referrers.is_some() || !signatures || alone {
+                self.image(source, entry, referrers.as_deref())?;
+                continue;
+            }
+            let root = self.root(source, entry)?;
+            let signatures = Signatures::of(place()?, &root);
+            self.image(source, entry, Some(&signatures))?;
+            self.warn(signatures.warnings());
         }
         Ok(())
+    }
+
+    /// What is copied of an entry: all of it, or the image for a platform.
+    fn root(&self, source: &dyn Source, entry: &Entry) -> Result<Descriptor> {
+        match &*self.options.platforms {
+            [platform] => Ok(Image::open(source, &entry.descriptor, Some(platform))?.descriptor),
+            _ => Ok(entry.descriptor.clone()),
+        }
     }
 
     fn image(
@@ -240,10 +266,7 @@ impl Copying<'_> {
         referrers: Option<&dyn About>,
     ) -> Result<()> {
         let platforms = &*self.options.platforms;
-        let root = match platforms {
-            [platform] => Image::open(source, &entry.descriptor, Some(platform))?.descriptor,
-            _ => entry.descriptor.clone(),
-        };
+        let root = self.root(source, entry)?;
         let Closure { reachable, referrers, named } = match platforms {
             [] | [_] => closure(source, &root, referrers)?,
             several => sparse::sparse(source, &root, several, referrers)?,
@@ -276,7 +299,14 @@ impl Copying<'_> {
             self.put(None, referrer, true)?;
         }
         for entry in &named {
-            let name = self.free(entry.name().map(str::to_owned), &entry.descriptor)?;
+            let name = match self.free(entry.name().map(str::to_owned), &entry.descriptor) {
+                // Nobody has asked for them, and those that are there are as good.
+                Err(error) if error.code() == Code::Exists && !self.options.referrers => {
+                    self.warn(vec![format!("{error}; the signatures that are there stay")]);
+                    continue;
+                }
+                name => name?,
+            };
             self.put(name, &entry.descriptor, true)?;
         }
         Ok(())

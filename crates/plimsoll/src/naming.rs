@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use plimsoll_content::{Platform, Result};
+use plimsoll_name::appc;
 use plimsoll_name::chain::{Repository, Resolution, Resolver};
 use plimsoll_name::dns::Anchor;
 use plimsoll_name::lock::{Lock, Locked};
@@ -118,6 +119,17 @@ impl Naming {
         self.with(home, |resolver| resolver.list(name))
     }
 
+    /// Where the archive of an App container image is, as pages at the name say.
+    pub fn archive(
+        &self,
+        home: &Home,
+        name: &Reference,
+        platform: &Platform,
+    ) -> Result<Option<appc::Archive>> {
+        self.rules.rules.check(name)?;
+        self.with(home, |resolver| appc::discover(resolver.lookup, name, platform))
+    }
+
     /// What the lock file says of a name.
     pub fn lock_entry(&self, name: &Reference) -> Result<Option<Locked>> {
         self.locked.as_ref().map(|lock| lock.find(name).cloned()).transpose()
@@ -210,7 +222,11 @@ impl Lookup for Sites<'_> {
 
     fn get(&self, ask: &Ask<'_>) -> Result<Option<Got>> {
         for site in self.sites {
-            if let Some(path) = site.path(ask.address) {
+            if let Some(mut path) = site.path(ask.address) {
+                // A page of a folder, as web servers have it.
+                if ask.query.is_some() && path.is_dir() {
+                    path = path.join("index.html");
+                }
                 let bytes = folder::read(&path, ask.limit)?;
                 let got = bytes.map(|bytes| Got {
                     bytes,

@@ -1,7 +1,9 @@
 //! Writes a file, a bundle made without a key of one's own, and the root by which it is
 //! trusted into a folder: for tests against other verifiers, and for the book.
 //!
-//! `cargo run -p plimsoll-sign --example keyless_fixture -- FOLDER [first|second]`
+//! `cargo run -p plimsoll-sign --example keyless_fixture -- FOLDER [first|second|seeds]`
+//! takes an entry of the first or second version of logs; `seeds` writes seeds of the
+//! fuzz target `keyless` instead.
 #![expect(clippy::print_stdout, reason = "a program for people")]
 
 #[path = "../tests/forge/mod.rs"]
@@ -10,14 +12,13 @@ mod forge;
 use std::path::PathBuf;
 
 use forge::{AT, Log, Made, World};
+use plimsoll_sign::text::to_base64;
 
 fn main() {
     let mut words = std::env::args().skip(1);
     let folder = PathBuf::from(words.next().expect("a folder"));
-    let log = match words.next().as_deref() {
-        Some("second") => Log::Second,
-        _ => Log::First,
-    };
+    let word = words.next().unwrap_or_default();
+    let log = if word == "second" { Log::Second } else { Log::First };
     let world = World::new();
     let signer = world.signer(&forge::Leaf::default());
     let artifact = b"signed by a workflow\n";
@@ -30,8 +31,27 @@ fn main() {
     let write = |name: &str, content: &[u8]| {
         std::fs::write(folder.join(name), content).expect("written");
     };
+    if word == "seeds" {
+        let entry = &bundle["verificationMaterial"]["tlogEntries"][0];
+        let note = entry["inclusionProof"]["checkpoint"]["envelope"].as_str().expect("a note");
+        let stamps = &bundle["verificationMaterial"]["timestampVerificationData"];
+        let stamp = stamps["rfc3161Timestamps"][0]["signedTimestamp"].as_str().expect("a stamp");
+        for (name, content) in [
+            ("trusted_root.json", format!("{}\n", world.trusted_root())),
+            ("bundle.json", format!("{bundle}\n")),
+            ("root", format!("r{}\n", world.trusted_root())),
+            ("bundle", format!("b{bundle}\n")),
+            ("certificate", format!("c{}\n", to_base64(&signer.certificate))),
+            ("timestamp", format!("t{stamp}\n")),
+            ("note", format!("n{note}")),
+            ("entry", format!("e{}\n", made.body())),
+        ] {
+            write(name, content.as_bytes());
+        }
+        return;
+    }
     write("artifact", artifact);
-    write("bundle.sigstore.json", bundle.to_string().as_bytes());
-    write("trusted_root.json", world.trusted_root().to_string().as_bytes());
+    write("bundle.sigstore.json", format!("{bundle}\n").as_bytes());
+    write("trusted_root.json", format!("{}\n", world.trusted_root()).as_bytes());
     println!("{} {}", forge::WHO, forge::ISSUER);
 }

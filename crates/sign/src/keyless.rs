@@ -11,7 +11,7 @@ use crate::format::fulcio::{self, Identity};
 use crate::format::log::Entry;
 use crate::format::log::body::{Made, Maker};
 use crate::format::path::{Path, Purpose, path};
-use crate::format::root::Root;
+use crate::format::root::{Authority, Log, Root};
 use crate::format::x509::Certificate;
 use crate::format::{sct, timestamp};
 use crate::key::{Algorithm, Kind, PublicKey};
@@ -156,14 +156,14 @@ pub(crate) fn verify(
                 Vouched { identity: Some(fulcio::identity(leaf)?), ..Vouched::default() };
             witnesses(signature, material, Maker::Certificate(&leaf.der), root, &mut vouched)?;
             enough(&vouched, rooted)?;
-            let path = to_authority(leaf, brought, root, &vouched.times)?;
+            let (path, authority) = to_authority(leaf, brought, root, &vouched.times)?;
             vouched.checked.insert(Check::Certificate);
             if rooted.certificate_log {
                 let issuer = path.issuer().unwrap_or(leaf);
                 sct::verify(leaf, issuer, root)?;
                 vouched.checked.insert(Check::CertificateLog);
             }
-            let holds = vouched.times.is_empty().then(|| path.holds());
+            let holds = vouched.times.is_empty().then(|| authority.holds.within(path.holds()));
             Ok(Held { algorithm, vouched, holds, revocable: path.revocable() })
         }
         (By::Key { .. }, Who::Anyone(_)) => {
@@ -209,13 +209,25 @@ fn witnesses(
         let name = stamp.authority.name.clone();
         vouched.times.push(Sighting { by: Check::Timestamp, name, at: stamp.at });
     }
-    // A log without a time of its own was trusted at those of others, or not.
     for log in logs {
-        for moment in &vouched.times {
-            log.holds.at("the log", moment.at)?;
+        // One log may stand there for several times.
+        let same = root.logs.iter().filter(|other| other.id == log.id && other.key == log.key);
+        let in_use: Vec<_> = same.map(|log| in_use(log, &vouched.times)).collect();
+        if !in_use.iter().any(Result::is_ok) {
+            in_use.into_iter().collect::<Result<(), Reason>>()?;
         }
     }
     Ok(())
+}
+
+/// That a log was in use at all times of signing: entries of the second version have none
+/// of their own.
+fn in_use(log: &Log, times: &[Sighting]) -> Result<(), Reason> {
+    if times.is_empty() && log.holds.end.is_some() {
+        let text = "a log that is out of use, and nobody says when it took the entry";
+        return Err(Reason::new(Why::Time, text));
+    }
+    times.iter().try_for_each(|seen| log.holds.at("the log", seen.at))
 }
 
 /// That there are a log and a time, where they are asked for.
@@ -240,18 +252,18 @@ fn to_authority<'a>(
     brought: &'a [Certificate],
     root: &'a Root,
     times: &[Sighting],
-) -> Result<Path<'a>, Reason> {
+) -> Result<(Path<'a>, &'a Authority), Reason> {
     let mut nearest: Option<Reason> = None;
     for authority in &root.authorities {
         let found = path(leaf, brought, &authority.chain, Purpose::Code).and_then(|path| {
-            for moment in times {
-                path.at(moment.at)?;
-                authority.holds.at("the authority of the certificate", moment.at)?;
+            for seen in times {
+                path.at(seen.at)?;
+                authority.holds.at("the authority of the certificate", seen.at)?;
             }
             Ok(path)
         });
         match found {
-            Ok(path) => return Ok(path),
+            Ok(path) => return Ok((path, authority)),
             Err(reason) if nearest.as_ref().is_none_or(|old| old.why <= reason.why) => {
                 nearest = Some(reason);
             }

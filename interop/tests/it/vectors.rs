@@ -35,11 +35,6 @@ impl Fixtures {
         self.folder.join(name).display().to_string()
     }
 
-    fn base64(&self, path: &str) -> String {
-        let done = run(Command::new("base64").args(["-w0", path]));
-        done.good("base64").trim().to_owned()
-    }
-
     fn verify(&self, image: &str, more: &[&str]) -> Output {
         let words = ["verify", &format!("dir:{}", self.at(image))];
         run(self.plimsoll.command().args(words).args(more))
@@ -61,6 +56,10 @@ impl Fixtures {
     }
 }
 
+fn base64(path: &str) -> String {
+    run(Command::new("base64").args(["-w0", path])).good("base64").trim().to_owned()
+}
+
 #[test]
 fn gpg_fixtures_in_folders_are_judged_as_they_are_meant() {
     let Some(fixtures) = Fixtures::new() else { return };
@@ -74,7 +73,7 @@ fn gpg_fixtures_in_folders_are_judged_as_they_are_meant() {
         ("dir-img-modified-manifest", "public-key.gpg", "E_UNSIGNED"),
         ("dir-img-manifest-digest-error", "public-key.gpg", "E_MALFORMED"),
         ("dir-img-unsigned", "public-key.gpg", "E_UNSIGNED"),
-        ("dir-img-no-manifest", "public-key.gpg", "E_NOT_FOUND"),
+        ("dir-img-no-manifest", "public-key.gpg", "E_NOT_A_LAYOUT"),
     ] {
         let done = fixtures.verify(image, &["--trust-key", &fixtures.at(ring)]);
         assert_eq!(done.code == 0, expected.is_empty(), "{image}: {}{}", done.out, done.err);
@@ -96,8 +95,8 @@ fn cosign_fixtures_in_folders_are_judged_as_they_are_meant() {
         ("dir-img-cosign-mixed", ""),
         ("dir-img-cosign-modified-manifest", "E_UNSIGNED"),
         ("dir-img-cosign-manifest-digest-error", "E_MALFORMED"),
-        ("dir-img-cosign-other-attachment", "E_UNSIGNED"),
-        ("dir-img-cosign-no-manifest", "E_NOT_FOUND"),
+        ("dir-img-cosign-other-attachment", "E_SIGNATURE"),
+        ("dir-img-cosign-no-manifest", "E_NOT_A_LAYOUT"),
     ] {
         let found = fixtures.under(image, None, &by("cosign.pub", single));
         assert_eq!(found, expected, "{image}");
@@ -131,7 +130,7 @@ fn their_policy_is_read_as_it_is() {
             for one in require.as_array_mut().expect("requirements") {
                 let gpg = one["type"] == "signedBy";
                 let with = fixtures.at(if gpg { "public-key.gpg" } else { "cosign.pub" });
-                let data = fixtures.base64(&with);
+                let data = base64(&with);
                 for (name, value) in one.as_object_mut().expect("one") {
                     match name.as_str() {
                         "keyPath" => *value = json!(with),

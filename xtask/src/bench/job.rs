@@ -10,6 +10,7 @@ use std::process::Command;
 use super::archive::TAG;
 use super::report;
 use super::start::start;
+use super::verify::verify;
 use super::workload::{Image, WORKLOADS, Workload};
 use crate::{Outcome, budget};
 
@@ -84,7 +85,14 @@ pub(super) fn tasks() -> Vec<Task> {
         jobs: start,
         starts: true,
     });
-    unpacks.chain(real().map(pack)).chain(real().map(repack)).chain(run).collect()
+    let tiny = WORKLOADS.iter().filter(|workload| workload.name == "tiny");
+    let verify = tiny.map(|workload| Task {
+        name: "verify/tiny".to_owned(),
+        workload,
+        jobs: verify,
+        starts: false,
+    });
+    unpacks.chain(real().map(pack)).chain(real().map(repack)).chain(run).chain(verify).collect()
 }
 
 impl Task {

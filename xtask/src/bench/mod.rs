@@ -9,6 +9,7 @@ mod job;
 mod measure;
 mod report;
 mod start;
+mod verify;
 mod workload;
 
 use std::fs;

@@ -34,6 +34,17 @@ impl Shell {
         Ok(Self { home: folder()?, state: folder()?, path })
     }
 
+    /// Puts the files of a folder into the one in which commands begin.
+    pub(super) fn bring(&self, folder: &Path) -> Outcome {
+        let failed = |error| format!("copying {}: {error}", folder.display());
+        for entry in std::fs::read_dir(folder).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            std::fs::copy(entry.path(), self.home.path().join(entry.file_name()))
+                .map_err(failed)?;
+        }
+        Ok(())
+    }
+
     /// What `command` prints, both streams together, and its exit code.
     pub(super) fn run(&self, command: &str) -> Outcome<(String, i32)> {
         let output = Command::new("bash")

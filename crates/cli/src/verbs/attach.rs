@@ -6,12 +6,11 @@ use plimsoll::attach::{About, Attachment};
 use plimsoll::content::{Code, Error, MediaType, Platform, Result, json};
 use plimsoll::reference::Reference;
 use plimsoll::sign::format::statement::predicate_type;
-use plimsoll::sign::write::Local;
 use plimsoll::trust::policy;
-use ring::rand::SystemRandom;
 
 use crate::context::{Context, now};
 use crate::verbs::editing::annotations;
+use crate::verbs::signer::Signer;
 
 /// Attach files to an image: an artifact whose subject is the image.
 ///
@@ -43,7 +42,8 @@ pub(crate) struct Args {
     #[arg(long = "type", id = "kind", value_name = "TYPE", requires = "predicate")]
     kind: Option<String>,
 
-    /// The key that signs it: a name of `key ls`, or the file of a private key
+    /// The key that signs it: a name of `key ls`, the file of a private key, or
+    /// exec:PROGRAM
     #[arg(long, value_name = "KEY", requires = "predicate")]
     key: Option<String>,
 
@@ -90,11 +90,9 @@ fn attest(args: &Args, context: &Context, file: &Path, kind: &str, key: &str) ->
     let predicate = serde_json::from_str(&text).map_err(|cause| {
         Error::new(Code::Malformed, format!("reading {}", file.display())).found(cause)
     })?;
-    let pair = super::key::private(context, key)?;
-    let random = SystemRandom::new();
-    let local = Local { pair: &pair, random: &random };
+    let signer = Signer::find(context, key)?;
     let (image, platform) = (&args.image, args.platform.as_ref());
-    let done = context.home.attest(image, platform, &local, kind, predicate, now())?;
+    let done = context.home.attest(image, platform, &signer, kind, predicate, now())?;
     let report = serde_json::json!({
         "digest": done.digest,
         "artifactType": plimsoll::sign::format::bundle::MEDIA_TYPE,

@@ -33,6 +33,11 @@ pub(crate) struct Args {
     #[arg(long)]
     referrers: bool,
 
+    /// Leave the signatures of the image where they are: they come along otherwise, where
+    /// the destination can hold them
+    #[arg(long)]
+    no_signatures: bool,
+
     /// Copy all images of SRC, with their names
     #[arg(long)]
     all: bool,
@@ -49,6 +54,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<u8> {
     let options = Options {
         platforms: args.platform,
         referrers: args.referrers,
+        signatures: !args.no_signatures,
         all: args.all,
         force: args.force,
         gate: args.trust.gate(context)?,

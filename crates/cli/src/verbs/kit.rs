@@ -31,6 +31,20 @@ enum What {
     Table(Table),
     /// Write cases as plain files: recipes, layouts, archives, a list
     Export(Export),
+    /// Print what readers of names must make of texts and documents, as JSON
+    Vectors {
+        /// Of what
+        #[arg(value_enum)]
+        of: Vectors,
+    },
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Vectors {
+    /// References, prefixes, records, documents of hosts, templates, and cases of zones
+    Names,
+    /// The files that the cases of zones begin with
+    Zones,
 }
 
 #[derive(clap::Args, Clone, Debug)]
@@ -123,6 +137,13 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<u8> {
         What::Run(args) => against(args, context),
         What::Table(args) => print_table(args, context),
         What::Export(args) => write(args, context),
+        What::Vectors { of } => {
+            let text = match of {
+                Vectors::Names => plimsoll_kit::vectors::NAMES,
+                Vectors::Zones => plimsoll_kit::vectors::ZONES,
+            };
+            bytes(text.as_bytes()).map(|()| 0)
+        }
     }
 }
 

@@ -44,6 +44,7 @@ pub(crate) mod secret;
 pub(crate) mod serve;
 pub(crate) mod show;
 pub(crate) mod sign;
+pub(crate) mod signer;
 pub(crate) mod squash;
 pub(crate) mod tag;
 pub(crate) mod trust;

@@ -15,6 +15,7 @@ use serde::Serialize;
 
 use crate::context::Context;
 use crate::out::{Style, safe};
+use crate::verbs::secret::passphrase;
 
 /// Publish names of a domain: signed lists of images, as files.
 ///
@@ -43,6 +44,9 @@ enum Act {
         /// How keys are handed out
         #[arg(long, value_enum, default_value_t = ProfileArg::Hobby)]
         profile: ProfileArg,
+        /// Encrypt the keys by a passphrase
+        #[arg(long)]
+        encrypt: bool,
     },
     /// List an image under a name
     Add {
@@ -103,6 +107,10 @@ enum Act {
         /// Further keys that sign, beside those in the folder
         #[arg(long, value_name = "FILE")]
         key: Vec<PathBuf>,
+        /// From now on, write pages for clients of AppC, which find their archives there:
+        /// https://HOST/PATH with {name}, {version}, {os}, {arch} and {ext}
+        #[arg(long, value_name = "TEMPLATE")]
+        ac_discovery: Option<String>,
     },
     /// Look at the tree as a client does that sees it for the first time
     Check,
@@ -114,6 +122,9 @@ enum Act {
         /// The id of the key that it replaces, or its beginning
         #[arg(long, value_name = "ID")]
         old: Option<String>,
+        /// Encrypt the new key by a passphrase
+        #[arg(long)]
+        encrypt: bool,
     },
     /// Write all that it takes to resolve names elsewhere, without a network
     Export {
@@ -179,12 +190,13 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<u8> {
         findings: Vec::new(),
     };
     match args.act {
-        Act::Init { prefix, url, profile } => {
+        Act::Init { prefix, url, profile, encrypt } => {
+            let secret = encrypt.then(|| passphrase("the zone", true)).transpose()?;
             let profile = match profile {
                 ProfileArg::Hobby => Profile::Hobby,
                 ProfileArg::Team => Profile::Team,
             };
-            Zone::init(folder, &prefix, &url, profile, seed)?;
+            Zone::init(folder, &prefix, &url, profile, seed, secret.as_ref())?;
             done.act = "init";
             done.prefix = Some(prefix.to_string());
             for key in profile.keys() {
@@ -246,9 +258,13 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<u8> {
             done.act = "signers";
             done.prefix = Some(prefix.to_string());
         }
-        Act::Publish { out, key } => {
+        Act::Publish { out, key, ac_discovery } => {
             done.act = "publish";
-            publish(&Zone::open(folder)?, out.as_deref(), &key, context, &mut done)?;
+            let mut zone = Zone::open(folder)?;
+            if let Some(template) = ac_discovery {
+                zone.say_archives(&template)?;
+            }
+            publish(&zone, out.as_deref(), &key, context, &mut done)?;
         }
         Act::Check => {
             let checked = Zone::open(folder)?.check(naming.now)?;
@@ -260,7 +276,8 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<u8> {
             ));
             done.findings = checked.findings;
         }
-        Act::Rotate { role, old } => {
+        Act::Rotate { role, old, encrypt } => {
+            let secret = encrypt.then(|| passphrase(&role, true)).transpose()?;
             let mut zone = Zone::open(folder)?;
             done.act = "rotate";
             let roles: Vec<&str> = match role.as_str() {
@@ -269,7 +286,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<u8> {
             };
             let key = seed()?;
             for role in roles {
-                let id = zone.rotate(role, key, old.as_deref())?;
+                let id = zone.rotate(role, key, old.as_deref(), secret.as_ref())?;
                 done.lines.push(format!("{role}  {id}"));
             }
         }
@@ -318,7 +335,8 @@ fn publish(
     context: &Context,
     done: &mut Done,
 ) -> Result<()> {
-    let published = zone.publish(out, keys, context.home.naming()?.now)?;
+    let published =
+        zone.publish(out, keys, &|key| passphrase(key, false), context.home.naming()?.now)?;
     done.prefix = Some(zone.config().prefix.clone());
     if published.missing.is_empty() {
         let site = published.site.display();

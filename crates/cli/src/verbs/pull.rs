@@ -44,6 +44,11 @@ pub(crate) struct Args {
     #[arg(long)]
     referrers: bool,
 
+    /// Leave the signatures of the image where they are: they come along otherwise, where
+    /// the destination can hold them
+    #[arg(long)]
+    no_signatures: bool,
+
     #[command(flatten)]
     ids: IdsArgs,
 
@@ -124,6 +129,7 @@ fn bring(args: &Args, from: &Reference, name: Which, context: &Context) -> Resul
     let options = Options {
         platforms: args.platform.clone(),
         referrers: args.referrers,
+        signatures: !args.no_signatures,
         gate: args.trust.gate(context)?,
         ..Options::default()
     };

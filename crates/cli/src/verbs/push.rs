@@ -31,6 +31,11 @@ pub(crate) struct Args {
     #[arg(long)]
     referrers: bool,
 
+    /// Leave the signatures of the image where they are: they come along otherwise, where
+    /// the destination can hold them
+    #[arg(long)]
+    no_signatures: bool,
+
     #[command(flatten)]
     trust: crate::verbs::trust::VerifyArgs,
 
@@ -66,6 +71,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<u8> {
     let options = Options {
         platforms: args.platform.clone(),
         referrers: args.referrers,
+        signatures: !args.no_signatures,
         gate: args.trust.gate(context)?,
         ..Options::default()
     };

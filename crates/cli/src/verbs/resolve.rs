@@ -27,6 +27,10 @@ pub(crate) struct Args {
     #[arg(long, conflicts_with = "lock")]
     all: bool,
 
+    /// Ask the pages at the name for archives of AppC, and nobody else
+    #[arg(long, conflicts_with_all = ["lock", "all"])]
+    appc: bool,
+
     /// Write down what the names mean, for --locked
     #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "names.lock", require_equals = true)]
     lock: Option<PathBuf>,
@@ -58,9 +62,20 @@ struct Entry {
     registries: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     images: Vec<Image>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    archive: Option<Archive>,
     notes: Vec<String>,
     requests: u64,
     bytes: u64,
+}
+
+/// An archive of AppC, which nobody has looked at.
+#[derive(Serialize)]
+struct Archive {
+    archive: String,
+    signature: String,
+    keys: Vec<String>,
+    page: String,
 }
 
 #[derive(Serialize)]
@@ -78,6 +93,23 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<u8> {
     let mut document = Document { names: Vec::new() };
     for text in &args.names {
         let name: Reference = text.parse()?;
+        if args.appc {
+            let platform = args.platform.clone().unwrap_or_else(Platform::host);
+            let found = naming.archive(&context.home, &name, &platform)?.ok_or_else(|| {
+                Error::new(Code::NotFound, format!("asking the pages of {name}"))
+                    .found("no tag ac-discovery for it")
+                    .expected("one, there or above")
+            })?;
+            let mut entry = Entry::of(&name, Assurance::Tls, Way::Page);
+            entry.archive = Some(Archive {
+                archive: found.archive.to_string(),
+                signature: found.signature.to_string(),
+                keys: found.keys.iter().map(ToString::to_string).collect(),
+                page: found.page.to_string(),
+            });
+            document.names.push(entry);
+            continue;
+        }
         if args.all {
             let found = naming.list(&context.home, &name)?;
             let mut entry = Entry::of(&name, found.found.assurance, found.found.way);
@@ -111,7 +143,10 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<u8> {
     let essential: Vec<String> = document
         .names
         .iter()
-        .filter_map(|entry| entry.descriptor.as_ref().map(|image| image.digest.to_string()))
+        .filter_map(|entry| match (&entry.descriptor, &entry.archive) {
+            (Some(image), _) => Some(image.digest.to_string()),
+            (None, archive) => archive.as_ref().map(|found| found.archive.clone()),
+        })
         .collect();
     context
         .out
@@ -140,6 +175,7 @@ impl Entry {
             cas_engines: Vec::new(),
             registries: Vec::new(),
             images: Vec::new(),
+            archive: None,
             notes: Vec::new(),
             requests: 0,
             bytes: 0,
@@ -203,6 +239,13 @@ fn text(document: &Document, style: Style) -> String {
             let platform = image.platform.clone().unwrap_or_default();
             let digest = image.digest.clone().unwrap_or_default();
             line("image", format!("{}  {digest}  {}", safe(&image.which), safe(&platform)));
+        }
+        if let Some(found) = &entry.archive {
+            line("archive", safe(&found.archive));
+            line("signature", safe(&found.signature));
+            for keys in &found.keys {
+                line("keys", safe(keys));
+            }
         }
         for note in &entry.notes {
             line("note", safe(note));

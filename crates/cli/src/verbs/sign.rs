@@ -10,14 +10,13 @@ use plimsoll::reference::Reference;
 use plimsoll::sign::Form;
 use plimsoll::sign::format::notary::write::Chain;
 use plimsoll::sign::policy::trust::duration;
-use plimsoll::sign::write::{Local, Term};
+use plimsoll::sign::write::Term;
 use plimsoll::trust::policy;
 use plimsoll::trust::sign::{Certified, Options};
-use ring::rand::SystemRandom;
 
 use crate::context::{self, Context};
 use crate::out::{count, safe};
-use crate::verbs::key;
+use crate::verbs::signer::Signer;
 
 /// Sign an image.
 ///
@@ -32,7 +31,8 @@ pub(crate) struct Args {
     #[arg(value_name = "REF", required = true, value_parser = Reference::parse)]
     images: Vec<Reference>,
 
-    /// The key: a name of `key ls`, or the file of a private key
+    /// The key: a name of `key ls`, the file of a private key, or exec:PROGRAM, which
+    /// holds the key and signs
     #[arg(long, short, value_name = "KEY", required_unless_present = "gpg")]
     key: Option<String>,
 
@@ -87,8 +87,7 @@ enum FormArg {
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<u8> {
-    let random = SystemRandom::new();
-    let pair = args.key.as_deref().map(|name| key::private(context, name)).transpose()?;
+    let signer = args.key.as_deref().map(|name| Signer::find(context, name)).transpose()?;
     let issued = context::now();
     let expires = args.expires.as_deref().map(|text| end(text, issued)).transpose()?;
     let certified = certified(args)?;
@@ -103,8 +102,8 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<u8> {
     };
     let mut reports = Vec::new();
     for image in &args.images {
-        let signed = match (&pair, &args.gpg) {
-            (Some(pair), _) => context.home.sign(image, &Local { pair, random: &random }, &options),
+        let signed = match (&signer, &args.gpg) {
+            (Some(signer), _) => context.home.sign(image, signer, &options),
             (None, gpg) => {
                 let key = gpg.as_deref().unwrap_or_default();
                 let place = context::lookaside(args.lookaside.clone());

@@ -10,6 +10,7 @@ mod errors;
 mod export;
 mod faults;
 mod images;
+mod keyless;
 mod kills;
 mod kit;
 mod lab;
@@ -30,6 +31,7 @@ mod serve;
 #[path = "../../../registry/tests/it/server.rs"]
 #[allow(dead_code, reason = "the tests of the client need more of it")]
 mod server;
+mod signatures;
 mod squash;
 mod store;
 mod support;

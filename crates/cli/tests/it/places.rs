@@ -301,8 +301,12 @@ fn referrers_come_along_when_asked_for() {
         "schemaVersion": 2, "mediaType": MANIFEST, "config": empty, "layers": [],
     });
     list(&layout, layout.add(MANIFEST, signature.to_string().as_bytes()), Some(&tag));
-    let alone = sandbox.json(&["copy", "oci:images:v1", "oci:alone"]);
+    let alone = sandbox.json(&["copy", "oci:images:v1", "oci:alone", "--no-signatures"]);
     assert_eq!(alone["images"].as_array().map(Vec::len), Some(1));
+    // Signatures come along unasked, and nothing else.
+    let signed = sandbox.json(&["copy", "oci:images:v1", "oci:signed"]);
+    assert_eq!(signed["images"].as_array().map(Vec::len), Some(2));
+    assert_eq!(signed["images"][1]["name"], json!(tag));
     for to in ["oci:with", "oci-archive:with.tar"] {
         let with = sandbox.json(&["copy", "oci:images:v1", to, "--referrers"]);
         let images = with["images"].as_array().expect("a list");

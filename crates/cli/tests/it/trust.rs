@@ -9,10 +9,10 @@ use crate::schemas::check;
 use crate::server::{Reply, Server};
 use crate::support::{Done, Sandbox};
 
-const NAME: &str = "example.com/org/app:v1";
+pub(crate) const NAME: &str = "example.com/org/app:v1";
 
 /// The program with a passphrase, whatever comes of it.
-fn run(sandbox: &Sandbox, words: &[&str]) -> Done {
+pub(crate) fn run(sandbox: &Sandbox, words: &[&str]) -> Done {
     let mut command = sandbox.command(words);
     for variable in ["PLIMSOLL_POLICY", "PLIMSOLL_KEYS", "COSIGN_PASSWORD"] {
         command.env_remove(variable);
@@ -21,13 +21,13 @@ fn run(sandbox: &Sandbox, words: &[&str]) -> Done {
     Done::of(&command.output().expect("started"))
 }
 
-fn ok(sandbox: &Sandbox, words: &[&str]) -> String {
+pub(crate) fn ok(sandbox: &Sandbox, words: &[&str]) -> String {
     let done = run(sandbox, words);
     assert_eq!(done.code, 0, "{words:?}: {}{}", done.stdout, done.stderr);
     done.stdout
 }
 
-fn report(sandbox: &Sandbox, words: &[&str]) -> Value {
+pub(crate) fn report(sandbox: &Sandbox, words: &[&str]) -> Value {
     let words: Vec<_> = words.iter().copied().chain(["--json"]).collect();
     let done = run(sandbox, &words);
     let report = serde_json::from_str(&done.stdout).expect("one document");
@@ -36,7 +36,7 @@ fn report(sandbox: &Sandbox, words: &[&str]) -> Value {
 }
 
 /// Fails with that exit code and that error code.
-fn fails(sandbox: &Sandbox, exit: i32, code: &str, words: &[&str]) -> String {
+pub(crate) fn fails(sandbox: &Sandbox, exit: i32, code: &str, words: &[&str]) -> String {
     let done = run(sandbox, words);
     assert_eq!(done.code, exit, "{words:?}: {}{}", done.stdout, done.stderr);
     assert!(done.stderr.contains(&format!("error[{code}]")), "{words:?}: {}", done.stderr);
@@ -44,7 +44,7 @@ fn fails(sandbox: &Sandbox, exit: i32, code: &str, words: &[&str]) -> String {
 }
 
 /// A sandbox with `oci:images:v1` and two keys, `a` and `b`.
-fn sandbox() -> Sandbox {
+pub(crate) fn sandbox() -> Sandbox {
     let sandbox = Sandbox::new();
     sandbox.image();
     ok(&sandbox, &["key", "new", "a"]);
@@ -516,119 +516,4 @@ fn ten_signatures_are_verified_at_once() {
     // bytes each time.
     assert!(report["images"][0]["results"].as_array().expect("all").len() >= 10);
     assert_eq!(report["trusted"], true);
-}
-
-/// A signer of the Notary Project, for a hundred years, whose certificate names a list of
-/// what was called back; and the root.
-const SIGNER: &str = "-----BEGIN PRIVATE KEY-----
-MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQg6K86tPf6XtYlSY0I
-qXNEPXCL6Biv78bnIPtKKNuuehihRANCAAS59NBu+Ie+THzmF1J1zVct+JttIWUQ
-Xa8F7unUSRVjI15B2xBkBn/y54APiLrGLvg3VXJUk2zbg2MJ2QdntFOu
------END PRIVATE KEY-----
-";
-const LEAF: &str = "-----BEGIN CERTIFICATE-----
-MIICEzCCAbmgAwIBAgIUUnJINMGVqtZ+ookUeZkEF0AYWMgwCgYIKoZIzj0EAwIw
-OzELMAkGA1UEBhMCVVMxCzAJBgNVBAgMAldBMRAwDgYDVQQKDAdFeGFtcGxlMQ0w
-CwYDVQQDDARyb290MCAXDTI2MTEyNjA3MTY0MFoYDzIxMjYxMTAyMDcxNjQwWjA9
-MQswCQYDVQQGEwJVUzELMAkGA1UECAwCV0ExEDAOBgNVBAoMB0V4YW1wbGUxDzAN
-BgNVBAMMBnNpZ25lcjBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABLn00G74h75M
-fOYXUnXNVy34m20hZRBdrwXu6dRJFWMjXkHbEGQGf/LngA+IusYu+DdVclSTbNuD
-YwnZB2e0U66jgZYwgZMwDgYDVR0PAQH/BAQDAgeAMBMGA1UdJQQMMAoGCCsGAQUF
-BwMDMCwGA1UdHwQlMCMwIaAfoB2GG2h0dHA6Ly9jcmwuZXhhbXBsZS5jb20vbGlz
-dDAdBgNVHQ4EFgQUg7AMxvGztoezEUv1xnf0Y1o5FMwwHwYDVR0jBBgwFoAUiNgF
-Iip7MdM6nMSfyqsD5d4L5tQwCgYIKoZIzj0EAwIDSAAwRQIgDRDDSEl1jhWZNHDh
-C9EbzVvL0iJ8zWtJah+Wyac7gq8CIQDYzlkCd3jmEvWPd/bYqae1bNWMYEMapYG4
-DDKpjI02Ow==
------END CERTIFICATE-----
-";
-const ROOT: &str = "-----BEGIN CERTIFICATE-----
-MIIB3TCCAYOgAwIBAgIUGR8g9Jrurj/uhtTi+YqDW9nzrhgwCgYIKoZIzj0EAwIw
-OzELMAkGA1UEBhMCVVMxCzAJBgNVBAgMAldBMRAwDgYDVQQKDAdFeGFtcGxlMQ0w
-CwYDVQQDDARyb290MCAXDTI2MTEyNjA3MTY0MFoYDzIxMjYxMTAyMDcxNjQwWjA7
-MQswCQYDVQQGEwJVUzELMAkGA1UECAwCV0ExEDAOBgNVBAoMB0V4YW1wbGUxDTAL
-BgNVBAMMBHJvb3QwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNCAAQ0QytvCiUrsl8E
-2jg3FEtxha6mfjb4rO8dFJkRorq3kfwmfiCFM5aCkPdjG2Zi2pcEvkhlzpAs7Wpo
-k4CeOU/Eo2MwYTAdBgNVHQ4EFgQUiNgFIip7MdM6nMSfyqsD5d4L5tQwHwYDVR0j
-BBgwFoAUiNgFIip7MdM6nMSfyqsD5d4L5tQwDwYDVR0TAQH/BAUwAwEB/zAOBgNV
-HQ8BAf8EBAMCAgQwCgYIKoZIzj0EAwIDSAAwRQIgMmE+MtQ2tcn/9ZSuygyIcOpp
-T02zKOu70F7f/g76UNwCIQClajXcojP9zXRpwmc0OYJ+tm/lkL+cLVi6ZpyV234T
-7w==
------END CERTIFICATE-----
-";
-
-#[test]
-fn signatures_of_the_notary_project_are_made_and_judged_by_its_policies() {
-    let sandbox = sandbox();
-    sandbox.write("signer.key", SIGNER);
-    sandbox.write("chain.pem", format!("{LEAF}{ROOT}"));
-    sandbox.write("root.pem", ROOT);
-    ok(&sandbox, &["key", "import", "signer.key", "signer"]);
-    let image = "oci:images:v1";
-    let sign = |more: &[&'static str]| {
-        let words = ["sign", image, "--key", "signer"];
-        words.iter().chain(more).copied().collect::<Vec<_>>()
-    };
-    fails(&sandbox, 2, "E_USAGE", &sign(&["--form", "notary-jws"]));
-    fails(&sandbox, 2, "E_USAGE", &sign(&["--cert", "chain.pem", "--form", "cosign-simple"]));
-    fails(&sandbox, 2, "E_USAGE", &sign(&["--cert", "chain.pem", "--sequence", "1"]));
-    fails(&sandbox, 2, "E_USAGE", &["sign", image, "--key", "a", "--cert", "chain.pem"]);
-    assert_ne!(run(&sandbox, &sign(&["--cert", "root.pem"])).code, 0);
-    let made = report(&sandbox, &sign(&["--cert", "chain.pem"]));
-    assert_eq!(made["images"][0]["signatures"][0]["form"], "notary-jws");
-    let both = ["--cert", "chain.pem", "--form", "notary-cose", "--form", "sigstore-bundle"];
-    let both: Vec<_> = both.into_iter().chain(["--expires", "1d", "--as", NAME]).collect();
-    let made = report(&sandbox, &sign(&both));
-    let forms = made["images"][0]["signatures"].as_array().expect("all").len();
-    assert_eq!(forms, 3, "a bundle, a name binding and an envelope: {made}");
-    // What lies there is what others look for.
-    let referrers = report(&sandbox, &["referrers", image]);
-    let referrers = referrers["referrers"].as_array().expect("all").clone();
-    let notary = "application/vnd.cncf.notary.signature";
-    let of_kind: Vec<_> = referrers.iter().filter(|one| one["artifactType"] == notary).collect();
-    assert_eq!(of_kind.len(), 2);
-    let list = &of_kind[0]["annotations"]["io.cncf.notary.x509chain.thumbprint#S256"];
-    let list: Vec<String> = serde_json::from_str(list.as_str().expect("text")).expect("JSON");
-    assert_eq!((list.len(), list[0].len()), (2, 64));
-    ok(&sandbox, &["verify", image, "--trust-key", "./root.pem"]);
-    fails(&sandbox, 7, "E_UNTRUSTED", &["verify", image, "--trust-key", "a"]);
-    // Their policy, and the stores beside it.
-    fs::create_dir_all(sandbox.path("truststore/x509/ca/own/sub")).expect("folders");
-    sandbox.write("truststore/x509/ca/own/root.pem", ROOT);
-    sandbox.write("truststore/x509/ca/own/README", "no certificate");
-    let policy = |name: &str, level: Value, identity: &str| {
-        let policy = json!({"version": "1.0", "trustPolicies": [{
-            "name": "own", "registryScopes": ["*"], "signatureVerification": level,
-            "trustStores": ["ca:own"], "trustedIdentities": [identity]}]});
-        sandbox.write(name, policy.to_string());
-    };
-    let who = "x509.subject: C=US, ST=WA, O=Example";
-    policy("strict.json", json!({"level": "strict"}), who);
-    policy("offline.json", json!({"level": "strict", "override": {"revocation": "skip"}}), who);
-    policy("other.json", json!({"level": "permissive"}), "x509.subject: C=US, ST=WA, O=Other");
-    policy("audit.json", json!({"level": "audit"}), "x509.subject: C=US, ST=WA, O=Other");
-    let verify = |file: &'static str| ["verify", image, "--policy", file];
-    ok(&sandbox, &verify("offline.json"));
-    // Nobody can be asked about the list that the certificate names.
-    fails(&sandbox, 7, "E_UNSIGNED", &verify("strict.json"));
-    fails(&sandbox, 7, "E_UNTRUSTED", &verify("other.json"));
-    assert!(ok(&sandbox, &verify("audit.json")).contains("NOT ENFORCED"));
-    let lax = report(&sandbox, &verify("audit.json"));
-    let told = lax["images"][0]["results"].as_array().expect("results").iter();
-    assert!(told.clone().any(|one| one["notEnforced"][0]["code"] == "key"), "{lax}");
-    assert!(ok(&sandbox, &["policy", "show", "--policy", "audit.json"]).contains("NOT ENFORCED"));
-    let shown = report(&sandbox, &["policy", "check", image, "--policy", "strict.json"]);
-    assert_eq!((&shown["form"], &shown["scope"]), (&"notary".into(), &"*".into()));
-    ok(&sandbox, &["policy", "import", "--policy", "offline.json", "-o", "imported.json"]);
-    ok(&sandbox, &verify("imported.json"));
-    fails(&sandbox, 1, "E_UNREPRESENTABLE", &["policy", "import", "--policy", "audit.json"]);
-    // Symbolic links are no stores, and neither is what is not there.
-    let store = sandbox.path("truststore/x509/ca");
-    fs::rename(store.join("own"), store.join("real")).expect("moved");
-    fails(&sandbox, 3, "E_NOT_FOUND", &verify("offline.json"));
-    std::os::unix::fs::symlink("real", store.join("own")).expect("a link");
-    fails(&sandbox, 2, "E_POLICY", &verify("offline.json"));
-    fs::remove_file(store.join("own")).expect("removed");
-    fs::create_dir(store.join("own")).expect("a folder");
-    std::os::unix::fs::symlink("../real/root.pem", store.join("own/root.pem")).expect("a link");
-    fails(&sandbox, 2, "E_POLICY", &verify("offline.json"));
 }

@@ -535,3 +535,58 @@ fn below_a_cut_the_delegatee_says_who_signs() {
     let words = ["name", "signers", "example.com/org", "--key", "b", "--zone", "team"];
     refused(&sandbox, 8, &words);
 }
+
+#[test]
+fn keys_of_a_zone_may_be_encrypted() {
+    let sandbox = Sandbox::new();
+    let url = "https://oci.example.com/";
+    let zone = |words: &[&str]| signing(&sandbox, &[words, &["--zone", "zone"]].concat());
+    let done = zone(&["name", "init", "example.com", "--url", url, "--encrypt"]);
+    assert_eq!(done.code, 0, "{}", done.stderr);
+    let key = fs::read_to_string(sandbox.path("zone/keys/zone.pem")).expect("a key");
+    assert!(key.starts_with("-----BEGIN ENCRYPTED SIGSTORE PRIVATE KEY-----"), "{key}");
+    assert_eq!(zone(&["name", "publish"]).code, 0);
+    let mut command = sandbox.command(&["name", "publish", "--zone", "zone"]);
+    let wrong = Done::of(&command.env("PLIMSOLL_PASSPHRASE", "wrong").output().expect("started"));
+    assert!(wrong.code != 0 && wrong.stderr.contains("E_PASSPHRASE"), "{}", wrong.stderr);
+    let root = fs::read(sandbox.path("zone/site/zone/metadata/1.root.json")).expect("a root");
+    let done = zone(&["name", "rotate", "all", "--encrypt"]);
+    assert_eq!(done.code, 0, "{}", done.stderr);
+    let done = zone(&["name", "publish"]);
+    assert_eq!(done.code, 0, "{}{}", done.stdout, done.stderr);
+    let new = fs::read(sandbox.path("zone/site/zone/metadata/2.root.json")).expect("a root");
+    assert_ne!(root, new);
+    // A key of `key new` signs too, if it is of the one kind that zones have.
+    for (kind, code) in [("ed25519", 0), ("p256", 1)] {
+        assert_eq!(signing(&sandbox, &["key", "new", kind, "--type", kind]).code, 0);
+        let path = format!("keys/{kind}.key");
+        let done = zone(&["name", "publish", "--key", &path]);
+        assert_eq!(done.code != 0, code != 0, "{}{}", done.stdout, done.stderr);
+    }
+}
+
+#[test]
+fn pages_tell_clients_of_appc_where_archives_are() {
+    let sandbox = owner();
+    let template = "https://cdn.example.net/aci/{name}-{version}-{os}-{arch}.{ext}";
+    let name = "example.com/org/app,version=v1,os=linux,arch=amd64";
+    let asked = sandbox.run(&["resolve", "--appc", name]);
+    assert_eq!(asked.code, 3, "{}", asked.stderr);
+    sandbox.ok(&["name", "publish", "--zone", "owner", "--ac-discovery", template]);
+    let report = sandbox.json(&["resolve", "--appc", name]);
+    check(&report);
+    let found = &report["names"][0]["archive"];
+    let archive = "https://cdn.example.net/aci/example.com/org/app-v1-linux-amd64.aci";
+    assert_eq!(found["archive"], archive);
+    assert_eq!(found["signature"], format!("{archive}.asc"));
+    assert_eq!(sandbox.ok(&["resolve", "--appc", "-q", name]).trim(), archive);
+    // It stays so with the next publication; names are what they were.
+    sandbox.ok(&["name", "publish", "--zone", "owner"]);
+    let page = fs::read_to_string(sandbox.path("owner/site/org/app/index.html")).expect("a page");
+    assert!(page.contains(&format!("content=\"example.com/org/app {template}\"")), "{page}");
+    sandbox.ok(&["resolve", name]);
+    for bad in ["http://cdn.example.net/{name}.{ext}", "https://cdn.example.net/{name}"] {
+        let done = sandbox.run(&["name", "publish", "--zone", "owner", "--ac-discovery", bad]);
+        assert_eq!(done.code, 2, "{bad}: {}", done.stderr);
+    }
+}

@@ -69,7 +69,7 @@ impl Chain<'_> {
         owner: Option<&'b str>,
     ) -> Ask<'b> {
         let named = *address.host() == self.name.host;
-        Ask { address, what, accept, limit, named, owner }
+        Ask { address, query: None, what, accept, limit, named, owner }
     }
 
     /// A document of a host, as it was answered lately or is now.

@@ -83,7 +83,12 @@ impl Chain<'_> {
                         self.check_contradiction(&prefix, record)?;
                     }
                     if let (Step::Listing(_, found), Some((got, said))) = (&mut step, &engines) {
-                        found.cas.extend(templates(&said.cas_engines, &got.address)?);
+                        for one in templates(&said.cas_engines, &got.address)? {
+                            // The zone says the same of itself as a rule.
+                            if !found.cas.contains(&one) {
+                                found.cas.push(one);
+                            }
+                        }
                     }
                     return Ok(Some(step));
                 }

@@ -42,6 +42,9 @@ pub struct Config {
     /// Further forms of the tree: `v2`, for clients of registries.
     #[serde(default)]
     pub formats: Vec<String>,
+    /// Where archives of AppC are, if pages are to say so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub appc: Option<String>,
     /// Whether the root says where the zone is, for those who come by an
     /// address that others hand out and that it left.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -144,6 +147,9 @@ impl View for Config {
         {
             return wrong(format!("{days:?}"), "from 1 day to 10 years");
         }
+        if let Some(appc) = &self.appc {
+            crate::appc::template(appc)?;
+        }
         if let Some(format) = self.formats.iter().find(|f| f.as_str() != "v2") {
             return wrong(format!("format {format:?}"), "v2");
         }
@@ -204,6 +210,7 @@ impl Config {
             roles,
             keys,
             formats: vec!["v2".to_owned()],
+            appc: None,
             moved: false,
             retired: false,
             other: Map::new(),

@@ -1,6 +1,6 @@
 //! The threats of the design (C.14), each by its number. Numbers that are
 //! about single documents are tested beside them (`a7_…`, `a15_…`, `a17_…`, `a18_…`,
-//! `a21_…`, `a22_…`); those about connections in `plimsoll-registry`.
+//! `a21_…`, `a22_…`, `a23_…`); those about connections in `plimsoll-registry`.
 
 use plimsoll_content::{Algorithm, Code, Digest};
 use plimsoll_name::Assurance;
@@ -268,7 +268,6 @@ fn a13_what_first_contact_can_not_know_is_told() {
             from: "names.toml".to_owned(),
             ..Rule::default()
         }],
-        ..Rules::default()
     };
     let strict = Client { rules: rule(Some(Assurance::ZoneAnchored), None), ..Client::default() };
     let error = told(strict.resolve(&world, NAME));
@@ -495,10 +494,7 @@ fn rules_block_mirror_and_demand() {
         base: "cache/org".to_owned(),
         resolve,
     };
-    let client = |rules: Vec<Rule>| Client {
-        rules: Rules { rules, ..Rules::default() },
-        ..Client::default()
-    };
+    let client = |rules: Vec<Rule>| Client { rules: Rules { rules }, ..Client::default() };
     let blocked = Rule { blocked: Some(true), ..rule("example.com") };
     let open = Rule { blocked: Some(false), ..rule("example.com/org") };
     assert!(

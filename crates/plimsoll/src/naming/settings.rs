@@ -65,15 +65,13 @@ impl Site {
         let base = self.base.path().trim_end_matches('/');
         let rest = address.path().strip_prefix(base)?.strip_prefix('/')?;
         // An address has no `..`; what is coded in it stays coded.
-        (!rest.is_empty()).then(|| self.folder.join(rest))
+        Some(self.folder.join(rest))
     }
 }
 
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
-    #[serde(default)]
-    appc: bool,
     dns: Option<DnsRule>,
     #[serde(default)]
     prefix: Vec<PrefixRule>,
@@ -143,7 +141,7 @@ impl NameRules {
         let file: File = serde_json::from_value(value).map_err(|cause| {
             Error::new(Code::Malformed, "reading the rules of names").found(&cause).cause(cause)
         })?;
-        let mut rules = Rules { rules: Vec::new(), appc: file.appc };
+        let mut rules = Rules::default();
         for rule in file.prefix {
             let mut mirrors = Vec::new();
             for (list, resolve) in [(&rule.resolve, true), (&rule.mirrors, false)] {

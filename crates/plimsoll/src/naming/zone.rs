@@ -26,7 +26,11 @@ use plimsoll_name::record::{LABEL, Record};
 use plimsoll_name::signers::{SignerRule, Signers};
 use plimsoll_name::time::Time;
 use plimsoll_name::{Address, Prefix, Reference};
+use plimsoll_sign::key::{self, Passphrase};
+use plimsoll_sign::text::to_pem;
+use ring::rand::SystemRandom;
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
 
 use super::folder::{read, write};
 use crate::place::Opened;
@@ -66,7 +70,8 @@ struct Cut {
 
 impl Zone {
     /// Begins a zone in a folder, whose tree will be found below `base`.
-    /// `seeds` are random bytes for its keys.
+    /// `seeds` are random bytes for its keys, which are encrypted if there is a
+    /// passphrase.
     ///
     /// Errors with [`Code::Exists`] if there is one.
     pub fn init(
@@ -75,6 +80,7 @@ impl Zone {
         base: &Address,
         profile: Profile,
         seeds: impl FnMut() -> Result<[u8; 32]>,
+        passphrase: Option<&Passphrase>,
     ) -> Result<Self> {
         let file = folder.join("zone.json");
         if file.exists() {
@@ -91,8 +97,7 @@ impl Zone {
             names.iter().map(|_| Ok(Secret::new(seeds()?))).collect::<Result<_>>()?;
         let config = Config::new(prefix, base, profile, &secrets)?;
         for (name, secret) in names.iter().zip(&secrets) {
-            let path = folder.join(format!("keys/{name}.pem"));
-            write(&path, secret.to_pem().as_bytes(), 0o600)?;
+            keep(&folder.join(format!("keys/{name}.pem")), secret, passphrase)?;
         }
         let zone = Self { folder: folder.to_owned(), config };
         zone.save()?;
@@ -206,6 +211,13 @@ impl Zone {
         })
     }
 
+    /// Lets pages beside the names say where archives of AppC are: a template with
+    /// `{name}`, `{version}`, `{os}`, `{arch}` and `{ext}`.
+    pub fn say_archives(&mut self, template: &str) -> Result<()> {
+        self.config.appc = Some(template.to_owned());
+        self.save()
+    }
+
     /// Says whose signatures count for the names below a prefix (D6); without a
     /// rule, nothing is said of them any more.
     pub fn sign_by(&self, prefix: &Prefix, rule: Option<SignerRule>) -> Result<()> {
@@ -221,22 +233,33 @@ impl Zone {
         write(&path, &bytes, 0o644)
     }
 
-    /// Lets a new key sign for a role, instead of its only one or of `old`.
-    /// Gives the id of the key.
-    pub fn rotate(&mut self, role: &str, seed: [u8; 32], old: Option<&str>) -> Result<String> {
+    /// Lets a new key sign for a role, instead of its only one or of `old`;
+    /// encrypted if there is a passphrase. Gives the id of the key.
+    pub fn rotate(
+        &mut self,
+        role: &str,
+        seed: [u8; 32],
+        old: Option<&str>,
+        passphrase: Option<&Passphrase>,
+    ) -> Result<String> {
         let secret = Secret::new(seed);
         let id = self.config.rotate(role, &secret, old)?;
         let short: String = id.chars().take(8).collect();
-        let path = self.folder.join(format!("keys/{role}-{short}.pem"));
-        write(&path, secret.to_pem().as_bytes(), 0o600)?;
+        keep(&self.folder.join(format!("keys/{role}-{short}.pem")), &secret, passphrase)?;
         self.save()?;
         Ok(id)
     }
 
     /// Signs with the keys that are here and with those in `keys`, and writes
     /// the tree if that is enough; if not, what was signed so far is kept for
-    /// the next round.
-    pub fn publish(&self, out: Option<&Path>, keys: &[PathBuf], now: Time) -> Result<Published> {
+    /// the next round. The passphrase of an encrypted key is asked for.
+    pub fn publish(
+        &self,
+        out: Option<&Path>,
+        keys: &[PathBuf],
+        ask: &dyn Fn(&str) -> Result<Passphrase>,
+        now: Time,
+    ) -> Result<Published> {
         let site = out.map_or_else(|| self.site(), Path::to_owned);
         let wanted = self.wanted()?;
         let published = |path: &str| read(&site.join(path), LIMIT);
@@ -248,7 +271,7 @@ impl Zone {
         {
             plan.metadata = earlier.metadata;
         }
-        plan.sign(&self.secrets(keys)?)?;
+        plan.sign(&self.secrets(keys, ask)?)?;
         let mut done = Published {
             site: site.clone(),
             written: 0,
@@ -320,7 +343,11 @@ impl Zone {
     }
 
     /// All keys that sign and can be read.
-    fn secrets(&self, more: &[PathBuf]) -> Result<Vec<Secret>> {
+    fn secrets(
+        &self,
+        more: &[PathBuf],
+        ask: &dyn Fn(&str) -> Result<Passphrase>,
+    ) -> Result<Vec<Secret>> {
         let mut paths: Vec<PathBuf> = match self.folder.join("keys").read_dir() {
             Ok(entries) => entries.flatten().map(|entry| entry.path()).collect(),
             Err(_) => Vec::new(),
@@ -333,11 +360,10 @@ impl Zone {
             let bytes = read(&path, 1 << 16)?.ok_or_else(|| {
                 Error::new(Code::NotFound, format!("reading key {}", path.display()))
             })?;
-            let text = String::from_utf8_lossy(&bytes);
-            secrets.push(
-                Secret::from_pem(&text)
-                    .map_err(|error| error.context(format!("reading key {}", path.display())))?,
-            );
+            let shown = path.display().to_string();
+            let text = Zeroizing::new(String::from_utf8_lossy(&bytes).into_owned());
+            let secret = secret(&text, || ask(&shown));
+            secrets.push(secret.map_err(|error| error.context(format!("reading key {shown}")))?);
         }
         Ok(secrets)
     }
@@ -402,6 +428,27 @@ impl Zone {
     fn write_listing(&self, rest: &str, list: &Listing) -> Result<()> {
         write(&self.list_path(rest), &json::canonical(list)?, 0o644)
     }
+}
+
+/// Writes a key for its owner alone: plain, or encrypted as cosign does it.
+fn keep(path: &Path, secret: &Secret, passphrase: Option<&Passphrase>) -> Result<()> {
+    let plain = Zeroizing::new(secret.to_pem());
+    let text = match passphrase {
+        None => plain,
+        Some(passphrase) => {
+            key::seal(&key::KeyPair::from_pem(&plain)?, passphrase, &SystemRandom::new())?
+        }
+    };
+    write(path, text.as_bytes(), 0o600)
+}
+
+/// Reads a key as it is kept.
+fn secret(text: &str, ask: impl FnOnce() -> Result<Passphrase>) -> Result<Secret> {
+    if !key::is_encrypted(text) {
+        return Secret::from_pem(text);
+    }
+    let pair = key::open(text, &ask()?)?;
+    Secret::from_pem(&to_pem("PRIVATE KEY", &pair.to_pkcs8()))
 }
 
 /// The newest root of a tree.

@@ -101,9 +101,13 @@ pub(super) fn find(remote: &Remote, which: &Which) -> Result<Entry> {
 }
 
 fn entry(remote: &Remote, position: usize, tag: &str) -> Result<Entry> {
-    let mut descriptor = remote.resolve(tag)?;
+    Ok(Entry { position, ..called(remote.resolve(tag)?, tag) })
+}
+
+/// What a tag stands for, as an entry.
+pub(crate) fn called(mut descriptor: Descriptor, tag: &str) -> Entry {
     descriptor.annotations.insert(REF_NAME.to_owned(), tag.to_owned());
-    Ok(Entry { position, descriptor })
+    Entry { position: 0, descriptor }
 }
 
 /// All tags, and what they stand for.

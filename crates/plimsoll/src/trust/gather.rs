@@ -281,7 +281,7 @@ impl Gathering<'_> {
 }
 
 /// Whether a referrer of that kind may hold signatures or attestations.
-fn is_signature(kind: &str) -> bool {
+pub(crate) fn is_signature(kind: &str) -> bool {
     bundle::is_bundle(kind)
         || [
             notary::ARTIFACT,

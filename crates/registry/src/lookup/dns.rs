@@ -110,6 +110,6 @@ impl Exchange for Dns {
         Err(Error::new(Code::Network, format!("asking the server {server} of the DNS"))
             .found(cause)
             .expected("an answer")
-            .fix("dns = false   in names.toml, where the DNS can not be asked"))
+            .fix("docker://HOST/…   asks the registry alone; where no DNS can be asked: dns = false   in ~/.config/plimsoll/names.toml"))
     }
 }

@@ -56,7 +56,8 @@ impl Lookup for World<'_> {
     }
 
     fn get(&self, ask: &Ask<'_>) -> Result<Option<Got>> {
-        let url = Url::parse(&ask.address.to_string())?;
+        let query = ask.query.map(|query| format!("?{query}")).unwrap_or_default();
+        let url = Url::parse(&format!("{}{query}", ask.address))?;
         let wanted = Wanted {
             url: &url,
             what: ask.what,

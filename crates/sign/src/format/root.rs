@@ -94,6 +94,12 @@ impl Span {
         Ok(())
     }
 
+    /// The part of a time that is in it.
+    pub(crate) fn within(&self, (begin, end): (Seconds, Seconds)) -> (Seconds, Seconds) {
+        let begin = self.start.map_or(begin, |start| begin.max(start));
+        (begin, self.end.map_or(end, |last| end.min(last)))
+    }
+
     fn of(object: &Map<String, Value>, what: &str) -> Result<Self, Reason> {
         let span = member(what, object, "validFor")?;
         no_lookalikes("validFor", span, &["start", "end"])?;

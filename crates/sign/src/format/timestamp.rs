@@ -17,7 +17,7 @@ use crate::reason::{Reason, Why};
 
 /// The longest time stamp, and how many certificates it may bring.
 const LONGEST: u64 = 64 << 10;
-const CERTIFICATES: usize = 10;
+const CERTIFICATES: usize = 5;
 
 const SIGNED_DATA: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x07, 0x02];
 const TST_INFO: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x09, 0x10, 0x01, 0x04];

@@ -4,6 +4,7 @@
 //! Where keys lie, and who is asked for a passphrase, is the caller's matter.
 //! The arithmetic is that of `ring`.
 
+pub mod external;
 mod file;
 mod pair;
 mod public;

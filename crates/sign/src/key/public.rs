@@ -70,6 +70,23 @@ impl Algorithm {
         }
     }
 
+    /// All that are known.
+    const ALL: [Self; 8] = [
+        Self::EcdsaP256Sha256,
+        Self::EcdsaP384Sha384,
+        Self::EcdsaP384Sha256,
+        Self::Ed25519,
+        Self::RsaPkcs1Sha256,
+        Self::RsaPssSha256,
+        Self::RsaPssSha384,
+        Self::RsaPssSha512,
+    ];
+
+    /// The one of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|one| one.as_str() == name)
+    }
+
     /// The kind of key that signs so.
     pub fn kind(self) -> Kind {
         match self {

@@ -198,6 +198,29 @@ fn bundles_with_one_fault_are_refused() {
     assert_eq!(told.outcomes[0].reason.as_ref().expect("a reason").why, Why::Form);
 }
 
+/// A key that comes along with its own signature vouches for nothing (t26).
+#[test]
+fn t26_a_key_in_a_bundle_is_no_key() {
+    let (own, stranger) = (pair(Kind::P256), pair(Kind::P256));
+    let any = by(&own, NameRule::Any);
+    let with = |made: &plimsoll_sign::scheme::Candidate, key: Value| {
+        let mut value: Value = serde_json::from_slice(&made.bytes).expect("JSON");
+        value["verificationMaterial"]["publicKey"] = key;
+        code(&any, vec![bundled(value.to_string().into_bytes())])
+    };
+    let good = statement(&own, statement_of(SIGN, &json!({})).to_string().as_bytes());
+    let bad = statement(&stranger, statement_of(SIGN, &json!({})).to_string().as_bytes());
+    for key in [
+        json!({"rawBytes": plimsoll_sign::text::to_base64(stranger.public().to_pem().as_bytes())}),
+        json!({"rawBytes": plimsoll_sign::text::to_base64(stranger.public().der()), "hint": own.public().hint()}),
+        json!({"hint": stranger.public().hint()}),
+    ] {
+        assert_eq!(with(&bad, key.clone()), "E_UNTRUSTED", "{key}");
+        // It does no harm either: who may sign is known here.
+        assert_eq!(with(&good, key.clone()), "", "{key}");
+    }
+}
+
 /// One key for several forms: what is signed in one must not verify in another.
 #[test]
 fn t29_no_payload_is_one_of_another_form() {

@@ -55,7 +55,7 @@ impl Zone {
             zone: Some(base),
             ..Rule::default()
         };
-        let rules = Rules { rules: vec![rule], appc: false };
+        let rules = Rules { rules: vec![rule] };
         let shelf = Memory::default();
         let resolver = Resolver {
             lookup: &world,

@@ -234,6 +234,14 @@ pub(super) fn unsigned(
                 out.push((publish::index_path(&whole), bytes.clone()));
             }
         }
+        let first = whole.split('/').next().unwrap_or_default();
+        if let Some(template) = &config.appc
+            && !whole.is_empty()
+            && !["zone", "v2", "oci-cas", "oci-index"].contains(&first)
+        {
+            let page = plimsoll_name::appc::page(&prefix.join(rest), template)?;
+            out.push((format!("{whole}/index.html"), page.into_bytes()));
+        }
         let list = Listing::parse(bytes)?;
         if config.formats.iter().any(|format| format == "v2") && !whole.is_empty() {
             registry(&whole, &list, site, &mut out, &mut types)?;

@@ -137,10 +137,19 @@ impl Entry {
         root: &'a Root,
         needs_proof: bool,
     ) -> Result<Option<Logged<'a>>, Reason> {
-        let Some(log) = root.logs.iter().find(|log| log.id == self.log || log.hint == self.log)
-        else {
-            return Ok(None);
-        };
+        let mut failed = None;
+        // One log may stand there for several times.
+        for log in root.logs.iter().filter(|log| log.id == self.log || log.hint == self.log) {
+            match self.by(log, needs_proof) {
+                Ok(at) => return Ok(Some(Logged { log, at })),
+                Err(reason) => failed = Some(reason),
+            }
+        }
+        failed.map_or(Ok(None), Err)
+    }
+
+    /// When the log took the entry, if it has signed that; an error if it does not have it.
+    fn by(&self, log: &Log, needs_proof: bool) -> Result<Option<Seconds>, Reason> {
         let proved = match &self.proof {
             Some(proof) if needs_proof || proof.checkpoint.is_some() => {
                 proof.verify(&self.body, log)?;
@@ -152,23 +161,23 @@ impl Entry {
         if needs_proof && !proved {
             return Err(Reason::new(Why::Log, "a log entry without the proof that the log has it"));
         }
-        let mut at = None;
-        if let Some(promise) = &self.promise {
-            let time = self.at.ok_or_else(|| {
-                Reason::malformed("a log entry with a promise and without a time")
-            })?;
-            if !signed_by(&log.key, self.promised(time).as_bytes(), promise) {
-                let text = "the promise of a log entry is not signed by its log";
-                return Err(Reason::new(Why::Log, text));
+        let Some(promise) = &self.promise else {
+            if proved {
+                // The time is a word of whoever wrote the bundle.
+                return Ok(None);
             }
-            log.holds.at("the log", time)?;
-            at = Some(time);
-        } else if !proved {
             let text = "a log entry with neither a proof nor a promise of its log";
             return Err(Reason::new(Why::Log, text));
+        };
+        let time = self
+            .at
+            .ok_or_else(|| Reason::malformed("a log entry with a promise and without a time"))?;
+        if !signed_by(&log.key, self.promised(time).as_bytes(), promise) {
+            let text = "the promise of a log entry is not signed by its log";
+            return Err(Reason::new(Why::Log, text));
         }
-        // Without a promise, the time is a word of whoever wrote the bundle.
-        Ok(Some(Logged { log, at }))
+        log.holds.at("the log", time)?;
+        Ok(Some(time))
     }
 
     /// What a log signs as its promise: four members in canonical JSON (RFC 8785).

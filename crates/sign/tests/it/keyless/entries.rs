@@ -106,6 +106,17 @@ fn t03_only_what_was_checked_is_told() {
     let judged = verdict(rooted(&world.trusted_root(), who()), &bundle).expect("logged");
     let claim = judged.outcomes[0].signed.as_ref().expect("signed");
     assert_eq!(claim.vouched.times[0].at, AT);
+    // A log without times of its own counts while it is in use.
+    let [_, second] = two_forms();
+    let mut later = Made::new(second, ARTIFACT, &world.signer(&Leaf::default()));
+    later.signature.clone_from(&keyed.signature);
+    later.verifier = keyed.verifier.clone();
+    let bundle = later.bundle(&[world.entry(Log::Second, &later.body(), AT)], &[]);
+    assert!(verdict(rooted(&world.trusted_root(), who()), &bundle).is_ok());
+    let mut root = world.trusted_root();
+    root["tlogs"][1]["publicKey"]["validFor"]["end"] = "2099-01-01T00:00:00Z".into();
+    let told = verdict(rooted(&root, who()), &bundle).expect_err("a log that ends");
+    assert_eq!(told.0, Why::Time);
     let unlogged = keyed.bundle(&[], &[]);
     let told = verdict(rooted(&world.trusted_root(), who()), &unlogged).expect_err("no log");
     assert_eq!(told.0, Why::Log);

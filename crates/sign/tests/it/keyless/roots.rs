@@ -39,6 +39,14 @@ fn roots_are_trusted_for_their_time() {
                 let found = verdict(rooted(&root, wanted(WHO, ISSUER)), &bundle);
                 assert_eq!(found.is_ok(), good, "{form:?} {place} {start} {end}: {found:?}");
             }
+            // One that stands there for two times counts in both.
+            let mut root = world.trusted_root();
+            let list = root[name].as_array_mut().expect("a list");
+            let mut gone = list[at].clone();
+            *gone.pointer_mut(&format!("{key}/validFor")).expect("a span") =
+                json!({"start": rfc3339(then - 9), "end": rfc3339(then - 8)});
+            list.insert(0, gone);
+            assert!(verdict(rooted(&root, wanted(WHO, ISSUER)), &bundle).is_ok(), "{name}");
             // Without a start it is no root at all.
             let mut root = world.trusted_root();
             *root.pointer_mut(&place).expect("a span") = json!({"end": rfc3339(AT)});

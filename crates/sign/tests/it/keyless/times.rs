@@ -12,7 +12,7 @@ use super::{
     ARTIFACT, complete, good, judged_at, judged_by, plain, refused, rooted, two_forms, verdict,
     wanted,
 };
-use crate::forge::der::{CODE, PURPOSE, TIME, der, extension, oid, purpose, seq, usage};
+use crate::forge::der::{CODE, PURPOSE, TIME, der, extension, oid, purpose, rfc3339, seq, usage};
 use crate::forge::{AT, ISSUER, Leaf, Log, Made, WHO, World, YEAR, below, forms};
 
 /// Findings 3, 4, 9 and 11 of the review of sigstore-rust: times that nobody signed, one
@@ -166,6 +166,13 @@ fn without_a_log_the_certificate_has_to_hold_now() {
         let found = judged_at(lax(), &bare, ARTIFACT, at);
         let told = found.verdict.err().map(|error| error.code().to_string()).unwrap_or_default();
         assert_eq!(told, code, "{at}");
+    }
+    // The authority has to be in use, too.
+    let mut root = world.trusted_root();
+    root["certificateAuthorities"][0]["validFor"]["end"] = rfc3339(AT + 9).into();
+    for (at, good) in [(AT + 9, true), (AT + 10, false)] {
+        let lax = Rooted { log: false, ..rooted(&root, wanted(WHO, ISSUER)) };
+        assert_eq!(judged_at(lax, &bare, ARTIFACT, at).verdict.is_ok(), good);
     }
     let stamp = world.stamp(&made.signature, AT).response(&world.stamps.0);
     let stamped = made.bundle(&[], &[stamp]);
