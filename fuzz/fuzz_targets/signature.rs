@@ -8,9 +8,9 @@ use libfuzzer_sys::fuzz_target;
 use plimsoll_content::{Algorithm, Annotations, Descriptor, MediaType, Result};
 use plimsoll_sign::format::bundle::{self, Bundle};
 use plimsoll_sign::format::simple::{self, Payload};
-use plimsoll_sign::format::{dn, dsse, notary, openpgp, statement::Statement, x509::Certificate};
+use plimsoll_sign::format::{dn, dsse, file, notary, openpgp, statement::Statement, x509::Certificate};
 use plimsoll_sign::judge::{Evidence, Seen, judge};
-use plimsoll_sign::key::{KeyPair, PublicKey};
+use plimsoll_sign::key::{KeyPair, PublicKey, external};
 use plimsoll_sign::policy::{Load, NameRule, Policy, Trusted, TrustedKey};
 use plimsoll_sign::scheme::{Candidate, Subject};
 use plimsoll_sign::{Asked, ImageName, Limits};
@@ -54,6 +54,7 @@ fuzz_target!(|bytes: &[u8]| {
     let _ = Statement::parse(bytes, &content.digest, &limits);
     let _ = (Policy::trust(bytes, &NoFiles), Policy::containers(bytes, &NoFiles));
     let _ = Policy::notary(bytes, &NoFiles);
+    let _ = (file::candidate(bytes, "a file", &limits), external::described(bytes));
     let _ = (KeyPair::from_pkcs8(bytes), PublicKey::from_der(bytes));
     if let Ok(text) = std::str::from_utf8(bytes) {
         let _ = (KeyPair::from_pem(text), ImageName::parse(text));
