@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use plimsoll_content::{
     Code, Descriptor, Error, Part, Result, Resumed, Sink, Source, Stage, Watch,
@@ -224,20 +224,23 @@ pub(crate) fn several(
     watch.begin("copying blobs", Some(total));
     let next = AtomicUsize::new(0);
     let failed = AtomicBool::new(false);
+    // What goes wrong after it may be its consequence.
+    let first: Mutex<Option<Error>> = Mutex::default();
     let within = Within { watch, failed: &failed };
-    let results: Vec<Mutex<Option<Result<Brought>>>> =
-        blobs.iter().map(|_| Mutex::default()).collect();
+    let results: Vec<OnceLock<Brought>> = blobs.iter().map(|_| OnceLock::new()).collect();
     let work = || {
         while let Some(at) = Some(next.fetch_add(1, Ordering::Relaxed))
             && let Some(blob) = blobs.get(at)
             && !failed.load(Ordering::Relaxed)
         {
-            let done = one(source, sink, blob, &within)
-                .map_err(|error| error.context(format!("copying {}", blob.digest)));
-            if done.is_err() {
-                failed.store(true, Ordering::Relaxed);
+            match one(source, sink, blob, &within) {
+                Ok(brought) => drop(results[at].set(brought)),
+                Err(error) => {
+                    let mut first = first.lock().unwrap_or_else(PoisonError::into_inner);
+                    failed.store(true, Ordering::Relaxed);
+                    first.get_or_insert(error.context(format!("copying {}", blob.digest)));
+                }
             }
-            *results[at].lock().unwrap_or_else(PoisonError::into_inner) = Some(done);
         }
     };
     std::thread::scope(|scope| {
@@ -246,29 +249,14 @@ pub(crate) fn several(
         }
         work();
     });
-    let mut brought = Vec::new();
-    let mut stopped = None;
-    let mut broken = None;
-    for result in results {
-        match result.into_inner().unwrap_or_else(PoisonError::into_inner) {
-            Some(Ok(done)) => brought.push(done),
-            // Those that another error stopped say nothing.
-            Some(Err(error)) if error.code() == Code::Interrupted => {
-                stopped.get_or_insert(error);
-            }
-            Some(Err(error)) => {
-                broken.get_or_insert(error);
-            }
-            None => {}
-        }
-    }
-    if let Some(error) = broken {
+    if let Some(error) = first.into_inner().unwrap_or_else(PoisonError::into_inner) {
         watch.end("");
         return Err(error);
     }
+    let brought: Vec<_> = results.into_iter().filter_map(OnceLock::into_inner).collect();
     let copied = brought.iter().filter(|how| **how == Brought::Copied).count();
     watch.end(&format!("{copied} of {} blobs copied", blobs.len()));
-    stopped.map_or(Ok(brought), Err)
+    Ok(brought)
 }
 
 /// Work within a step that somebody else has begun, and ends.

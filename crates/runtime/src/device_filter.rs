@@ -214,7 +214,7 @@ mod tests {
             ["a *:* rwm", "c 1:* r", "c 1:2 w", "b *:2 rw", "c *:* m", "a 2:* rwm", "b 1:1 m"];
         for seed in 0..2_000u32 {
             let pick = |n: u32| (seed.wrapping_mul(2_654_435_761).rotate_left(n * 5) >> 3) as usize;
-            let rules: Vec<_> = (0..1 + seed % 6)
+            let rules: Vec<_> = (0..=(seed % 6))
                 .map(|n| rule(pick(n) & 8 != 0, texts[pick(n + 7) % texts.len()]))
                 .collect();
             let program = program(&rules).expect("a program");

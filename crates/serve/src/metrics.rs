@@ -27,6 +27,7 @@ pub(crate) struct Metrics {
     collections: AtomicU64,
     collected_blobs: AtomicU64,
     collected_bytes: AtomicU64,
+    collected_manifests: AtomicU64,
     collected_uploads: AtomicU64,
 }
 
@@ -61,6 +62,7 @@ impl Metrics {
         add(&self.collections, 1);
         add(&self.collected_blobs, swept.blobs);
         add(&self.collected_bytes, swept.bytes);
+        add(&self.collected_manifests, swept.manifests);
         add(&self.collected_uploads, swept.uploads);
     }
 
@@ -95,6 +97,12 @@ impl Metrics {
             ("collections_total", "counter", &self.collections, "Garbage collections."),
             ("collected_blobs_total", "counter", &self.collected_blobs, "Blobs collected."),
             ("collected_bytes_total", "counter", &self.collected_bytes, "Bytes collected."),
+            (
+                "collected_manifests_total",
+                "counter",
+                &self.collected_manifests,
+                "Manifests without a tag taken away.",
+            ),
             ("collected_uploads_total", "counter", &self.collected_uploads, "Uploads collected."),
         ] {
             head(line, name, kind, help);

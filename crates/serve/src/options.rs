@@ -25,6 +25,9 @@ pub struct Options {
     pub collect_every: Option<Duration>,
     /// How long what was stored or promised stays, though nothing leads to it.
     pub collect_after: Duration,
+    /// How long a manifest without a tag stays to which nothing leads; `None`
+    /// for as long as nobody removes it.
+    pub collect_untagged: Option<Duration>,
     /// How long an upload on which nobody works can go on.
     pub upload_life: Duration,
 }
@@ -41,6 +44,7 @@ impl Default for Options {
             budget: Budget::default(),
             collect_every: None,
             collect_after: Duration::from_hours(1),
+            collect_untagged: None,
             upload_life: Duration::from_hours(24),
         }
     }

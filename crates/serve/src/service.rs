@@ -323,13 +323,14 @@ impl Service {
         let sweep = Sweep {
             blobs: before(self.options.collect_after),
             uploads: before(self.options.upload_life),
+            untagged: self.options.collect_untagged.map(before),
         };
         match self.storage.collect(sweep).await {
             Ok(swept) => {
                 self.metrics.swept(&swept);
                 let text = format!(
-                    "{} blobs, {} bytes, {} uploads removed; {} repositories busy",
-                    swept.blobs, swept.bytes, swept.uploads, swept.busy
+                    "{} manifests, {} blobs, {} bytes, {} uploads removed; {} repositories busy",
+                    swept.manifests, swept.blobs, swept.bytes, swept.uploads, swept.busy
                 );
                 self.log.event(&Event::new("collected", text));
                 for failure in swept.failures {

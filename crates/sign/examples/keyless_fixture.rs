@@ -1,9 +1,10 @@
 //! Writes a file, a bundle made without a key of one's own, and the root by which it is
 //! trusted into a folder: for tests against other verifiers, and for the book.
 //!
-//! `cargo run -p plimsoll-sign --example keyless_fixture -- FOLDER [first|second|seeds]`
-//! takes an entry of the first or second version of logs; `seeds` writes seeds of the
-//! fuzz target `keyless` instead.
+//! `cargo run -p plimsoll-sign --example keyless_fixture -- FOLDER [first|second|seeds]
+//! [FILE]` takes an entry of the first or second version of logs; `seeds` writes seeds of
+//! the fuzz target `keyless` instead. With a file, a manifest, the bundle is a statement
+//! about it, as cosign signs images.
 #![expect(clippy::print_stdout, reason = "a program for people")]
 
 #[path = "../tests/forge/mod.rs"]
@@ -21,9 +22,12 @@ fn main() {
     let log = if word == "second" { Log::Second } else { Log::First };
     let world = World::new();
     let signer = world.signer(&forge::Leaf::default());
-    let artifact = b"signed by a workflow\n";
-    let form = forge::forms().into_iter().rev().find(|form| !form.envelope && form.log == log);
-    let made = Made::new(form.expect("a form"), artifact, &signer);
+    let file = words.next().map(|path| std::fs::read(path).expect("a file"));
+    let envelope = file.is_some();
+    let artifact = file.unwrap_or_else(|| b"signed by a workflow\n".to_vec());
+    let wanted = |form: &forge::Form| form.envelope == envelope && form.log == log;
+    let form = forge::forms().into_iter().rev().find(wanted);
+    let made = Made::new(form.expect("a form"), &artifact, &signer);
     let entry = world.entry(log, &made.body(), AT);
     let stamp = world.stamp(&made.signature, AT + 1).response(&world.stamps.0);
     let bundle = made.bundle(&[entry], &[stamp]);
@@ -50,7 +54,7 @@ fn main() {
         }
         return;
     }
-    write("artifact", artifact);
+    write("artifact", &artifact);
     write("bundle.sigstore.json", format!("{bundle}\n").as_bytes());
     write("trusted_root.json", format!("{}\n", world.trusted_root()).as_bytes());
     println!("{} {}", forge::WHO, forge::ISSUER);

@@ -461,6 +461,7 @@ impl Scheme for Notary {
                 }
                 None => format!("{} ({})", one.name, signed.leaf.name()),
             };
+            doubts.extend(signed.unstamped.map(|reason| (Facet::AuthenticTimestamp, reason)));
             doubts.extend(signed.revocable.then(may_be_revoked));
             return Ok(VerifiedClaim::new(Claim {
                 signer: Signer { id: signed.leaf.key.fingerprint(), name },

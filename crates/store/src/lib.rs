@@ -46,8 +46,8 @@ pub use catalog::{Catalog, Entry};
 pub use dir::{Dir, DirWriter};
 pub use folder::Flush;
 pub use layout::{
-    About, Closure, Collect, Collected, Frame, Inventory, Layout, Listing, Options, Reachable,
-    Referrers, Removed, Selector, Stamp, Target, Upload, Writing, closure, reachable,
+    About, Closure, Collect, Collected, Frame, Inventory, Layout, Line, Listing, Options,
+    Reachable, Referrers, Removed, Selector, Stamp, Target, Upload, Writing, closure, reachable,
 };
 pub use ref_name::check_ref_name;
 pub use staged::{StagedDir, StagedFile, write_file_atomic};

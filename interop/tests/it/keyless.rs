@@ -11,6 +11,8 @@ use std::process::Command;
 
 use plimsoll_interop::{Peer, Program, Scratch, peer, run, skip};
 
+use crate::registry::Registry;
+
 /// Whom the suite means where a case does not say it.
 const ISSUER: &str = "https://token.actions.githubusercontent.com";
 const IDENTITY: &str = "https://github.com/sigstore-conformance/extremely-dangerous-public-oidc-beacon/.github/workflows/extremely-dangerous-oidc-beacon.yml@refs/heads/main";
@@ -139,6 +141,64 @@ fn cosign_decides_the_suite_as_we_do() {
     assert!(differ.is_empty(), "{differ:?}");
 }
 
+/// Lets our tests forge a bundle; who it is by, and who says so.
+fn forge(folder: &Path, log: &str, file: Option<&Path>) -> (String, String) {
+    let mut command = Command::new(env!("CARGO"));
+    command.args(["run", "-q", "-p", "plimsoll-sign", "--example", "keyless_fixture", "--"]);
+    let made = run(command.arg(folder).arg(log).args(file));
+    let said = made.good("keyless_fixture");
+    let (who, issuer) = said.trim().split_once(' ').expect("two words");
+    (who.to_owned(), issuer.to_owned())
+}
+
+const BUNDLE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
+
+/// An image in a registry with such a bundle: both programs find and accept it, and
+/// nothing of it comes here for somebody else.
+#[test]
+fn images_are_signed_without_a_key() {
+    let Some(cosign) = peer("cosign") else { return };
+    let scratch = Scratch::new();
+    let Some(registry) = Registry::start(&scratch) else { return };
+    let program = Program::new(scratch.path());
+    fs::create_dir_all(scratch.join("tree")).expect("a folder");
+    fs::write(scratch.join("tree/file"), "x").expect("a file");
+    program.good(&["pack", "tree", "oci:images:v1"]);
+    for log in ["first", "second"] {
+        let image = format!("docker://{}/{log}:v1", registry.host);
+        program.good(&["push", "oci:images:v1", &image]);
+        let digest = program.good(&["inspect", "-q", &image]).trim().to_owned();
+        let hex = digest.strip_prefix("sha256:").expect("SHA-256");
+        let manifest = scratch.join(&format!("images/blobs/sha256/{hex}"));
+        let folder = scratch.join(log);
+        let (who, issuer) = forge(&folder, log, Some(&manifest));
+        let bundle = format!("{log}/bundle.sigstore.json:{BUNDLE}");
+        program.good(&["attach", &image, &bundle, "--artifact-type", BUNDLE]);
+        let root = folder.join("trusted_root.json").display().to_string();
+        let by = |who: &str| {
+            let words = ["--trusted-root", &root, "--certificate-identity", who];
+            let more = ["--certificate-oidc-issuer", &issuer];
+            words.iter().chain(&more).map(|word| (*word).to_owned()).collect::<Vec<_>>()
+        };
+        let ours = |verb: &[&str], who: &str| run(program.command().args(verb).args(by(who)));
+        let report = ours(&["verify", &image, "--json"], &who).good("plimsoll verify");
+        assert!(report.contains(&format!("\"subject\":\"{who}\"")), "{report}");
+        ours(&["pull", &image, "-q"], &who).good("plimsoll pull");
+        let other = ours(&["copy", &image, "oci:other:v1"], "https://forge.example/other");
+        assert!(other.code == 7 && other.err.contains("E_UNTRUSTED"), "{}", other.err);
+        assert!(!scratch.join("other").join("blobs").exists(), "nothing is left of it");
+        let theirs = |who: &str| {
+            let mut command = cosign.command();
+            command.env("HOME", scratch.path()).env("SIGSTORE_NO_CACHE", "1");
+            command.args(["verify", "--allow-http-registry", "--use-signed-timestamps"]);
+            command.args(by(who)).arg(format!("{}/{log}@{digest}", registry.host));
+            run(&mut command)
+        };
+        theirs(&who).good("cosign verify");
+        assert_ne!(theirs("https://forge.example/other").code, 0);
+    }
+}
+
 /// What our forged authorities issue, cosign accepts as well, and both refuse it for
 /// somebody else.
 #[test]
@@ -148,17 +208,12 @@ fn cosign_accepts_what_our_tests_forge() {
     let program = Program::new(scratch.path());
     for log in ["first", "second"] {
         let folder = scratch.join(log);
-        let made = run(Command::new(env!("CARGO"))
-            .args(["run", "-q", "-p", "plimsoll-sign", "--example", "keyless_fixture", "--"])
-            .arg(&folder)
-            .arg(log));
-        let said = made.good("keyless_fixture");
-        let (who, issuer) = said.trim().split_once(' ').expect("two words");
+        let (who, issuer) = forge(&folder, log, None);
         let case = |who: &str| {
             let mut words = vec!["--trusted-root".to_owned()];
             words.push(folder.join("trusted_root.json").display().to_string());
             words.extend(["--certificate-identity".to_owned(), who.to_owned()]);
-            words.extend(["--certificate-oidc-issuer".to_owned(), issuer.to_owned()]);
+            words.extend(["--certificate-oidc-issuer".to_owned(), issuer.clone()]);
             Case {
                 name: log.to_owned(),
                 words,
@@ -166,7 +221,7 @@ fn cosign_accepts_what_our_tests_forge() {
                 artifact: folder.join("artifact"),
             }
         };
-        let right = case(who);
+        let right = case(&who);
         assert!(right.ours(&program).0, "{log}: {}", right.ours(&program).1);
         assert!(right.theirs(&cosign, &scratch), "{log}");
         let wrong = case("https://forge.example/other");

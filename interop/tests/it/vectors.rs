@@ -112,6 +112,27 @@ fn cosign_fixtures_in_folders_are_judged_as_they_are_meant() {
     let name = |tag: &str| format!("192.168.64.2:5000/skopeo-signed:{tag}");
     assert_eq!(fixtures.under(image, Some(&name("tag")), &own), "");
     assert_eq!(fixtures.under(image, Some(&name("othertag")), &own), "E_SIGNED_NAME");
+    // By a certificate and a log; for somebody else, or with another log, not.
+    let mut fulcio = json!({"type": "sigstoreSigned",
+        "fulcio": {"caPath": fixtures.at("fulcio_v1.crt.pem"),
+            "oidcIssuer": "https://github.com/login/oauth", "subjectEmail": "mitr@redhat.com"},
+        "rekorPublicKeyPath": fixtures.at("rekor.pub"),
+        "signedIdentity": {"type": "exactRepository",
+            "dockerRepository": "192.168.64.2:5000/cosign-signed/fulcio-rekor-1"}});
+    let image = "dir-img-cosign-fulcio-rekor-valid";
+    assert_eq!(fixtures.under(image, None, &fulcio), "");
+    fulcio["rekorPublicKeyPath"] = json!(fixtures.at("cosign.pub"));
+    assert_eq!(fixtures.under(image, None, &fulcio), "E_SIGNATURE");
+    fulcio["rekorPublicKeyPath"] = json!(fixtures.at("rekor.pub"));
+    fulcio["fulcio"]["subjectEmail"] = json!("other@redhat.com");
+    assert_eq!(fixtures.under(image, None, &fulcio), "E_UNTRUSTED");
+    // An entry of a log, asked for.
+    let mut logged = by("cosign2.pub", "192.168.64.2:5000/cosign-signed/key-1");
+    logged["rekorPublicKeyPath"] = json!(fixtures.at("rekor.pub"));
+    let image = "dir-img-cosign-key-rekor-valid";
+    assert_eq!(fixtures.under(image, None, &logged), "");
+    logged["rekorPublicKeyPath"] = json!(fixtures.at("cosign.pub"));
+    assert_eq!(fixtures.under(image, None, &logged), "E_SIGNATURE");
     // Its entry of a log is not asked for, and is no harm.
     let logged = by("cosign2.pub", "192.168.64.2:5000/cosign-signed/key-1");
     assert_eq!(fixtures.under("dir-img-cosign-key-rekor-valid", None, &logged), "");

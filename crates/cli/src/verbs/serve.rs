@@ -131,6 +131,11 @@ pub(crate) struct Args {
     #[arg(long, value_name = "TIME", default_value = "1h", value_parser = seconds)]
     gc_after: i64,
 
+    /// Also remove manifests that have had no tag for this long and to which
+    /// nothing leads that stays, such as 30d [default: keep them]
+    #[arg(long, value_name = "TIME", value_parser = seconds, requires = "gc_every")]
+    gc_untagged: Option<i64>,
+
     /// Let blobs of a bucket go through this server: else clients are sent to
     /// the store, which they have to reach
     #[arg(long)]
@@ -203,6 +208,10 @@ fn bucket(args: &Args, place: &str) -> Result<Arc<dyn Storage>> {
     if args.gc_every.is_some() && args.gc_after < SAFE {
         // Else what one server is about to use, another one may remove.
         let found = format!("--gc-after {}s", args.gc_after);
+        return Err(refused(&found, "1m at least: longer than any push of a manifest takes"));
+    }
+    if args.gc_untagged.is_some_and(|age| age < SAFE) {
+        let found = format!("--gc-untagged {}s", args.gc_untagged.unwrap_or_default());
         return Err(refused(&found, "1m at least: longer than any push of a manifest takes"));
     }
     let mut settings = Settings::at(place)?;
@@ -296,6 +305,7 @@ fn options(args: &Args) -> Result<Options> {
         budget,
         collect_every: args.gc_every.filter(|seconds| *seconds > 0).map(time),
         collect_after: time(args.gc_after),
+        collect_untagged: args.gc_untagged.map(time),
         ..Options::default()
     })
 }

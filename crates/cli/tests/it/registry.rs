@@ -266,6 +266,27 @@ fn a_pull_that_fails_leaves_nothing() {
 }
 
 #[test]
+fn what_went_wrong_first_is_told_and_not_what_came_of_it() {
+    let (sandbox, auth) = sandbox();
+    let server = Server::spoilt(|seen, _, mut reply| {
+        if seen.is("GET", "/blobs/") {
+            if reply.body.len() > 250 {
+                // The layer: others bytes than those it is.
+                reply.body[9] ^= 1;
+            } else {
+                // The config breaks off each time, and is tried again.
+                reply.cut = Some(10);
+            }
+        }
+        reply
+    });
+    let name = format!("docker://{}/org/app:v1", server.host);
+    sandbox.ok(&words(&["push", "oci:images:v1", &name], &auth));
+    let said = sandbox.fails(6, &words(&["pull", &name, "broken:v1"], &auth));
+    assert!(said.contains("E_DIGEST"), "{said}");
+}
+
+#[test]
 fn what_is_no_registry_is_said_to_be_none() {
     let (sandbox, auth) = sandbox();
     let server = Server::spoilt(|_, _, _| {

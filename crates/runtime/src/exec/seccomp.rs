@@ -248,7 +248,7 @@ mod tests {
                 match at * (seed * 2 + 7) % (seed + 2) {
                     0 if seed > 0 => {}
                     1 if seed > 0 && at % 5 == 0 => {
-                        add(&mut rules, number, &[condition(1), condition(7)])
+                        add(&mut rules, number, &[condition(1), condition(7)]);
                     }
                     _ => add(&mut rules, number, &[]),
                 }

@@ -34,6 +34,16 @@ impl Asked<'_> {
         let storage = &self.service.storage;
         let found = storage.manifest(&name, &address).await.map_err(Refusal::fault)?;
         let found = found.ok_or_else(|| unknown(&address))?;
+        let options = &self.service.options;
+        // Who asks whether it is there may be about to push what leads to it.
+        if self.parts.method == Method::HEAD
+            && matches!(address, Address::Digest(_))
+            && options.collect_untagged.is_some()
+            && !options.read_only
+            && storage.keep_blob(&name, &found.digest).await?.is_none()
+        {
+            return Err(unknown(&address));
+        }
         let etag = format!("\"{}\"", found.digest);
         let reply = |status| {
             Reply::new(status)

@@ -25,6 +25,7 @@
 pub mod folder;
 #[cfg(feature = "s3")]
 pub mod object;
+mod untagged;
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -124,6 +125,10 @@ pub struct Sweep {
     pub blobs: i64,
     /// Uploads go if nothing came since this.
     pub uploads: i64,
+    /// Manifests without a tag go if they were stored, and last promised to
+    /// somebody, before this, and nothing that stays leads to them; a manifest
+    /// that stays keeps what it is about and what is about it. `None` keeps all.
+    pub untagged: Option<i64>,
 }
 
 /// What was collected.
@@ -133,6 +138,8 @@ pub struct Swept {
     pub blobs: u64,
     /// How many bytes they had.
     pub bytes: u64,
+    /// How many manifests without a tag were taken out of their repositories.
+    pub manifests: u64,
     /// How many uploads.
     pub uploads: u64,
     /// How many repositories could not be swept because somebody else wrote
@@ -236,7 +243,7 @@ pub trait Storage: Send + Sync {
     fn cancel(&self, name: &Repository, upload: &str) -> Answer<'_, bool>;
 
     /// Removes what nothing leads to and nobody was promised, and uploads that
-    /// were given up.
+    /// were given up; on demand first manifests that nobody needs.
     fn collect(&self, sweep: Sweep) -> Answer<'_, Swept>;
 
     /// Lets go of what is held for those who have been away since `before`

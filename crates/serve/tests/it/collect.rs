@@ -60,7 +60,7 @@ fn what_nothing_leads_to_goes_when_it_is_old_and_nobody_was_promised_it() {
     let mount = format!("/v2/b/blobs/uploads/?mount={}&from=a", sha256(b"mounted"));
     registry.send("POST", &mount, b"").is(201);
     let runtime = tokio::runtime::Builder::new_multi_thread().build().expect("runtime");
-    let sweep = Sweep { blobs: 1_000_000, uploads: 0 };
+    let sweep = Sweep { blobs: 1_000_000, uploads: 0, untagged: None };
     let collected = runtime.block_on(storage.expect("a folder").collect(sweep));
     assert_eq!(collected.expect("collected"), Swept { blobs: 1, bytes: 3, ..Swept::default() });
     for kept in [&b"young"[..], b"promised", b"mounted", b"layer"] {
@@ -148,7 +148,7 @@ fn uploads_that_nobody_goes_on_with_are_removed() {
     runtime.block_on(async {
         let name = "a".parse().expect("name");
         storage.begin(&name, "old", Algorithm::Sha256).await.expect("begun");
-        let sweep = Sweep { blobs: 0, uploads: i64::MAX };
+        let sweep = Sweep { blobs: 0, uploads: i64::MAX, untagged: None };
         let busy = storage.collect(sweep).await.expect("collected");
         assert_eq!(busy, Swept::default(), "it is open");
         storage.rest(i64::MAX);

@@ -12,6 +12,7 @@ mod places;
 mod pull;
 mod push;
 mod survive;
+mod untagged;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};

@@ -33,6 +33,8 @@ pub(crate) struct Stamp<'a> {
     pub(crate) authority: &'a Authority,
     /// When.
     pub(crate) at: Seconds,
+    /// How far it may be from that, by the authority's own word; rounded up.
+    pub(crate) accuracy: Seconds,
 }
 
 /// A time stamp. Nobody has verified it.
@@ -59,6 +61,7 @@ struct Info<'a> {
     /// Of what: the hash and which one.
     imprint: (&'static digest::Algorithm, &'a [u8]),
     at: Seconds,
+    accuracy: Seconds,
 }
 
 fn bad(text: &str) -> Reason {
@@ -83,7 +86,9 @@ pub(crate) fn verify<'a>(
     let mut failed = None;
     for authority in authorities {
         match token.by(authority, &brought, message) {
-            Ok(Some(at)) => return Ok(Some(Stamp { authority, at })),
+            Ok(Some((at, accuracy))) => {
+                return Ok(Some(Stamp { authority, at, accuracy }));
+            }
             Ok(None) => {}
             Err(reason) => failed = Some(reason),
         }
@@ -115,7 +120,7 @@ impl<'a> Token<'a> {
         authority: &Authority,
         brought: &[Certificate],
         message: &[u8],
-    ) -> Result<Option<Seconds>, Reason> {
+    ) -> Result<Option<(Seconds, Seconds)>, Reason> {
         // Where the root names the very certificate that signs, no other may.
         let named = authority.chain.first().filter(|first| !first.is_ca());
         let signer = match named {
@@ -136,7 +141,7 @@ impl<'a> Token<'a> {
         }
         path.at(info.at)?;
         authority.holds.at("the authority of a time stamp", info.at)?;
-        Ok(Some(info.at))
+        Ok(Some((info.at, info.accuracy)))
     }
 
     /// Whether that certificate is the one that the token names, by its number and by
@@ -286,6 +291,23 @@ fn first_hash(mut values: Der<'_>) -> Option<(&'static digest::Algorithm, &[u8])
     Some((algorithm, first.take(der::OCTET_STRING)?))
 }
 
+/// Seconds, and parts of one, which count as a whole (RFC 3161, 2.4.2).
+fn accuracy(mut from: Der<'_>) -> Option<Seconds> {
+    let mut whole = 0;
+    if from.is(der::INTEGER) {
+        let number = from.unsigned()?;
+        let fits = number.len() <= 4;
+        whole = fits.then(|| number.iter().fold(0, |all, byte| all << 8 | Seconds::from(*byte)))?;
+    }
+    for tag in [0x80, 0x81] {
+        if from.is(tag) {
+            from.take(tag)?;
+            whole += 1;
+        }
+    }
+    from.end().map(|()| whole)
+}
+
 impl<'a> Info<'a> {
     fn parse(bytes: &'a [u8]) -> Option<Self> {
         let mut info = Der::only(bytes, der::SEQUENCE)?;
@@ -299,8 +321,10 @@ impl<'a> Info<'a> {
         imprint.end()?;
         info.take(der::INTEGER)?;
         let at = date::stamped(info.take(0x18)?)?;
-        // Accuracy, ordering, nonce, name; each may be missing.
-        for tag in [der::SEQUENCE, der::BOOLEAN, der::INTEGER, 0xa0] {
+        let accuracy =
+            if info.is(der::SEQUENCE) { accuracy(info.inside(der::SEQUENCE)?)? } else { 0 };
+        // Ordering, nonce, name; each may be missing.
+        for tag in [der::BOOLEAN, der::INTEGER, 0xa0] {
             if info.is(tag) {
                 info.take(tag)?;
             }
@@ -317,7 +341,7 @@ impl<'a> Info<'a> {
             }
         }
         info.end()?;
-        Some(Self { imprint: (algorithm, hash), at })
+        Some(Self { imprint: (algorithm, hash), at, accuracy })
     }
 }
 

@@ -74,6 +74,11 @@ impl Certificate {
         parse(bytes).ok_or_else(bad)
     }
 
+    /// Whether it is the root of an authority: it may sign others, and has signed itself.
+    pub fn is_root(&self) -> bool {
+        self.uses.authority && self.signed_by(self)
+    }
+
     /// Whether it can end chains: it may sign others, or has signed itself.
     pub fn may_be_trusted(&self) -> bool {
         self.uses.authority || self.signed_by(self)

@@ -16,8 +16,9 @@ use super::{
 };
 use crate::claim::Form;
 use crate::format::dn;
-use crate::format::notary::Store;
 use crate::format::notary::write::certificates;
+use crate::format::notary::{Stamps, Store};
+use crate::format::root::{Authority, Span};
 use crate::format::x509::Certificate;
 
 const DOING: &str = "reading trustpolicy.json";
@@ -130,17 +131,13 @@ fn statement(
         verification.end()?;
         return Ok(Requirement::Accept);
     };
-    let words = [("always", true), ("afterCertExpiry", false)];
-    let always = verification.word("verifyTimestamp", &words)?.unwrap_or(true);
+    let words = [("always", Stamps::Always), ("afterCertExpiry", Stamps::AfterEnd)];
+    let stamps = verification.word("verifyTimestamp", &words)?.unwrap_or(Stamps::Always);
     verification.end()?;
-    let mut store = Store { anyone: enforce.authenticity != Action::Enforce, ..Store::default() };
-    let stamping = stores(one, &mut store, load)?;
+    let anyone = enforce.authenticity != Action::Enforce;
+    let mut store = Store { anyone, stamps, ..Store::default() };
+    stores(one, &mut store, load)?;
     store.identities = identities(one)?;
-    if stamping && always && enforce.time == Action::Enforce {
-        return Ok(Requirement::Unsupported(
-            "time stamps (trustStores tsa:, verifyTimestamp always)".to_owned(),
-        ));
-    }
     let key = TrustedKey::Certificates(store);
     let forms = BTreeSet::from([Form::NotaryJws, Form::NotaryCose]);
     let of = vec![Trusted { name: name.to_owned(), key }];
@@ -179,10 +176,9 @@ fn level(verification: &mut Members<'_>) -> Result<Option<Enforcement>> {
     Ok(level)
 }
 
-/// Reads the stores that a statement names; tells whether some are for time stamps.
-fn stores(one: &mut Members<'_>, store: &mut Store, load: &dyn Load) -> Result<bool> {
+/// Reads the stores that a statement names.
+fn stores(one: &mut Members<'_>, store: &mut Store, load: &dyn Load) -> Result<()> {
     let names = one.texts("trustStores")?;
-    let mut stamping = false;
     for text in one.needs("trustStores", names)? {
         let bad = || {
             one.error("trustStores", format!("{text:?}"))
@@ -193,23 +189,33 @@ fn stores(one: &mut Members<'_>, store: &mut Store, load: &dyn Load) -> Result<b
         if name.is_empty() || [".", ".."].contains(&name) || !name.chars().all(plain) {
             return Err(bad());
         }
-        let anchors = match kind {
-            "ca" => &mut store.authorities,
-            "signingAuthority" => &mut store.signing,
-            "tsa" => {
-                stamping = true;
-                &mut Vec::new()
-            }
-            _ => return Err(bad()),
-        };
+        if !["ca", "signingAuthority", "tsa"].contains(&kind) {
+            return Err(bad());
+        }
+        let mut anchors = Vec::new();
         let files = load.store(kind, name).map_err(|error| error.context(DOING))?;
         for (file, bytes) in files {
             let read = anchors_of(&bytes)
                 .map_err(|error| error.recode(Code::Policy).context(format!("{text}, {file}")))?;
             anchors.extend(read);
         }
-        if anchors.is_empty() && kind != "tsa" {
+        if anchors.is_empty() {
             return Err(one.error("trustStores", format!("{text:?}, which is empty")));
+        }
+        match kind {
+            "ca" => store.authorities.extend(anchors),
+            "signingAuthority" => store.signing.extend(anchors),
+            _ => {
+                if let Some(other) = anchors.iter().find(|one| !one.is_root()) {
+                    let found = format!("{text:?}: {:?}, which is no root", other.name());
+                    return Err(one.error("trustStores", found));
+                }
+                store.stamping.extend(anchors.into_iter().map(|root| Authority {
+                    name: root.name(),
+                    chain: vec![root],
+                    holds: Span::default(),
+                }));
+            }
         }
     }
     if store.authorities.is_empty() && store.signing.is_empty() {
@@ -217,7 +223,7 @@ fn stores(one: &mut Members<'_>, store: &mut Store, load: &dyn Load) -> Result<b
             .error("trustStores", "only stores for time stamps")
             .expected("ca:NAME or signingAuthority:NAME"));
     }
-    Ok(stamping)
+    Ok(())
 }
 
 /// The certificates of a file: PEM, or one in DER. Each may sign others, or is its own.

@@ -444,6 +444,9 @@ fn stores(store: &Store) -> Result<Vec<Value>> {
     if store.anyone {
         return can_not("signatures of anybody");
     }
+    if !store.stamping.is_empty() {
+        return can_not("time stamps");
+    }
     let identities = match &store.identities[..] {
         [] => vec!["*".to_owned()],
         names => names.iter().map(|name| dn::write(name)).collect(),

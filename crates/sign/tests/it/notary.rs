@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 
 use plimsoll_content::{Annotations, Descriptor, MediaType};
 use plimsoll_sign::format::notary::write::certificates;
-use plimsoll_sign::format::notary::{self, Store};
+use plimsoll_sign::format::notary::{self, Stamps, Store};
+use plimsoll_sign::format::root::{Authority, Span};
 use plimsoll_sign::format::x509::Certificate;
 use plimsoll_sign::judge::{Evidence, Moment, Seen, judge};
 use plimsoll_sign::policy::{NameRule, Policy, Signed, Trusted, TrustedKey};
@@ -195,6 +196,46 @@ fn vectors_of_notation() {
         ("timestampBeforeNotBefore.sig", &trusted("timestampBeforeNotBefore.sig"), "E_EXPIRED"),
     ] {
         check(&format!("{stamped}/{name}"), store, NOW, expected);
+    }
+    // With an authority for time stamps.
+    let stamping: Vec<_> = vectors
+        .store("tsa", "test-timestamp")
+        .into_iter()
+        .map(|root| Authority { name: root.name(), chain: vec![root], holds: Span::default() })
+        .collect();
+    for stamps in [Stamps::Always, Stamps::AfterEnd] {
+        let with = |store: &Store| Store { stamping: stamping.clone(), stamps, ..store.clone() };
+        let always = stamps == Stamps::Always;
+        for (name, store, expected) in [
+            ("jwsWithTimestamp.sig", &jws, ""),
+            ("coseWithTimestamp.sig", &jws, ""),
+            ("jwsExpiredWithTimestamp.sig", &old, ""),
+            ("coseExpiredWithTimestamp.sig", &old, ""),
+            (
+                "withoutTimestamp.sig",
+                &trusted("withoutTimestamp.sig"),
+                if always { "E_SIGNATURE" } else { "" },
+            ),
+            ("timestampAfterNotAfter.sig", &trusted("timestampAfterNotAfter.sig"), "refused"),
+            ("timestampBeforeNotBefore.sig", &trusted("timestampBeforeNotBefore.sig"), "refused"),
+        ] {
+            let bytes = vectors.read(&format!("{stamped}/{name}"));
+            let found = judged(&bytes, &about(&bytes), with(store), NOW);
+            let right = match expected {
+                "refused" => !found.is_empty(),
+                other => found == other,
+            };
+            assert!(right, "{name} {stamps:?}: {found:?}");
+        }
+        // Of another authority.
+        let other: Vec<_> = vectors
+            .store("tsa", "test-mismatch")
+            .into_iter()
+            .map(|root| Authority { name: root.name(), chain: vec![root], holds: Span::default() })
+            .collect();
+        let bytes = vectors.read(&format!("{stamped}/jwsExpiredWithTimestamp.sig"));
+        let store = Store { stamping: other, stamps, ..old.clone() };
+        assert!(!judged(&bytes, &about(&bytes), store, NOW).is_empty());
     }
     let different: std::collections::BTreeSet<_> = score.iter().map(|(name, _)| name).collect();
     assert_eq!(different.len(), 26);

@@ -190,7 +190,7 @@ impl Layout {
 
     /// When the file of a blob was written, in seconds; `None` if there is
     /// none.
-    pub(super) fn written(&self, digest: &Digest) -> Result<Option<i64>> {
+    pub fn written(&self, digest: &Digest) -> Result<Option<i64>> {
         let stat = self.root.stat(path(digest));
         let stat = stat.map_err(|cause| Error::io("looking at blob", digest, cause))?;
         Ok(stat.map(|stat| stat.st_mtime))

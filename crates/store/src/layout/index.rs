@@ -4,10 +4,13 @@
 //! version does not know stays: members anywhere, entries of any kind, their
 //! order.
 
-use plimsoll_content::{Code, Descriptor, Digest, Error, Resolve, Result, Sink, Tag, json};
-use plimsoll_spec::annotations::REF_NAME;
-use serde_json::{Map, Value};
+use std::sync::Arc;
 
+use plimsoll_content::{Code, Descriptor, Digest, Error, Resolve, Result, Sink, Tag};
+use plimsoll_spec::annotations::REF_NAME;
+use serde_json::Value;
+
+use super::lines::Line;
 use super::{INDEX, Layout};
 use crate::catalog::{Catalog, Entry};
 use crate::check_ref_name;
@@ -20,7 +23,7 @@ impl Layout {
 
     /// The same, to find something in.
     pub fn catalog(&self) -> Result<Catalog> {
-        let (_, index) = self.read_index()?;
+        let index = self.index()?;
         let manifests = index.view().manifests.clone();
         Ok(Catalog::new("oci:", self.path.display().to_string(), manifests))
     }
@@ -29,12 +32,11 @@ impl Layout {
     /// for what belongs to images, such as signatures.
     pub fn add(&self, target: &Descriptor) -> Result<()> {
         self.must_have(target, "listing")?;
-        self.edit(|entries| {
-            let digest = target.digest.to_string();
-            if entries.iter().any(|entry| digest_of(entry) == Some(&digest)) {
+        self.edit(|lines| {
+            if lines.iter().any(|line| *line.digest() == target.digest) {
                 return Ok(false);
             }
-            entries.push(to_value(target)?);
+            lines.push(Line::new(target.clone())?);
             Ok(true)
         })?;
         Ok(())
@@ -43,12 +45,11 @@ impl Layout {
     /// Takes all entries of that digest away, with their names; gives how
     /// many there were. The content stays.
     pub fn remove(&self, digest: &Digest) -> Result<usize> {
-        let digest = digest.to_string();
         let mut removed = 0;
-        self.edit(|entries| {
-            let before = entries.len();
-            entries.retain(|entry| digest_of(entry) != Some(&digest));
-            removed = before - entries.len();
+        self.edit(|lines| {
+            let before = lines.len();
+            lines.retain(|line| line.digest() != digest);
+            removed = before - lines.len();
             Ok(removed > 0)
         })?;
         Ok(removed)
@@ -61,41 +62,31 @@ impl Layout {
     /// must not be lost here (hostile case ST24).
     pub(super) fn edit(
         &self,
-        mut change: impl FnMut(&mut Vec<Value>) -> Result<bool>,
+        mut change: impl FnMut(&mut Vec<Arc<Line>>) -> Result<bool>,
     ) -> Result<bool> {
         /// How often another tool may be faster.
         const RACES: usize = 100;
         let _alone = self.lock_index()?;
         for _ in 0..RACES {
-            let (before, _) = self.read_index()?;
-            let mut document: Map<String, Value> =
-                serde_json::from_slice(&before).map_err(|cause| {
-                    Error::new(Code::Malformed, format!("reading {INDEX}"))
-                        .found(&cause)
-                        .cause(cause)
-                })?;
-            // Some writers put null for an empty list.
-            let mut entries = match document.remove("manifests") {
-                Some(Value::Array(entries)) => entries,
-                _ => Vec::new(),
-            };
-            if !change(&mut entries)? {
+            let before = self.listed()?;
+            let mut lines = before.to_lines();
+            if !change(&mut lines)? {
                 return Ok(false);
             }
-            document.insert("manifests".to_owned(), Value::Array(entries));
-            let after = json::canonical(&document)?;
+            let after = before.with(lines)?;
             let most = self.options.limits.index;
-            if after.len() as u64 > most {
+            if after.bytes.len() as u64 > most {
                 return Err(Error::new(
                     Code::Limit,
                     format!("writing {INDEX} of layout {}", self.path.display()),
                 )
-                .found(format!("{} bytes", after.len()))
+                .found(format!("{} bytes", after.bytes.len()))
                 .expected(format!("at most {most} bytes, or nobody reads it"))
                 .fix("remove names that are not needed, or use another layout"));
             }
-            if self.read_document(INDEX, most)?.as_deref() == Some(&before) {
-                self.put(INDEX, &after)?;
+            if self.index_is(&before.bytes)? {
+                self.put(INDEX, &after.bytes)?;
+                self.keep(&Arc::new(after));
                 return Ok(true);
             }
         }
@@ -148,10 +139,10 @@ impl Tag for Layout {
     }
 
     fn untag(&self, name: &str) -> Result<bool> {
-        self.edit(|entries| {
-            let before = entries.len();
-            entries.retain(|entry| name_of(entry) != Some(name));
-            Ok(entries.len() < before)
+        self.edit(|lines| {
+            let before = lines.len();
+            lines.retain(|line| line.name() != Some(name));
+            Ok(lines.len() < before)
         })
     }
 }
@@ -176,55 +167,41 @@ impl Layout {
         check_ref_name(name)?;
         let mut entry = target.clone();
         entry.annotations.insert(REF_NAME.to_owned(), name.to_owned());
-        let entry = to_value(&entry)?;
-        let digest = target.digest.to_string();
+        let entry = Line::new(entry)?;
         let mut allowed = true;
-        self.edit(|entries| {
-            let mut found: Vec<_> = entries
-                .iter()
-                .filter(|entry| name_of(entry) == Some(name))
-                .filter_map(digest_of)
-                .collect();
+        self.edit(|lines| {
+            let named = || lines.iter().filter(|line| line.name() == Some(name));
+            let mut found: Vec<_> = named().map(|line| line.digest().to_string()).collect();
             found.dedup();
-            allowed = may(&found);
+            allowed = may(&found.iter().map(String::as_str).collect::<Vec<_>>());
             if !allowed {
                 return Ok(false);
             }
             // Under the lock: removal of blobs takes it too.
             self.must_have(target, &format!("naming {name:?}"))?;
-            let first = entries.iter().position(|entry| name_of(entry) == Some(name));
-            let same = entries
-                .iter()
-                .find(|entry| name_of(entry) == Some(name) && digest_of(entry) == Some(&digest));
-            let new = match same {
-                Some(same) => merged(same, &entry),
-                None => entry.clone(),
+            let first = lines.iter().position(|line| line.name() == Some(name));
+            let same = named().find(|line| *line.digest() == target.digest).cloned();
+            let new = match &same {
+                Some(same) => Line::of(&merged(&same.value()?, &entry.value()?))?,
+                None => Arc::clone(&entry),
             };
-            let unchanged = same == Some(&new);
-            let before = entries.len();
+            let unchanged = same.is_some_and(|same| same == new);
+            let before = lines.len();
             let mut position = 0;
-            entries.retain(|entry| {
-                let keep = name_of(entry) != Some(name) || Some(position) == first;
+            lines.retain(|line| {
+                let keep = line.name() != Some(name) || Some(position) == first;
                 position += 1;
                 keep
             });
-            let removed = before - entries.len();
+            let removed = before - lines.len();
             match first {
-                Some(first) => entries[first] = new,
-                None => entries.push(new),
+                Some(first) => lines[first] = new,
+                None => lines.push(new),
             }
             Ok(!unchanged || removed > 0)
         })?;
         Ok(allowed)
     }
-}
-
-pub(super) fn name_of(entry: &Value) -> Option<&str> {
-    entry.get("annotations")?.get(REF_NAME)?.as_str()
-}
-
-pub(super) fn digest_of(entry: &Value) -> Option<&str> {
-    entry.get("digest")?.as_str()
 }
 
 /// `old` with the members of `new`; their annotations likewise.
@@ -241,9 +218,4 @@ fn merged(old: &Value, new: &Value) -> Value {
         members.insert(name.clone(), value);
     }
     Value::Object(members)
-}
-
-pub(super) fn to_value(descriptor: &Descriptor) -> Result<Value> {
-    serde_json::to_value(descriptor)
-        .map_err(|cause| Error::new(Code::Bug, "writing a descriptor").found(&cause).cause(cause))
 }

@@ -1,11 +1,14 @@
 //! The list of a layout as registries change it: what once was stored stays
 //! listed until its digest is removed, whatever happens to its names.
 
+use std::collections::HashSet;
+use std::sync::Arc;
+
 use plimsoll_content::{Descriptor, Digest, Error, Result};
 use plimsoll_spec::annotations::REF_NAME;
 use serde_json::Value;
 
-use super::index::{digest_of, name_of, to_value};
+use super::lines::Line;
 use super::{INDEX, Layout};
 
 /// A document that is to be listed, and the names that are to stand for it.
@@ -34,11 +37,11 @@ impl Layout {
     /// Errors with [`Code::NotFound`](plimsoll_content::Code::NotFound) if the
     /// layout does not hold one of them.
     pub fn list(&self, listings: &[Listing]) -> Result<()> {
-        self.edit(|entries| {
+        self.edit(|lines| {
             let mut changed = false;
             for listing in listings {
                 self.must_have(&listing.target, "listing")?;
-                changed |= list(entries, listing)?;
+                changed |= list(lines, listing)?;
             }
             Ok(changed)
         })?;
@@ -49,8 +52,11 @@ impl Layout {
     /// them there were.
     pub fn unname(&self, names: &[String]) -> Result<usize> {
         let mut removed = 0;
-        self.edit(|entries| {
-            removed = names.iter().filter(|name| take_name(entries, name, None)).count();
+        self.edit(|lines| {
+            removed = 0;
+            for name in names {
+                removed += usize::from(take_name(lines, name, None)?);
+            }
             Ok(removed > 0)
         })?;
         Ok(removed)
@@ -59,14 +65,24 @@ impl Layout {
     /// Takes the entries of that digest off the list, but for those with a
     /// name that `keep` wants kept; gives how many that were.
     pub fn unlist(&self, digest: &Digest, keep: &dyn Fn(&str) -> bool) -> Result<usize> {
-        let digest = digest.to_string();
         let mut removed = 0;
-        self.edit(|entries| {
-            let before = entries.len();
-            entries.retain(|entry| {
-                digest_of(entry) != Some(&digest) || name_of(entry).is_some_and(keep)
-            });
-            removed = before - entries.len();
+        self.edit(|lines| {
+            let before = lines.len();
+            lines.retain(|line| line.digest() != digest || line.name().is_some_and(keep));
+            removed = before - lines.len();
+            Ok(removed > 0)
+        })?;
+        Ok(removed)
+    }
+
+    /// Takes the lines without a name off the list that are of these digests;
+    /// gives how many there were.
+    pub fn unlist_nameless(&self, digests: &HashSet<Digest>) -> Result<usize> {
+        let mut removed = 0;
+        self.edit(|lines| {
+            let before = lines.len();
+            lines.retain(|line| line.name().is_some() || !digests.contains(line.digest()));
+            removed = before - lines.len();
             Ok(removed > 0)
         })?;
         Ok(removed)
@@ -91,65 +107,66 @@ impl Layout {
     }
 }
 
-fn list(entries: &mut Vec<Value>, listing: &Listing) -> Result<bool> {
-    let digest = listing.target.digest.to_string();
+fn list(lines: &mut Vec<Arc<Line>>, listing: &Listing) -> Result<bool> {
+    let digest = &listing.target.digest;
     let mut changed = false;
     for name in listing.names.iter().filter(|name| !name.is_empty()) {
-        let there = entries
-            .iter()
-            .any(|entry| name_of(entry) == Some(name) && digest_of(entry) == Some(&digest));
-        changed |= take_name(entries, name, Some(&digest));
+        let there = lines.iter().any(|line| line.name() == Some(name) && line.digest() == digest);
+        changed |= take_name(lines, name, Some(digest))?;
         if there {
             continue;
         }
-        let mut entry = listing.target.clone();
-        entry.annotations.insert(REF_NAME.to_owned(), name.clone());
-        let entry = to_value(&entry)?;
-        // An entry without a name gets this one.
-        let bare = entries
-            .iter_mut()
-            .find(|entry| name_of(entry).is_none() && digest_of(entry) == Some(&digest));
+        let mut target = listing.target.clone();
+        target.annotations.insert(REF_NAME.to_owned(), name.clone());
+        let line = Line::new(target)?;
+        // A line without a name gets this one.
+        let bare = lines.iter_mut().find(|line| line.digest() == digest && line.name().is_none());
         match bare {
-            Some(bare) => *bare = entry,
-            None => entries.push(entry),
+            Some(bare) => *bare = line,
+            None => lines.push(line),
         }
         changed = true;
     }
-    if !entries.iter().any(|entry| digest_of(entry) == Some(&digest)) {
-        entries.push(to_value(&listing.target)?);
+    if !lines.iter().any(|line| line.digest() == digest) {
+        lines.push(Line::new(listing.target.clone())?);
         changed = true;
     }
     Ok(changed)
 }
 
-/// Takes a name away from all entries but those of `keep`. The last entry of
+/// Takes a name away from all lines but those of `keep`. The last line of
 /// its content stays, without a name. Says whether there was one.
-fn take_name(entries: &mut Vec<Value>, name: &str, keep: Option<&str>) -> bool {
+fn take_name(lines: &mut Vec<Arc<Line>>, name: &str, keep: Option<&Digest>) -> Result<bool> {
     let mut found = false;
     let mut position = 0;
-    while position < entries.len() {
-        let entry = &entries[position];
-        if name_of(entry) != Some(name) || (keep.is_some() && digest_of(entry) == keep) {
+    while position < lines.len() {
+        let line = &lines[position];
+        if line.name() != Some(name) || keep == Some(line.digest()) {
             position += 1;
             continue;
         }
         found = true;
-        let digest = digest_of(entry).map(str::to_owned);
-        let others =
-            entries.iter().filter(|other| digest_of(other) == digest.as_deref()).count() - 1;
+        let others = lines.iter().filter(|other| other.digest() == line.digest()).count() - 1;
         if others > 0 {
-            entries.remove(position);
+            lines.remove(position);
             continue;
         }
-        if let Some(Value::Object(annotations)) = entries[position].get_mut("annotations") {
-            annotations.remove(REF_NAME);
-            if annotations.is_empty()
-                && let Value::Object(members) = &mut entries[position]
-            {
-                members.remove("annotations");
-            }
-        }
+        lines[position] = nameless(line)?;
         position += 1;
     }
-    found
+    Ok(found)
+}
+
+/// The same line without its name.
+fn nameless(line: &Line) -> Result<Arc<Line>> {
+    let mut value = line.value()?;
+    if let Some(Value::Object(annotations)) = value.get_mut("annotations") {
+        annotations.remove(REF_NAME);
+        if annotations.is_empty()
+            && let Value::Object(members) = &mut value
+        {
+            members.remove("annotations");
+        }
+    }
+    Line::of(&value)
 }

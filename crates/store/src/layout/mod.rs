@@ -21,6 +21,7 @@ mod check;
 mod collect;
 mod create;
 mod index;
+mod lines;
 mod listing;
 mod select;
 mod target;
@@ -30,6 +31,7 @@ mod walk;
 use std::fmt;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use plimsoll_content::limits::Limits;
@@ -40,6 +42,7 @@ pub use blobs::{Inventory, Removed};
 pub use check::Frame;
 pub(crate) use collect::in_folder;
 pub use collect::{Collect, Collected};
+pub use lines::Line;
 pub use listing::{Listing, Stamp};
 pub use select::Selector;
 pub(crate) use select::is_prefix;
@@ -49,6 +52,7 @@ pub use walk::{About, Closure, Reachable, Referrers, closure, reachable};
 
 use crate::folder::{Flush, Folder, Refused};
 use crate::lock::{Lock, Share};
+use lines::Lines;
 
 const HEADER: &str = "oci-layout";
 const INDEX: &str = "index.json";
@@ -84,6 +88,8 @@ pub struct Layout {
     root: Folder,
     path: PathBuf,
     options: Options,
+    /// The list as it was read or written last.
+    last: Mutex<Option<Arc<Lines>>>,
 }
 
 impl Layout {
@@ -117,7 +123,8 @@ impl Layout {
             }
             Error::io("opening layout", path.display(), cause)
         })?;
-        Ok(Self { root: root.flushed(options.flush), path: path.to_owned(), options })
+        let root = root.flushed(options.flush);
+        Ok(Self { root, path: path.to_owned(), options, last: Mutex::default() })
     }
 
     fn check_header(&self) -> Result<()> {
@@ -166,17 +173,47 @@ impl Layout {
 
     /// What `index.json` says now.
     pub fn index(&self) -> Result<Document<Index>> {
-        Ok(self.read_index()?.1)
+        self.parse_index(&self.read_index_bytes()?)
     }
 
-    /// The bytes of `index.json` and their view.
-    fn read_index(&self) -> Result<(Vec<u8>, Document<Index>)> {
-        let Some(bytes) = self.read_document(INDEX, Index::limit(&self.options.limits))? else {
-            return Err(not_a_layout(&self.path)
+    /// The bytes of `index.json`.
+    fn read_index_bytes(&self) -> Result<Vec<u8>> {
+        self.read_document(INDEX, Index::limit(&self.options.limits))?.ok_or_else(|| {
+            not_a_layout(&self.path)
                 .found(format!("no file {INDEX}"))
                 .expected("index.json, the list of what the layout holds")
-                .fix("copy the layout anew from where it came"));
+                .fix("copy the layout anew from where it came")
+        })
+    }
+
+    /// Whether the file has these bytes, without holding them twice.
+    fn index_is(&self, bytes: &[u8]) -> Result<bool> {
+        let failed = |cause| Error::io("reading", self.path.join(INDEX).display(), cause);
+        let (mut file, size) = match self.root.file(INDEX) {
+            Ok((file, size)) => (file, size),
+            Err(Refused::Io(cause)) if cause.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(refused) => return Err(self.refused(INDEX, refused)),
         };
+        if size != bytes.len() as u64 {
+            return Ok(false);
+        }
+        let (mut piece, mut rest) = ([0; 16 << 10], bytes);
+        loop {
+            let length = match file.read(&mut piece) {
+                Ok(0) => return Ok(rest.is_empty()),
+                Ok(length) => length,
+                Err(cause) if cause.kind() == io::ErrorKind::Interrupted => continue,
+                Err(cause) => return Err(failed(cause)),
+            };
+            match rest.strip_prefix(&piece[..length]) {
+                Some(behind) => rest = behind,
+                None => return Ok(false),
+            }
+        }
+    }
+
+    /// What they say.
+    fn parse_index(&self, bytes: &[u8]) -> Result<Document<Index>> {
         let broken = |error: Error| {
             error.context(format!("reading {INDEX} of layout {}", self.path.display())).fix(
                 "another tool may have been stopped while it wrote the file: copy it anew from \
@@ -188,8 +225,8 @@ impl Layout {
                 Error::new(Code::Malformed, "reading an image index").found("an empty file"),
             ));
         }
-        match Document::parse_within(&bytes[..], &self.options.limits) {
-            Ok(index) => Ok((bytes, index)),
+        match Document::parse_within(bytes, &self.options.limits) {
+            Ok(index) => Ok(index),
             Err(error) if error.code() == Code::Malformed => Err(broken(error)),
             Err(error) => Err(error.context(format!("opening layout {}", self.path.display()))),
         }

@@ -10,10 +10,10 @@ mod naming;
 mod room;
 mod uploads;
 mod view;
+mod walk;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -28,6 +28,7 @@ use self::naming::Naming;
 use self::room::{Room, lock};
 use self::uploads::{Key, Uploads, Work};
 pub(crate) use self::view::referrer;
+use self::walk::Walk;
 use super::{Answer, Append, Blob, Chunks, NewManifest, Put, Removal, Storage, Sweep, Swept};
 
 /// How many layouts are held open; those that are in use are open besides.
@@ -160,37 +161,22 @@ impl Inner {
         })
     }
 
-    /// All repositories that have a layout below the root, or tags in the one.
-    fn repositories(&self) -> Result<Vec<Repository>> {
-        let root = match &self.shape {
-            Shape::One(room) => return Ok(room.view()?.repositories.keys().cloned().collect()),
-            Shape::Tree(root) => root,
-        };
-        let mut found = Vec::new();
-        let mut next = vec![(root.clone(), String::new())];
-        while let Some((folder, name)) = next.pop() {
-            if folder.join("oci-layout").is_file()
-                && let Ok(name) = name.parse()
-            {
-                found.push(name);
+    /// The repositories behind one that have a layout below the root, or tags
+    /// in the one.
+    fn repositories(
+        &self,
+        after: Option<String>,
+    ) -> Result<Box<dyn Iterator<Item = Result<Repository>>>> {
+        Ok(match &self.shape {
+            Shape::Tree(root) => Box::new(Walk::new(root, after)),
+            Shape::One(room) => {
+                let names: Vec<_> = room.view()?.repositories.keys().cloned().collect();
+                let behind = move |name: &Repository| {
+                    after.as_deref().is_none_or(|after| name.as_str() > after)
+                };
+                Box::new(names.into_iter().filter(behind).map(Ok))
             }
-            let failed = |cause| Error::io("listing", folder.display(), cause);
-            let entries = match fs::read_dir(&folder) {
-                Err(cause) if cause.kind() == io::ErrorKind::NotFound => continue,
-                other => other.map_err(failed)?,
-            };
-            for entry in entries {
-                let entry = entry.map_err(failed)?;
-                let Ok(below) = entry.file_name().into_string() else { continue };
-                let Some(part) = naming::part(&below) else { continue };
-                if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-                    let joint = if name.is_empty() { "" } else { "/" };
-                    next.push((entry.path(), format!("{name}{joint}{part}")));
-                }
-            }
-        }
-        found.sort();
-        Ok(found)
+        })
     }
 
     /// The layouts that are there, each once.
@@ -199,8 +185,8 @@ impl Inner {
             return Ok(vec![Arc::clone(room)]);
         }
         let mut rooms = Vec::new();
-        for name in self.repositories()? {
-            rooms.extend(self.room(&name)?);
+        for name in self.repositories(None)? {
+            rooms.extend(self.room(&name?)?);
         }
         Ok(rooms)
     }
@@ -215,17 +201,18 @@ impl Storage for Folder {
     fn repositories(&self, after: Option<String>, most: usize) -> Answer<'_, Vec<Repository>> {
         self.work(move |inner| {
             let mut found = Vec::new();
-            for name in inner.repositories()? {
-                if found.len() == most {
-                    break;
-                }
-                if after.as_deref().is_some_and(|after| name.as_str() <= after) {
-                    continue;
-                }
+            if most == 0 {
+                return Ok(found);
+            }
+            for name in inner.repositories(after)? {
+                let name = name?;
                 let Some(room) = inner.room(&name)? else { continue };
                 // A layout in which no push came to an end is none yet.
-                if !room.view()?.documents.is_empty() {
+                if !room.view()?.is_empty() {
                     found.push(name);
+                    if found.len() == most {
+                        break;
+                    }
                 }
             }
             Ok(found)
@@ -243,7 +230,7 @@ impl Storage for Folder {
             let Some(room) = inner.room(&name)? else { return Ok(None) };
             let view = room.view()?;
             let Some(tags) = view.repositories.get(&name) else {
-                let there = matches!(inner.shape, Shape::Tree(_)) && !view.documents.is_empty();
+                let there = matches!(inner.shape, Shape::Tree(_)) && !view.is_empty();
                 return Ok(there.then(Vec::new));
             };
             let behind = tags.keys().filter(|tag| Some(*tag) > after.as_ref());
@@ -258,7 +245,7 @@ impl Storage for Folder {
             let view = room.view()?;
             let found = match &address {
                 Address::Tag(tag) => view.tagged(&name, tag.as_str()),
-                Address::Digest(digest) => view.documents.get(digest),
+                Address::Digest(digest) => view.document(digest),
             };
             let Some(found) = found else { return Ok(None) };
             let there = room.layout.blob_file(&found.digest)?.is_some();
@@ -309,9 +296,7 @@ impl Storage for Folder {
         let (name, subject) = (name.clone(), subject.clone());
         self.work(move |inner| {
             let Some(room) = inner.room(&name)? else { return Ok(Vec::new()) };
-            let view = room.view()?;
-            let found = view.referrers.get(&subject).map(BTreeMap::values);
-            Ok(found.into_iter().flatten().cloned().collect())
+            Ok(room.view()?.about(&subject))
         })
     }
 

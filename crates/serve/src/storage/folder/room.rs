@@ -1,7 +1,7 @@
 //! One layout that is served, and who may do what in it at the same time.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
 use plimsoll_content::{Code, Delete, Descriptor, Digest, Result, Sink};
 use plimsoll_registry::protocol::{Repository, Tag};
@@ -15,7 +15,7 @@ use crate::storage::{NewManifest, Put, Removal, Sweep, Swept};
 pub(super) struct Room {
     pub(super) layout: Arc<Layout>,
     pub(super) naming: Naming,
-    view: Mutex<Option<Arc<View>>>,
+    view: RwLock<View>,
     /// Shared by those who store and rely on what is stored; alone for who
     /// removes.
     gate: RwLock<()>,
@@ -43,7 +43,7 @@ impl Room {
         Self {
             layout: Arc::new(layout),
             naming,
-            view: Mutex::default(),
+            view: RwLock::new(View::empty()),
             gate: RwLock::default(),
             lease: Mutex::default(),
             waiting: Mutex::default(),
@@ -51,17 +51,25 @@ impl Room {
         }
     }
 
-    /// What the layout serves now.
-    pub(super) fn view(&self) -> Result<Arc<View>> {
-        let mut last = lock(&self.view);
-        if let Some(view) = &*last
-            && view.stamp == self.layout.stamp()?
-        {
-            return Ok(Arc::clone(view));
+    /// What the layout serves now. Whoever holds it looks something up in it,
+    /// and no more: others may wait to change it.
+    pub(super) fn view(&self) -> Result<RwLockReadGuard<'_, View>> {
+        let mut looked = false;
+        loop {
+            let view = self.view.read().unwrap_or_else(PoisonError::into_inner);
+            // One that somebody else found newer still is good, too.
+            let good = looked && view.stamp.is_some();
+            if good || view.stamp == Some(self.layout.stamp()?) {
+                return Ok(view);
+            }
+            drop(view);
+            let mut view = self.view.write().unwrap_or_else(PoisonError::into_inner);
+            // Somebody else may have been quicker.
+            if view.stamp != Some(self.layout.stamp()?) {
+                view.look(&self.layout, &self.naming)?;
+            }
+            looked = true;
         }
-        let view = Arc::new(View::of(&self.layout, &self.naming, last.as_deref())?);
-        *last = Some(Arc::clone(&view));
-        Ok(view)
     }
 
     /// Does something that relies on what is stored. Nobody removes anything
@@ -105,6 +113,8 @@ impl Room {
             }
         }
         (&*self.layout as &dyn Sink).write(&manifest.descriptor, &manifest.bytes)?;
+        // One that was there is as new as any other.
+        self.keep(&manifest.descriptor.digest)?;
         let names = manifest.tags.iter().map(|tag| self.naming.written(name, tag)).collect();
         self.enlist(Listing { target: manifest.descriptor.clone(), names })?;
         Ok(Put::Stored)
@@ -137,7 +147,7 @@ impl Room {
     }
 
     pub(super) fn remove_manifest(&self, name: &Repository, digest: &Digest) -> Result<Removal> {
-        if !self.view()?.documents.contains_key(digest) {
+        if self.view()?.document(digest).is_none() {
             return Ok(Removal::Unknown);
         }
         self.remove(|| {
@@ -145,19 +155,19 @@ impl Room {
             self.layout.unlist(digest, &|other| !self.naming.is_of(other, name))?;
             drop(turn);
             // Another repository of the same layout may go on with it.
-            if self.layout.entries()?.iter().any(|entry| entry.descriptor.digest == *digest) {
+            if self.layout.lines()?.iter().any(|line| line.digest() == digest) {
                 return Ok(Removal::Done);
             }
             // An index may still lead to it: it must not be found there.
             self.layout.delete(digest)?;
             // No change of the list, so the next look must be a new one.
-            *lock(&self.view) = None;
+            self.view.write().unwrap_or_else(PoisonError::into_inner).forget(digest);
             Ok(Removal::Done)
         })
     }
 
     pub(super) fn remove_blob(&self, digest: &Digest) -> Result<Removal> {
-        if self.view()?.documents.contains_key(digest) {
+        if self.view()?.document(digest).is_some() {
             return Ok(Removal::Refused);
         }
         let removed = self.remove(|| self.layout.delete(digest))?;
@@ -205,7 +215,13 @@ impl Room {
     pub(super) fn collect(&self, sweep: Sweep, swept: &mut Swept) -> Result<()> {
         swept.uploads += self.layout.expire_uploads(sweep.uploads)?.len() as u64;
         let options = Collect { before: Some(sweep.blobs), ..Collect::default() };
-        match self.remove(|| self.layout.collect_with(&options)) {
+        let collect = || {
+            if let Some(before) = sweep.untagged {
+                swept.manifests += self.untag(before)?;
+            }
+            self.layout.collect_with(&options)
+        };
+        match self.remove(collect) {
             Ok(collected) => {
                 swept.blobs += collected.blobs.len() as u64;
                 swept.bytes += collected.blobs.iter().map(|blob| blob.size).sum::<u64>();
@@ -217,6 +233,20 @@ impl Room {
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// Takes the manifests without a tag off the list that nobody needs and
+    /// that are older than that; gives how many there were.
+    fn untag(&self, before: i64) -> Result<u64> {
+        let gone = self.view()?.untagged(|digest| {
+            let written = self.layout.written(digest)?;
+            Ok(written.is_some_and(|written| written >= before))
+        })?;
+        if gone.is_empty() {
+            return Ok(0);
+        }
+        let _turn = lock(&self.turn);
+        Ok(self.layout.unlist_nameless(&gone)? as u64)
     }
 }
 

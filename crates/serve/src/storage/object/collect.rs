@@ -18,7 +18,7 @@
 //! ago.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -35,25 +35,41 @@ use super::objects::{AT_ONCE, Objects, Wrote, unique};
 use crate::storage::{Sweep, Swept};
 
 /// How much is condemned at once.
-const BATCH: usize = 500;
+pub(super) const BATCH: usize = 500;
 
 /// How long after it was condemned content may be removed.
-const REMOVE: Duration = Duration::from_mins(5);
+pub(super) const REMOVE: Duration = Duration::from_mins(5);
 
 /// What is known of manifests from the last time; what is written anew has
 /// another version.
 #[derive(Debug, Default)]
 pub(super) struct Known {
-    records: Mutex<HashMap<String, (Version, Leads)>>,
+    records: Mutex<HashMap<String, (Version, Arc<Record>)>>,
+    /// What tags stand for.
+    tags: Mutex<HashMap<String, (Version, Digest)>>,
 }
 
-/// What a manifest leads to.
-type Leads = Arc<BTreeSet<Digest>>;
+impl Known {
+    fn tags(&self) -> MutexGuard<'_, HashMap<String, (Version, Digest)>> {
+        self.tags.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What a tag stands for, if it is of that version still.
+    pub(super) fn tag(&self, key: &Path, version: &Version) -> Option<Digest> {
+        let tags = self.tags();
+        let (known, digest) = tags.get(key.as_ref())?;
+        (known == version).then(|| digest.clone())
+    }
+
+    pub(super) fn remember(&self, tag: &Path, version: Version, digest: &Digest) {
+        self.tags().insert(tag.to_string(), (version, digest.clone()));
+    }
+}
 
 /// What tells one writing of an object from the next.
-type Version = (Option<String>, i64);
+pub(super) type Version = (Option<String>, i64);
 
-fn version(object: &ObjectMeta) -> Version {
+pub(super) fn version(object: &ObjectMeta) -> Version {
     (object.e_tag.clone(), object.last_modified.timestamp_millis())
 }
 
@@ -69,6 +85,9 @@ impl Objects {
         let mut swept = Swept::default();
         self.old_marks().await?;
         swept.uploads = self.old_uploads(sweep.uploads).await?;
+        if let Some(before) = sweep.untagged {
+            self.untag(before, known, &mut swept).await?;
+        }
         let led = self.led(known, true).await?;
         let mut batch = Vec::new();
         let mut contents = self.list(&self.keys.all("blobs")?);
@@ -101,17 +120,17 @@ impl Objects {
         let listed = self.list(&self.keys.all("manifests")?);
         let mut read = listed
             .map_ok(|object| async move {
-                let leads = self.leads_of(&object, known).await?;
-                Ok((object, leads))
+                let record = self.record_of(&object, known).await?;
+                Ok((object, record))
             })
             .try_buffer_unordered(AT_ONCE);
-        while let Some((object, leads)) = read.try_next().await? {
+        while let Some((object, record)) = read.try_next().await? {
             let key = self.keys.inside(&object.location);
             led.extend(digest_in(key));
             repositories.extend(repository_in(key));
-            let Some(leads) = leads else { continue };
-            led.extend(leads.iter().cloned());
-            seen.insert(object.location.to_string(), (version(&object), leads));
+            let Some(record) = record else { continue };
+            led.extend(record.leads.iter().cloned());
+            seen.insert(object.location.to_string(), (version(&object), record));
         }
         drop(read);
         *known.records.lock().unwrap_or_else(PoisonError::into_inner) = seen;
@@ -121,18 +140,23 @@ impl Objects {
         Ok(led)
     }
 
-    async fn leads_of(&self, object: &ObjectMeta, known: &Known) -> Result<Option<Leads>> {
+    /// What is kept of a manifest; what was read before is not read again.
+    pub(super) async fn record_of(
+        &self,
+        object: &ObjectMeta,
+        known: &Known,
+    ) -> Result<Option<Arc<Record>>> {
         let version = version(object);
         {
             let records = known.records.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some((other, leads)) = records.get(object.location.as_ref())
+            if let Some((other, record)) = records.get(object.location.as_ref())
                 && *other == version
             {
-                return Ok(Some(Arc::clone(leads)));
+                return Ok(Some(Arc::clone(record)));
             }
         }
         let read = self.read::<Record>(&object.location).await?;
-        Ok(read.map(|(record, _)| Arc::new(record.leads)))
+        Ok(read.map(|(record, _)| Arc::new(record)))
     }
 
     /// Mends a catalogue in which a killed server left something out, or let
@@ -206,7 +230,7 @@ impl Objects {
         led.map(|_| ())
     }
 
-    async fn condemn(&self, digest: &Digest) -> Result<Wrote> {
+    pub(super) async fn condemn(&self, digest: &Digest) -> Result<Wrote> {
         let payload = PutPayload::from(unique()?.into_bytes());
         self.put_if(&self.keys.condemned(digest)?, payload, PutMode::Create).await
     }

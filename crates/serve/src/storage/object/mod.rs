@@ -20,6 +20,7 @@ mod keys;
 mod manifests;
 mod objects;
 mod s3;
+mod untagged;
 mod uploads;
 mod wire;
 mod writing;

@@ -11,7 +11,7 @@ use plimsoll_serve::storage::object::Bucket;
 use plimsoll_serve::storage::{Chunks, Storage, Sweep, Swept};
 
 use super::{buckets, servers};
-use crate::{Registry, sha256};
+use crate::{Registry, sha256, untagged};
 
 /// A body in one piece.
 pub(super) struct Text(pub(super) Option<&'static str>);
@@ -33,7 +33,7 @@ fn seconds() -> i64 {
 
 /// Removes what nothing leads to, whatever its age.
 fn all() -> Sweep {
-    Sweep { blobs: seconds() + 1000, uploads: 0 }
+    Sweep { blobs: seconds() + 1000, uploads: 0, untagged: None }
 }
 
 fn collect(bucket: &Bucket, sweep: Sweep) -> Swept {
@@ -52,11 +52,11 @@ fn what_nothing_leads_to_goes_unless_it_is_young_or_promised() {
         }
         let path = |content: &[u8]| format!("/v2/a/blobs/{}", sha256(content));
         assert_eq!(
-            collect(&bucket, Sweep { blobs: seconds() - 1000, uploads: 0 }),
+            collect(&bucket, Sweep { blobs: seconds() - 1000, uploads: 0, untagged: None }),
             Swept::default()
         );
         std::thread::sleep(Duration::from_millis(2100));
-        let sweep = Sweep { blobs: seconds(), uploads: 0 };
+        let sweep = Sweep { blobs: seconds(), uploads: 0, untagged: None };
         registry.head(&path(b"promised")).is(200);
         let collected = collect(&bucket, sweep);
         assert_eq!(collected, Swept { blobs: 1, bytes: 3, ..Swept::default() });
@@ -89,10 +89,10 @@ fn uploads_that_nobody_goes_on_with_are_removed_with_their_pieces() {
             bucket.begin(&name, "old", Algorithm::Sha256).await.expect("begun");
             let text = Box::new(Text(Some("hello")));
             bucket.append(&name, "old", None, text).await.expect("appended");
-            let young = Sweep { blobs: 0, uploads: seconds() - 1000 };
+            let young = Sweep { blobs: 0, uploads: seconds() - 1000, untagged: None };
             assert_eq!(bucket.collect(young).await.expect("collected"), Swept::default());
             assert_eq!(bucket.received(&name, "old").await.expect("asked"), Some(5));
-            let old = Sweep { blobs: 0, uploads: seconds() + 1000 };
+            let old = Sweep { blobs: 0, uploads: seconds() + 1000, untagged: None };
             let swept = bucket.collect(old).await.expect("collected");
             assert_eq!(swept, Swept { uploads: 1, ..Swept::default() });
             assert_eq!(bucket.received(&name, "old").await.expect("asked"), None);
@@ -113,7 +113,10 @@ fn collecting_all_the_time_at_both_servers_takes_nothing_from_a_push() {
                 scope.spawn(|| {
                     let mut runs = 0;
                     while !pushed.load(Ordering::Relaxed) {
-                        collect(&bucket, Sweep { blobs: seconds() - grace, uploads: 0 });
+                        collect(
+                            &bucket,
+                            Sweep { blobs: seconds() - grace, uploads: 0, untagged: None },
+                        );
                         runs += 1;
                         std::thread::sleep(Duration::from_millis(100));
                     }
@@ -167,7 +170,7 @@ fn old_content_that_is_asked_for_while_it_is_collected_stays_or_comes_again() {
             let digests: Vec<Digest> =
                 (0..20).map(|number| client.blob("a", &content(number))).collect();
             std::thread::sleep(Duration::from_millis(2100));
-            let sweep = Sweep { blobs: seconds(), uploads: 0 };
+            let sweep = Sweep { blobs: seconds(), uploads: 0, untagged: None };
             std::thread::scope(|scope| {
                 for (number, digest) in digests.iter().enumerate() {
                     let content = content(number);
@@ -185,5 +188,23 @@ fn old_content_that_is_asked_for_while_it_is_collected_stays_or_comes_again() {
                 assert_eq!(read.is(200).body, content(number));
             }
         }
+    }
+}
+
+#[test]
+fn manifests_without_a_tag_go_when_nothing_that_stays_leads_to_them() {
+    for bucket in buckets() {
+        let [registry]: [Registry; 1] = servers(&bucket, untagged::promising);
+        untagged::what_nobody_needs_goes(&registry.client, &|sweep| collect(&bucket, sweep));
+    }
+}
+
+#[test]
+fn manifests_that_somebody_asks_for_while_they_are_collected_stay_or_come_again() {
+    for bucket in buckets() {
+        let registries: [Registry; 2] = servers(&bucket, untagged::promising);
+        untagged::a_push_in_flight_loses_nothing(&registries[0].client, &|sweep| {
+            collect(&bucket, sweep);
+        });
     }
 }

@@ -1,7 +1,7 @@
 //! Entries of transparency logs (Rekor, version 1 and 2) as bundles carry them: that a
 //! log that is trusted has the entry, and when it says that it took it.
 //!
-//! What the entry is about is compared in [`body`]: an entry of something else proves
+//! What the entry is about is compared in `body`: an entry of something else proves
 //! nothing (CVE-2022-36056, CVE-2026-22703).
 
 pub(crate) mod body;

@@ -173,8 +173,8 @@ impl Header {
                 .is_some_and(|(_, below)| below.iter().any(Certificate::revocable)),
             stranger,
             leaf: leaf.clone(),
+            unstamped: None,
             signature: made.to_vec(),
-            token: None,
         })
     }
 

@@ -12,10 +12,12 @@ use plimsoll_content::Digest;
 use super::cbor::{self, Cbor};
 use super::dn;
 use super::parse::{exactly, member, no_lookalikes, object, string, within};
+use super::root::Authority;
+use super::timestamp;
 use super::x509::Certificate;
 use crate::claim::Seconds;
 use crate::limits::Limits;
-use crate::reason::{Reason, quoted};
+use crate::reason::{Reason, Why, quoted};
 use crate::text;
 use header::{Header, Parts};
 
@@ -54,6 +56,20 @@ pub struct Store {
     pub identities: Vec<dn::Name>,
     /// Whether a chain that leads to none of them is told and not refused.
     pub anyone: bool,
+    /// Those for authorities that stamp times.
+    pub stamping: Vec<Authority>,
+    /// When a time stamp is looked at.
+    pub stamps: Stamps,
+}
+
+/// When a time stamp is looked at, where authorities for them are known.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Stamps {
+    /// Once the certificates of the signer have ended to hold.
+    #[default]
+    AfterEnd,
+    /// Always: a signature needs one.
+    Always,
 }
 
 /// What an envelope says whose signature holds.
@@ -80,10 +96,36 @@ pub struct Signed {
     pub revocable: bool,
     /// Why nobody trusts its certificates, where that was to be told.
     pub stranger: Option<Reason>,
+    /// Why there is no time stamp that counts, where one was to be there.
+    pub unstamped: Option<Reason>,
     /// The signature itself.
-    pub signature: Vec<u8>,
-    /// A time stamp of it (RFC 3161), signed by nobody known.
-    pub token: Option<Vec<u8>>,
+    signature: Vec<u8>,
+}
+
+impl Signed {
+    /// What a time stamp of the signature makes of it: if it was made while all of its
+    /// certificates held, they need not hold any more.
+    fn stamped(self, token: Option<&[u8]>, store: &Store) -> Self {
+        let Some((begin, end)) = self.certified.filter(|_| !store.stamping.is_empty()) else {
+            return self;
+        };
+        let wrong = |text: String| Some(Reason::new(Why::Time, text));
+        let unstamped = match token
+            .map(|it| timestamp::verify(it, &self.signature, &store.stamping))
+        {
+            None => wrong("no time stamp".to_owned()),
+            Some(Err(reason)) => Some(reason),
+            Some(Ok(None)) => wrong("a time stamp of an authority that is not trusted".to_owned()),
+            Some(Ok(Some(stamp))) => {
+                let (first, last) = (stamp.at - stamp.accuracy, stamp.at + stamp.accuracy);
+                if first >= begin && last <= end {
+                    return Self { certified: None, ..self };
+                }
+                wrong(format!("stamped at {}, when its certificates did not hold", stamp.at))
+            }
+        };
+        Self { unstamped: unstamped.filter(|_| store.stamps == Stamps::Always), ..self }
+    }
 }
 
 /// Verifies an envelope in JWS, with certificates that are trusted.
@@ -108,7 +150,7 @@ pub fn verify(bytes: &[u8], store: &Store, limits: &Limits) -> Result<Signed, Re
     let header = Header::of_jws(&protected, limits)?;
     let message = format!("{protected_text}.{payload_text}");
     let parts = Parts { chain, message: message.as_bytes(), made: &made, payload: &payload };
-    header.judge(parts, store, limits).map(|signed| Signed { token, ..signed })
+    header.judge(parts, store, limits).map(|signed| signed.stamped(token.as_deref(), store))
 }
 
 /// Verifies an envelope in COSE, a COSE_Sign1 with its tag.
@@ -134,7 +176,7 @@ pub fn verify_cose(bytes: &[u8], store: &Store, limits: &Limits) -> Result<Signe
     let token = unprotected.get(&Cbor::Text(TOKEN)).and_then(Cbor::bytes).map(<[u8]>::to_vec);
     let message = to_be_signed(protected, payload);
     let parts = Parts { chain, message: &message, made, payload };
-    header.judge(parts, store, limits).map(|signed| Signed { token, ..signed })
+    header.judge(parts, store, limits).map(|signed| signed.stamped(token.as_deref(), store))
 }
 
 /// What is signed in COSE: a Sig_structure (RFC 9052, 4.4).
