@@ -194,7 +194,8 @@ pub(crate) struct PlatformArg {
     pub(crate) platform: Option<Platform>,
 }
 
-/// What to do. Only the words of the verb that is said are put together.
+/// What to do. Only the words of the verb that is said are put together, so each has its
+/// line of the list here.
 #[derive(Debug, Subcommand)]
 #[command(defer = true)]
 pub(crate) enum Verb {
@@ -277,6 +278,7 @@ pub(crate) enum Verb {
     Bundle(verbs::bundle::Args),
     /// Make an image of what changed in a bundle
     Repack(verbs::repack::Args),
+    /// Tell what differs between two trees, and make a layer of it
     Diff(verbs::diff::Args),
     /// Mount the root filesystem of an image, read-only
     Mount(verbs::mount::Args),

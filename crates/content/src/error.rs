@@ -151,9 +151,9 @@ codes! {
     Unrepresentable "E_UNREPRESENTABLE" Failed,
     /// Nobody whom the policy names vouches for the content: there is no signature, or only such that say something else.
     Unsigned "E_UNSIGNED" Trust,
-    /// There are signatures, and none, or not enough of them, are by a key that is trusted.
+    /// There are signatures, and none, or not enough of them, are by a key or a person that is trusted.
     Untrusted "E_UNTRUSTED" Trust,
-    /// There are signatures, and they are not what their form demands, or of a form that the policy does not allow.
+    /// There are signatures, and they are not what their form demands, of a form that the policy does not allow, or without the log or the time that they need.
     Signature "E_SIGNATURE" Trust,
     /// A trusted signature is about another name than the one that was asked for.
     SignedName "E_SIGNED_NAME" Trust,

@@ -32,11 +32,12 @@ const ID: usize = 128;
 /// end.
 ///
 /// A `root` that is a mount appears as the bundle's folder `rootfs`, for the runtime
-/// and nobody else; one that is a folder must be that one. `runtime` is a path, or a name that is looked up as a shell would. `state`
-/// is a folder of the caller's own in which the runtime keeps its notes
-/// (`--root`; made if it is missing), `id` the name of the container there: letters, digits, `-`,
-/// `_` and `.`. Standard input, output and error are the caller's; signals
-/// that arrive meanwhile go to the runtime, which hands them on.
+/// and nobody else; one that is a folder must be that one. `runtime` is a path, or a
+/// name that is looked up as a shell would. `state` is a folder of the caller's own in
+/// which the runtime keeps its notes (`--root`; made if it is missing), `id` the name of
+/// the container there: letters, digits, `-`, `_` and `.`. Standard input, output and
+/// error are the caller's; signals that arrive meanwhile go to the runtime, which hands
+/// them on.
 ///
 /// # Errors
 ///

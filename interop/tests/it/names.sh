@@ -32,7 +32,6 @@ certificate team DNS:images.team.example
 
 # Zones of the DNS: the root and example.com are signed, team.example is not.
 head='SOA ns. host. 1 3600 600 86400 60'
-record=${1:-}
 zones() { # TEXT of the record, if there is one
   {
     printf '$ORIGIN .\n$TTL 60\n@ %s\n@ NS ns.\nns. A 127.0.0.1\n' "$head"

@@ -99,3 +99,18 @@ fn help_and_version_are_no_errors() {
         assert!(sandbox.ok(&["completions", shell]).contains("plimsoll"));
     }
 }
+
+#[test]
+fn the_help_says_of_each_verb_what_it_does() {
+    let sandbox = Sandbox::new();
+    let text = sandbox.ok(&["--help"]);
+    let (_, verbs) = text.split_once("Commands:").expect("a list");
+    let (verbs, _) = verbs.split_once("\n\n").expect("the end of the list");
+    // What does not fit goes on further to the right.
+    let of_verb = |line: &&str| line.strip_prefix("  ").is_some_and(|rest| !rest.starts_with(' '));
+    let lines: Vec<_> = verbs.lines().filter(of_verb).collect();
+    assert!(lines.len() > 40, "{verbs}");
+    for line in lines {
+        assert!(line.split_whitespace().count() > 3, "{line:?}");
+    }
+}

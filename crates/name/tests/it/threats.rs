@@ -187,6 +187,27 @@ fn a10_a_broken_delegatee_breaks_nobody_else() {
         Client::default().at(world, NAME, NOW).expect(what);
         told(Client::default().at(world, "example.com/team/app:v2", NOW));
     };
+    // Roles that are called as those of others are no matter: each zone has its own.
+    let mut below = Owner::new("example.com/team/below", "https://below.example/", 90);
+    below.list("app", vec![image("v4", "four")]);
+    below.publish();
+    team.delegate("below", &below);
+    team.list("others/app", vec![image("v3", "false")]);
+    team.publish();
+    assert!(
+        team.tree.keys().chain(owner.tree.keys()).filter(|it| it.ends_with(".zones.json")).count()
+            > 1
+    );
+    world.serve("https://images.team.example/", &team.tree);
+    world.serve("https://below.example/", &below.tree);
+    for (name, text) in [
+        ("example.com/others/app:v3", "three"),
+        ("example.com/team/below/app:v4", "four"),
+        (NAME, "one"),
+    ] {
+        let found = Client::default().resolve(&world, name).expect(name);
+        assert_eq!(found.descriptor.digest, image("", text).digest, "{name}");
+    }
     // Expired,
     team.publish_at(NOW.plus(-1000 * DAY));
     world.serve("https://images.team.example/", &team.tree);

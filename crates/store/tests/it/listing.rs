@@ -6,10 +6,11 @@ use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 
 use plimsoll_content::{
-    Algorithm, Code, Descriptor, Digest, Ingest, MediaType, Resolve, Sealing, Sink, Source,
+    Algorithm, Code, Descriptor, Digest, Ingest, MediaType, Resolve, Sealing, Sink, Source, Tag,
 };
 use plimsoll_spec::media_type;
 use plimsoll_store::{Collect, Layout, Listing};
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 fn layout(folder: &TempDir) -> Arc<Layout> {
@@ -157,4 +158,36 @@ fn a_layout_may_hold_layouts_of_its_own() {
     Layout::open_or_create_around(&around, plimsoll_store::Options::default()).expect("around");
     Layout::open(&around).expect("a layout");
     Layout::open(&inner).expect("still one");
+}
+
+#[test]
+fn what_others_write_between_two_changes_is_kept_with_all_it_says() {
+    let folder = TempDir::new().expect("folder");
+    let layout = layout(&folder);
+    let (one, two) = (index(&layout, "one"), index(&layout, "two"));
+    layout.list(&[listing(&one, &["v1"])]).expect("listed");
+    // Another tool, in its own way of writing and into the file itself.
+    let path = layout.path().join("index.json");
+    let read = || -> Value {
+        serde_json::from_slice(&std::fs::read(&path).expect("a list")).expect("JSON")
+    };
+    let mut list = read();
+    list["x-list"] = json!({"n": 1.50});
+    let mut other = json!(two);
+    other["annotations"] = json!({"org.opencontainers.image.ref.name": "theirs"});
+    other["x-line"] = json!([null]);
+    list["manifests"].as_array_mut().expect("a list").push(other.clone());
+    std::fs::write(&path, serde_json::to_vec_pretty(&list).expect("JSON")).expect("written");
+    layout.list(&[listing(&one, &["v2"])]).expect("listed");
+    layout.list(&[listing(&two, &["v1"])]).expect("listed");
+    let after = read();
+    assert_eq!(after["x-list"], list["x-list"]);
+    assert_eq!(after["manifests"][0], other);
+    let lines = layout.lines().expect("lines");
+    let names: Vec<_> = lines.iter().map(|line| line.name().unwrap_or_default()).collect();
+    assert_eq!(names, ["theirs", "v2", "v1"]);
+    layout.untag("theirs").expect("untagged");
+    let fewer = layout.lines().expect("lines");
+    assert!(fewer.iter().zip(&lines[1..]).all(|(line, old)| Arc::ptr_eq(line, old)));
+    assert_eq!(read()["x-list"], list["x-list"]);
 }

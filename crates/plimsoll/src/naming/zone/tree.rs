@@ -116,8 +116,11 @@ pub(super) fn attach(
 
 /// Takes off the list what is about images that are listed no more.
 pub(super) fn prune(site: &Path, list: &mut Listing) -> Result<()> {
-    let source = Cas(site.to_owned());
     let mut attached = list.attached();
+    if attached.is_empty() {
+        return Ok(());
+    }
+    let source = Cas(site.to_owned());
     list.manifests = list.images().cloned().collect();
     let mut ahead = list.manifests.clone();
     let mut seen = BTreeSet::new();
