@@ -88,7 +88,7 @@ pub enum Helper {
 
 impl Helper {
     /// Those that lie in these folders, the better one first. As root that is
-    /// slirp4netns: pasta becomes nobody then, who may not enter the namespace.
+    /// slirp4netns, which works there; pasta does not.
     pub fn find(folders: &[PathBuf]) -> Vec<Self> {
         let find = |name: &str| {
             let paths = folders.iter().filter(|folder| folder.is_absolute());
@@ -194,13 +194,14 @@ fn try_connect(helper: &Helper, ports: &[Port], scratch: &Path) -> io::Result<Co
     command.stderr(File::create(&log)?);
     let names = match helper {
         Helper::Pasta(_) => {
-            let mapping = Mapping::current().map_err(io::Error::other)?;
-            if mapping.is_initial() {
-                pasta(&mut command, ports, &path);
-            } else {
-                let shown = shown.insert(Shown::at(scratch.join("network"), &namespace)?);
-                pasta(&mut command, ports, &shown.0.to_string_lossy());
+            // It becomes nobody then, who may not enter the namespace.
+            if Mapping::current().map_err(io::Error::other)?.is_initial() {
+                return Err(io::Error::other(
+                    "works for ordinary users, for root slirp4netns does",
+                ));
             }
+            let shown = shown.insert(Shown::at(scratch.join("network"), &namespace)?);
+            pasta(&mut command, ports, &shown.0.to_string_lossy());
             PASTA_NAMES
         }
         Helper::Slirp4netns(_) => {
