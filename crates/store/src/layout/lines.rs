@@ -91,25 +91,34 @@ impl Lines {
 
     /// Other lines beside the same members.
     pub(super) fn with(&self, lines: Vec<Arc<Line>>) -> Result<Self> {
-        // The list is put in where its name belongs.
-        let mut members = self.members.clone();
-        members.insert(LIST.to_owned(), Value::Array(Vec::new()));
-        let frame = json::canonical(&members)?;
-        let empty = format!("\"{LIST}\":[").into_bytes();
-        let at = frame.windows(empty.len()).rposition(|window| window == empty);
-        let Some(at) = at.map(|at| at + empty.len()) else {
-            return Err(Error::new(Code::Bug, format!("writing {INDEX}")).found("no list in it"));
-        };
+        // The list stands where its name belongs. What is around it is written on its own:
+        // members that nobody here knows may hold lists of that name, too.
+        let (before, behind): (Map<_, _>, Map<_, _>) =
+            self.members.clone().into_iter().partition(|(name, _)| name.as_str() < LIST);
+        let (before, behind) = (json::canonical(&before)?, json::canonical(&behind)?);
+        let inner = |object: &[u8]| object[1..object.len() - 1].to_vec();
+        let (before, behind) = (inner(&before), inner(&behind));
         let length: usize = lines.iter().map(|line| line.text.len() + 1).sum();
-        let mut bytes = Vec::with_capacity(room(frame.len() + length));
-        bytes.extend_from_slice(&frame[..at]);
+        let around = before.len() + behind.len() + LIST.len() + 8;
+        let mut bytes = Vec::with_capacity(room(around + length));
+        bytes.push(b'{');
+        if !before.is_empty() {
+            bytes.extend_from_slice(&before);
+            bytes.push(b',');
+        }
+        bytes.extend_from_slice(format!("\"{LIST}\":[").as_bytes());
         for (number, line) in lines.iter().enumerate() {
             if number > 0 {
                 bytes.push(b',');
             }
             bytes.extend_from_slice(&line.text);
         }
-        bytes.extend_from_slice(&frame[at..]);
+        bytes.push(b']');
+        if !behind.is_empty() {
+            bytes.push(b',');
+            bytes.extend_from_slice(&behind);
+        }
+        bytes.push(b'}');
         Ok(Self { bytes, lines, members: self.members.clone() })
     }
 }
@@ -162,5 +171,36 @@ impl Layout {
             })
             .collect::<Result<_>>()?;
         Ok(Lines { bytes, lines, members })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn lists_of_that_name_in_other_members_stay_what_they_are() {
+        let descriptor: Descriptor = serde_json::from_value(json!({
+            "mediaType": "a/b", "size": 1, "digest": format!("sha256:{}", "0".repeat(64)),
+        }))
+        .expect("a descriptor");
+        let line = Line::new(descriptor).expect("a line");
+        for members in [
+            json!({"schemaVersion": 2}),
+            json!({"schemaVersion": 2, "zz": {"manifests": []}}),
+            json!({"a": {"manifests": []}, "b": "\"manifests\":["}),
+            json!({}),
+        ] {
+            let Value::Object(members) = members else { unreachable!("an object") };
+            let old = Lines { bytes: Vec::new(), lines: Vec::new(), members: members.clone() };
+            for count in 0..3 {
+                let new = old.with(vec![Arc::clone(&line); count]).expect("written");
+                let mut whole = members.clone();
+                whole.insert(LIST.into(), vec![line.value().expect("a value"); count].into());
+                assert_eq!(new.bytes, json::canonical(&whole).expect("written"));
+            }
+        }
     }
 }
