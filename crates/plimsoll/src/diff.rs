@@ -4,10 +4,8 @@
 //! What does not live here: how trees are compared (`layer::diff`), and images
 //! made of what changed ([`repack`](crate::repack)).
 
-use std::ffi::OsStr;
 use std::io::Write;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use plimsoll_content::{Digest, Error, Platform, Result, Source, Watch};
@@ -37,8 +35,6 @@ pub struct Options {
     pub threads: usize,
     /// The budgets of reading layers.
     pub limits: Limits,
-    /// A folder in which images are unpacked for the time being.
-    pub scratch: PathBuf,
     /// Which image of several.
     pub platform: Option<Platform>,
 }
@@ -48,7 +44,7 @@ pub struct Options {
 pub enum Side {
     /// A folder that is the root of a file tree.
     Tree(PathBuf),
-    /// An image, which is unpacked to be compared.
+    /// An image, which is unpacked to be compared, in [`Home::scratch`].
     Image(Reference),
 }
 
@@ -236,8 +232,7 @@ impl Tree {
         let opened = home.open(reference).map_err(|error| folder_meant(reference, error))?;
         let image = Image::open(opened.source(), &opened.root, options.platform.as_ref())?;
         let digest = image.descriptor.digest.encoded();
-        let name = OsStr::from_bytes(format!("plimsoll-diff-{digest}").as_bytes()).to_owned();
-        let staged = StagedDir::beside(&options.scratch.join(name))?;
+        let staged = StagedDir::beside(&home.scratch().join(format!("plimsoll-diff-{digest}")))?;
         let how = plimsoll_layer::apply::Options { limits: options.limits, ..unpack::options() };
         unpack::into(opened.source(), &image, staged.fd(), &how, watch)
             .map_err(|error| error.context(format!("unpacking {reference} to compare it")))?;

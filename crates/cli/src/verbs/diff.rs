@@ -74,7 +74,6 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<u8> {
         epoch: source_date_epoch()?,
         threads: context.jobs,
         limits: context.limits.layers,
-        scratch: context.home.scratch().to_owned(),
         platform: args.platform.platform.clone(),
     };
     let compare = |out: &mut dyn io::Write| compare(args, context, out, &options);

@@ -291,17 +291,7 @@ pub(crate) fn own(
     holds: (i64, i64),
     extensions: Vec<Vec<u8>>,
 ) -> (KeyPair, Vec<u8>) {
-    let own = pair(kind);
-    let cert = Cert {
-        serial: 1,
-        issuer: name.to_owned(),
-        subject: name.to_owned(),
-        holds,
-        key: own.public().clone(),
-        extensions,
-    };
-    let der = cert.signed(&own);
-    (own, der)
+    certified(None, name, name, kind, holds, extensions)
 }
 
 /// A certificate that another one has signed.
@@ -313,16 +303,29 @@ pub(crate) fn below(
     holds: (i64, i64),
     extensions: Vec<Vec<u8>>,
 ) -> (KeyPair, Vec<u8>) {
+    certified(Some(&upper.0), issuer, name, kind, holds, extensions)
+}
+
+/// A new key with a certificate, by its own key if no other signs it.
+fn certified(
+    upper: Option<&KeyPair>,
+    issuer: &str,
+    name: &str,
+    kind: Kind,
+    holds: (i64, i64),
+    extensions: Vec<Vec<u8>>,
+) -> (KeyPair, Vec<u8>) {
     let own = pair(kind);
     let cert = Cert {
-        serial: 2,
+        serial: if upper.is_some() { 2 } else { 1 },
         issuer: issuer.to_owned(),
         subject: name.to_owned(),
         holds,
         key: own.public().clone(),
         extensions,
     };
-    (own, cert.signed(&upper.0))
+    let der = cert.signed(upper.unwrap_or(&own));
+    (own, der)
 }
 
 /// What a bundle is to be like.
