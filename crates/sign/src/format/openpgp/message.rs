@@ -126,3 +126,34 @@ fn content(body: &[u8]) -> Option<&[u8]> {
     reader.take(4)?;
     Some(reader.0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reason::Why;
+
+    #[test]
+    fn t11_what_is_compressed_is_as_long_as_the_limit_and_no_longer() {
+        use std::io::Write as _;
+
+        use flate2::Compression;
+        use flate2::write::{DeflateEncoder, ZlibEncoder};
+
+        let most = Limits::default().simple;
+        for (length, good) in [(most, true), (most + 1, false), (most * 1000, false)] {
+            let plain = vec![b'x'; usize::try_from(length).expect("short")];
+            let mut deflate = DeflateEncoder::new(vec![1], Compression::best());
+            deflate.write_all(&plain).expect("written");
+            let mut zlib = ZlibEncoder::new(vec![2], Compression::best());
+            zlib.write_all(&plain).expect("written");
+            let stored = [&[0][..], &plain].concat();
+            let deflated = [deflate.finish().expect("ended"), zlib.finish().expect("ended")];
+            for body in deflated.into_iter().chain([stored]) {
+                match inflated(&body, most) {
+                    Ok(found) => assert!(good && found == plain, "{length}, kind {}", body[0]),
+                    Err(reason) => assert!(!good && reason.why == Why::Limit, "{reason:?}"),
+                }
+            }
+        }
+    }
+}
